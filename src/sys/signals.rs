@@ -1,0 +1,165 @@
+//! Signals: block them all, remember what was inherited, take what has arrived.
+//!
+//! No handler is ever installed. Every signal stays blocked for our whole life and is read from a signalfd(2), so none
+//! can arrive in between, interrupt a system call or leak into the child. As PID 1 that is more than tidiness: the
+//! kernel drops a signal for which PID 1 has neither a handler nor a block (`man 7 pid_namespaces`).
+//!
+//! The masks go to the kernel as they are, by system call: the C library's functions leave out 32 and 33.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::signal::{Origin, Signal, SignalSet};
+
+/// What our parent left us, and our child is to find in its turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inherited {
+    mask: SignalSet,
+    ignored: SignalSet,
+}
+
+/// Blocks every signal. Call it before anything else: what arrives earlier is lost to PID 1 and kills anybody else.
+///
+/// SIGCHLD gets its default action, for where it is inherited as ignored the kernel reaps our children unseen
+/// (`man 2 wait`, NOTES).
+#[must_use]
+pub fn block_all() -> Inherited {
+    let mask = set_mask(SignalSet::from_bits(u64::MAX)).unwrap_or_default();
+    let ignored = Signal::all().filter(|&signal| is_ignored(signal)).collect();
+    set_disposition(Signal::CHLD, libc::SIG_DFL);
+    Inherited { mask, ignored }
+}
+
+impl Inherited {
+    /// Gives the calling process what we inherited. Made for the child between fork and exec: allocates nothing, takes
+    /// no lock.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, where it refuses the mask.
+    pub fn restore(&self) -> io::Result<()> {
+        if self.ignored.contains(Signal::CHLD) {
+            set_disposition(Signal::CHLD, libc::SIG_IGN);
+        }
+        // The standard library resets SIGPIPE in each child it makes.
+        let sigpipe = Signal::from_number(libc::SIGPIPE);
+        if let Some(sigpipe) = sigpipe.filter(|&signal| self.ignored.contains(signal)) {
+            set_disposition(sigpipe, libc::SIG_IGN);
+        }
+        set_mask(self.mask)?; // last: a signal that waited takes effect here, as it would have on the app
+        Ok(())
+    }
+}
+
+fn set_mask(mask: SignalSet) -> io::Result<SignalSet> {
+    let new = mask.bits();
+    let mut old = 0_u64;
+    // SAFETY: the kernel reads and writes 8 bytes each, which is what both pointers lead to.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            ptr::from_ref(&new),
+            ptr::from_mut(&mut old),
+            mem::size_of::<u64>(),
+        )
+    };
+    Errno::result(result)?;
+    Ok(SignalSet::from_bits(old))
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: all-zero bytes are a valid sigaction.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: only asks; `action` outlives the call.
+    let result = unsafe { libc::sigaction(signal.number(), ptr::null(), &raw mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Sets the default action or "ignore". There is nothing to do about a refusal, and none is known.
+fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
+    // SAFETY: installs no handler, so there is no code that could run in a signal's context.
+    unsafe { libc::signal(signal.number(), disposition) };
+}
+
+/// A signal that has arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Which.
+    pub signal: Signal,
+    /// From whom.
+    pub origin: Origin,
+}
+
+/// The blocked signals that have arrived.
+///
+/// They are a set, not a count: two of the same kind may have become one, and one SIGCHLD may stand for many children.
+#[derive(Debug)]
+pub struct Inbox(File);
+
+impl Inbox {
+    /// Opens the inbox, close-on-exec.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor or no memory left.
+    pub fn open() -> io::Result<Self> {
+        let all = u64::MAX;
+        let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+        // SAFETY: the kernel reads 8 bytes, which is what the pointer leads to.
+        let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, ptr::from_ref(&all), mem::size_of::<u64>(), flags) };
+        let fd = RawFd::try_from(Errno::result(fd)?).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
+    }
+
+    /// Takes all that has arrived, but for what we did to ourselves: writing to a closed pipe makes SIGPIPE.
+    pub fn take(&mut self) -> Vec<Received> {
+        const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
+        let ourselves = std::process::id();
+        let mut received = Vec::new();
+        let mut buffer = [0_u8; SIZE];
+        // Ends with WouldBlock; the kernel writes whole records only.
+        while matches!(self.0.read(&mut buffer), Ok(SIZE)) {
+            // SAFETY: the kernel has filled the buffer with this plain structure of integers.
+            let info: libc::signalfd_siginfo = unsafe { ptr::read_unaligned(buffer.as_ptr().cast()) };
+            let signal = i32::try_from(info.ssi_signo).ok().and_then(Signal::from_number);
+            if let Some(signal) = signal.filter(|_| !(is_by_a_process(&info) && info.ssi_pid == ourselves)) {
+                received.push(Received { signal, origin: origin(&info) });
+            }
+        }
+        received
+    }
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Inbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Whether a process sent it, by kill(2), tgkill(2) or sigqueue(3): codes of zero and below (`man 2 sigaction`).
+fn is_by_a_process(info: &libc::signalfd_siginfo) -> bool {
+    info.ssi_code <= 0
+}
+
+fn origin(info: &libc::signalfd_siginfo) -> Origin {
+    match i32::try_from(info.ssi_pid) {
+        _ if !is_by_a_process(info) => Origin::Kernel,
+        Ok(pid) if pid > 0 => Origin::Process(pid),
+        // The kernel writes 0 for a sender that has no pid in our namespace.
+        _ => Origin::Outside,
+    }
+}

@@ -1,0 +1,60 @@
+//! The terminal on stdin: whose keys end whom.
+//!
+//! The main child's group is made the foreground, so that Ctrl-C and Ctrl-Z reach the app and not us. Where a shell
+//! with job control waits for us, a stop of the app becomes a stop of ours, or the shell would never come back.
+
+use std::io::{self, IsTerminal};
+
+use nix::sys::signal::{Signal as Classic, kill, killpg};
+use nix::unistd::{Pid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
+
+use super::process::is_pid_one;
+use crate::signal::Signal;
+
+/// Whether stdin is a terminal and our process group is in its foreground.
+#[must_use]
+pub fn is_ours() -> bool {
+    io::stdin().is_terminal() && tcgetpgrp(io::stdin()) == Ok(getpgrp())
+}
+
+/// Makes a process group the foreground of the terminal. A background process may do so too as long as it blocks
+/// SIGTTOU, which we always do (`man 3 tcsetpgrp`).
+pub(super) fn put_in_foreground(group: Pid) {
+    let _ = tcsetpgrp(io::stdin(), group); // ENOTTY: the terminal is not the one that controls our session
+}
+
+/// Takes the foreground back from the main child's group as we leave: a script that goes on after us needs its Ctrl-C.
+pub fn take_back(group: i32) {
+    if tcgetpgrp(io::stdin()) == Ok(Pid::from_raw(group)) {
+        put_in_foreground(getpgrp());
+    }
+}
+
+/// Whether a shell with job control may be waiting for us: not for PID 1 and not for the leader of a session.
+fn a_shell_may_wake_us() -> bool {
+    !is_pid_one() && getsid(None) != Ok(Pid::this())
+}
+
+/// Has the app's stop by the terminal become ours, until the shell says `fg` or `bg`; then wakes the app, in the
+/// foreground again if it was there and the shell has given it back to us.
+///
+/// Where no shell can wake anybody the app goes on at once after a Ctrl-Z, as the kernel has it for a process group
+/// whose parents could not wake it (`man 3 setpgid`, orphaned process groups). `false` says so.
+#[must_use]
+pub fn suspend_with(group: i32, signal: Signal, in_foreground: bool) -> bool {
+    let group = Pid::from_raw(group);
+    let stopped = a_shell_may_wake_us();
+    if stopped {
+        // The others in our group first: what runs us in a script must stop too. We ourselves block this one.
+        let _ = kill(Pid::from_raw(0), Classic::SIGTSTP);
+        let _ = kill(Pid::this(), Classic::SIGSTOP);
+        // Here we have been woken: by `fg` in the foreground, by `bg` not.
+        if in_foreground && is_ours() {
+            put_in_foreground(group);
+        }
+    } else if signal != Signal::TSTP {
+        return true; // in the background it may not use the terminal: awake it would only ask again
+    }
+    let _ = killpg(group, Classic::SIGCONT);
+    stopped
+}
