@@ -1,0 +1,448 @@
+//! Settings: flag > environment > file > profile > default, into one validated [`Settings`], each value with its source.
+//!
+//! A flag, a variable and a line of the file all become a [`Given`]: the key, the text, and where it stands. So each
+//! value is read by one piece of code, however it was given.
+
+mod error;
+mod file;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log::LevelFilter;
+
+pub use self::error::Error;
+pub use self::value::show;
+use crate::profile::Profile;
+use crate::shutdown::{KILL_WAIT, Plan, Rules, StopSignal, Target, Wait, WaitFor};
+use crate::signal::{Rewrite, Signal, SignalSet};
+
+/// Read where no other file is named, if it exists.
+pub const DEFAULT_FILE: &str = "/etc/softstop.toml";
+
+const PREFIX: &str = "SOFTSTOP_";
+/// The switch of the project's own tests: no setting, but theirs to find in the environment.
+const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This flag.
+    Flag(&'static str),
+    /// This environment variable.
+    Environment(String),
+    /// This line and column of the file, counted from 1.
+    File {
+        /// The file's path as it was given.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The column, in characters.
+        column: usize,
+    },
+    /// The profile of this name.
+    Profile(&'static str),
+    /// What remains of the grace period.
+    GracePeriod,
+    /// Nobody said anything.
+    Default,
+}
+
+impl Source {
+    /// Whether a person chose the value.
+    fn is_a_person(&self) -> bool {
+        match self {
+            Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,
+            Self::Profile(_) | Self::GracePeriod | Self::Default => false,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => f.write_str(name),
+            Self::Environment(name) => f.write_str(name),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Profile(name) => write!(f, "profile {name}"),
+            Self::GracePeriod => f.write_str("what grace_period leaves"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+impl<T> Sourced<T> {
+    fn new(value: T, source: Source) -> Self {
+        Self { value, source }
+    }
+
+    fn default(value: T) -> Self {
+        Self::new(value, Source::Default)
+    }
+}
+
+/// A setting. Its name in the file is the variant's, in lower case with underscores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "cli.rs says for each what it does")]
+pub enum Key {
+    Config,
+    Profile,
+    StopOn,
+    HurryOn,
+    StopSignal,
+    PreDelay,
+    DrainTimeout,
+    GracePeriod,
+    Rewrite,
+    Target,
+    WaitFor,
+    Subreaper,
+    ParentDeathSignal,
+    RemapExit,
+    WarnOnReap,
+    Log,
+    LogFormat,
+}
+
+/// Each setting with its name in the environment (behind the prefix) and in the file, where it has one there.
+const KEYS: &[(Key, &str, Option<&str>)] = &[
+    (Key::Config, "CONFIG", None),
+    (Key::Profile, "PROFILE", Some("profile")),
+    (Key::StopOn, "STOP_ON", Some("stop_on")),
+    (Key::HurryOn, "HURRY_ON", Some("hurry_on")),
+    (Key::StopSignal, "STOP_SIGNAL", Some("stop_signal")),
+    (Key::PreDelay, "PRE_DELAY", Some("pre_delay")),
+    (Key::DrainTimeout, "DRAIN_TIMEOUT", Some("drain_timeout")),
+    (Key::GracePeriod, "GRACE_PERIOD", Some("grace_period")),
+    (Key::Rewrite, "REWRITE", Some("signals")),
+    (Key::Target, "TARGET", Some("target")),
+    (Key::WaitFor, "WAIT_FOR", Some("wait_for")),
+    (Key::Subreaper, "SUBREAPER", Some("subreaper")),
+    (Key::ParentDeathSignal, "PARENT_DEATH_SIGNAL", Some("parent_death_signal")),
+    (Key::RemapExit, "REMAP_EXIT", Some("remap_exit")),
+    (Key::WarnOnReap, "WARN_ON_REAP", Some("warn_on_reap")),
+    (Key::Log, "LOG", Some("log")),
+    (Key::LogFormat, "LOG_FORMAT", None),
+];
+
+/// A value as a person wrote it.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Which setting.
+    pub key: Key,
+    /// What was written.
+    pub text: String,
+    /// Where.
+    pub source: Source,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "cli.rs says for each what it does")]
+pub struct Settings {
+    pub profile: Sourced<Option<&'static Profile>>,
+    pub stop_on: Sourced<SignalSet>,
+    pub hurry_on: Sourced<SignalSet>,
+    pub stop_signal: Sourced<StopSignal>,
+    pub pre_delay: Sourced<Duration>,
+    pub drain_timeout: Sourced<Option<Duration>>,
+    pub grace_period: Sourced<Option<Duration>>,
+    pub rewrite: BTreeMap<Signal, Sourced<Rewrite>>,
+    pub target: Sourced<Target>,
+    pub wait_for: Sourced<WaitFor>,
+    /// `None`: a subreaper unless PID 1.
+    pub subreaper: Sourced<Option<bool>>,
+    pub parent_death_signal: Sourced<Option<Signal>>,
+    pub remap_exit: Sourced<BTreeSet<u8>>,
+    pub warn_on_reap: Sourced<bool>,
+    /// `None`: warnings, and the lines of a stop.
+    pub log: Sourced<Option<LevelFilter>>,
+    pub log_format: Sourced<LogFormat>,
+    /// What was changed to fit, in whole sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the file, if there is one, and resolves everything that was given for this command.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn resolve(
+        command: &[OsString],
+        flags: Vec<Given>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let mut layers = Layers(vec![flags, self::environment(environment)?]);
+        let (path, named_by) = match layers.pick(Key::Config) {
+            Some(given) => (PathBuf::from(&given.text), given.source.clone()),
+            None => (PathBuf::from(DEFAULT_FILE), Source::Default),
+        };
+        layers.0.extend(file::read(&path, named_by)?);
+        layers.settings(command)
+    }
+
+    /// What the state machine needs to know.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            stop_on: self.stop_on.value,
+            hurry_on: self.hurry_on.value,
+            rewrite: self.rewrite.iter().map(|(&from, to)| (from, to.value)).collect(),
+            plan: Plan::soft(
+                Wait::fixed(self.pre_delay.value),
+                self.stop_signal.value,
+                Wait::up_to(self.drain_timeout.value),
+            ),
+            wait_for: self.wait_for.value,
+        }
+    }
+
+    /// Whether the terminal's resize is to be kept from the app: its SIGWINCH would be a stop request.
+    #[must_use]
+    pub fn takes_resize_for_stop(&self) -> bool {
+        self.stop_on.value.contains(Signal::WINCH)
+    }
+}
+
+/// Reads the variables that are ours. An empty one counts as not set, which is what `${NAME:-}` in a Compose file makes.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<Given>, Error> {
+    let mut given = Vec::new();
+    for (name, value) in variables.filter(|(_, value)| !value.is_empty()) {
+        let Some((name, suffix)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
+            continue;
+        };
+        let source = Source::Environment(name.to_owned());
+        match KEYS.iter().find(|(_, known, _)| *known == suffix) {
+            Some(&(key, ..)) => match value.into_string() {
+                Ok(text) => given.push(Given { key, text, source }),
+                Err(_) => return Err(Error::NotText { source }),
+            },
+            None if name == REQUIRE_ALL || is_service_link(suffix) => {}
+            None => {
+                let nearest = value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known));
+                let nearest = nearest.map(|suffix| format!("{PREFIX}{suffix}"));
+                return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
+            }
+        }
+    }
+    Ok(given)
+}
+
+/// Whether Kubernetes or Docker made this variable for a service called "softstop" or "softstop-...":
+/// `SOFTSTOP_SERVICE_HOST`, `SOFTSTOP_PORT_80_TCP_ADDR` and the like.
+fn is_service_link(suffix: &str) -> bool {
+    let padded = format!("_{suffix}_");
+    ["_SERVICE_HOST_", "_SERVICE_PORT_", "_PORT_"].iter().any(|link| padded.contains(link))
+}
+
+/// Everything that was given, the strongest layer first.
+struct Layers(Vec<Vec<Given>>);
+
+impl Layers {
+    /// The strongest word on this setting.
+    fn pick(&self, key: Key) -> Option<&Given> {
+        self.0.iter().flatten().find(|given| given.key == key)
+    }
+
+    /// The strongest word on this setting, read.
+    fn read<T>(&self, key: Key, read: impl FnOnce(&Given) -> Result<T, Error>) -> Result<Option<Sourced<T>>, Error> {
+        let Some(given) = self.pick(key) else { return Ok(None) };
+        Ok(Some(Sourced::new(read(given)?, given.source.clone())))
+    }
+
+    fn settings(&self, command: &[OsString]) -> Result<Settings, Error> {
+        let profile = self.profile(command)?;
+        let rewrite = self.rewrite()?;
+        let stop_on = self.stop_on(profile.value, &rewrite)?;
+        let mut settings = Settings {
+            hurry_on: self.hurry_on(stop_on.value)?,
+            stop_on,
+            stop_signal: self.stop_signal(profile.value)?,
+            pre_delay: match (self.read(Key::PreDelay, value::duration)?, profile.value) {
+                (Some(given), _) => given,
+                (None, Some(profile)) => Sourced::new(profile.pre_delay, Source::Profile(profile.name)),
+                (None, None) => Sourced::default(Duration::ZERO),
+            },
+            drain_timeout: optional(self.read(Key::DrainTimeout, value::duration)?),
+            grace_period: optional(self.read(Key::GracePeriod, value::duration)?),
+            rewrite,
+            target: self.or_default(Key::Target, Target::Child, value::target)?,
+            wait_for: self.or_default(Key::WaitFor, WaitFor::Main, value::wait_for)?,
+            subreaper: optional(self.read(Key::Subreaper, value::boolean)?),
+            parent_death_signal: optional(self.read(Key::ParentDeathSignal, value::signal)?),
+            remap_exit: self.or_default(Key::RemapExit, BTreeSet::new(), value::exit_codes)?,
+            warn_on_reap: self.or_default(Key::WarnOnReap, false, value::boolean)?,
+            log: optional(self.read(Key::Log, value::log_level)?),
+            log_format: self.or_default(Key::LogFormat, LogFormat::Text, value::log_format)?,
+            profile,
+            warnings: Vec::new(),
+        };
+        settings.fit_into_grace_period()?;
+        Ok(settings)
+    }
+
+    fn or_default<T>(
+        &self,
+        key: Key,
+        default: T,
+        read: impl FnOnce(&Given) -> Result<T, Error>,
+    ) -> Result<Sourced<T>, Error> {
+        Ok(self.read(key, read)?.unwrap_or_else(|| Sourced::default(default)))
+    }
+
+    fn profile(&self, command: &[OsString]) -> Result<Sourced<Option<&'static Profile>>, Error> {
+        let chosen = self.read(Key::Profile, value::profile)?.unwrap_or(Sourced::default(value::ProfileChoice::Auto));
+        let profile = match chosen.value {
+            value::ProfileChoice::Auto => Profile::of_command(command),
+            value::ProfileChoice::None => None,
+            value::ProfileChoice::Named(profile) => Some(profile),
+        };
+        Ok(Sourced::new(profile, chosen.source))
+    }
+
+    /// All layers together, signal by signal: the strongest word on each.
+    fn rewrite(&self) -> Result<BTreeMap<Signal, Sourced<Rewrite>>, Error> {
+        let mut all = BTreeMap::new();
+        for layer in &self.0 {
+            let mut in_layer: BTreeMap<Signal, Sourced<Rewrite>> = BTreeMap::new();
+            for given in layer.iter().filter(|given| given.key == Key::Rewrite) {
+                for (from, to) in value::rewrites(given)? {
+                    if in_layer.insert(from, Sourced::new(to, given.source.clone())).is_some() {
+                        return Err(Error::RewrittenTwice { source: given.source.clone(), signal: from });
+                    }
+                }
+            }
+            for (from, to) in in_layer {
+                all.entry(from).or_insert(to);
+            }
+        }
+        Ok(all)
+    }
+
+    fn stop_on(
+        &self,
+        profile: Option<&'static Profile>,
+        rewrite: &BTreeMap<Signal, Sourced<Rewrite>>,
+    ) -> Result<Sourced<SignalSet>, Error> {
+        let ignored = rewrite.iter().filter(|(_, to)| to.value == Rewrite::Ignore);
+        if let Some(given) = self.read(Key::StopOn, value::received_signals)? {
+            return match ignored.clone().find(|&(&from, _)| given.value.contains(from)) {
+                Some((&signal, to)) => {
+                    Err(Error::IgnoredStopRequest { source: given.source, signal, ignored_by: to.source.clone() })
+                }
+                None => Ok(given),
+            };
+        }
+        let ignored = ignored.map(|(&from, _)| from).collect();
+        let term = SignalSet::from(Signal::TERM);
+        Ok(match profile {
+            // Base images set STOPSIGNAL to the server's own, so the request is often no TERM.
+            Some(profile) => {
+                let both: SignalSet = [Signal::TERM, profile.stop_signal].into_iter().collect();
+                Sourced::new(both.without(ignored), Source::Profile(profile.name))
+            }
+            None => Sourced::default(term.without(ignored)),
+        })
+    }
+
+    /// By default SIGINT, unless it is a stop request: a repeated one must change no clock.
+    fn hurry_on(&self, stop_on: SignalSet) -> Result<Sourced<SignalSet>, Error> {
+        let default = SignalSet::from(Signal::INT).without(stop_on);
+        self.or_default(Key::HurryOn, default, value::received_signals)
+    }
+
+    fn stop_signal(&self, profile: Option<&'static Profile>) -> Result<Sourced<StopSignal>, Error> {
+        if let Some(given) = self.read(Key::StopSignal, value::signal)? {
+            return Ok(Sourced::new(StopSignal::Always(given.value), given.source));
+        }
+        Ok(match profile {
+            Some(profile) => Sourced::new(StopSignal::Mapped(Some(profile.stop_signal)), Source::Profile(profile.name)),
+            None => Sourced::default(StopSignal::Mapped(None)),
+        })
+    }
+}
+
+impl Settings {
+    /// Makes the plan fit the platform's budget: the drain gets what the pre-delay leaves of it, less the time to report
+    /// in. What a person chose must fit; a profile's pre-delay is shortened.
+    fn fit_into_grace_period(&mut self) -> Result<(), Error> {
+        let Some(grace) = self.grace_period.value else { return Ok(()) };
+        let usable = grace.saturating_sub(KILL_WAIT);
+        if usable.is_zero() {
+            return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
+        }
+        let drain = self.drain_timeout.value;
+        // Without a drain timeout of a person's, there must at least be some time to drain.
+        let fits = match drain {
+            Some(drain) => self.pre_delay.value.checked_add(drain).is_some_and(|plan| plan <= usable),
+            None => self.pre_delay.value < usable,
+        };
+        if !fits {
+            let shortened = match drain {
+                Some(drain) => usable.checked_sub(drain),
+                None => Some(usable / 2),
+            };
+            match shortened {
+                Some(shortened) if !self.pre_delay.source.is_a_person() => {
+                    self.warnings.push(format!(
+                        "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
+                        show(self.pre_delay.value),
+                        self.pre_delay.source,
+                        show(grace),
+                        self.grace_period.source,
+                        show(shortened)
+                    ));
+                    self.pre_delay.value = shortened;
+                }
+                _ => {
+                    return Err(Error::DoesNotFit {
+                        pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
+                        drain: drain.map(|drain| (drain, self.drain_timeout.source.clone())),
+                        grace: (grace, self.grace_period.source.clone()),
+                    });
+                }
+            }
+        }
+        if drain.is_none() {
+            let rest = usable.saturating_sub(self.pre_delay.value);
+            self.drain_timeout = Sourced::new(Some(rest), Source::GracePeriod);
+        }
+        Ok(())
+    }
+}
+
+fn optional<T>(given: Option<Sourced<T>>) -> Sourced<Option<T>> {
+    match given {
+        Some(given) => Sourced::new(Some(given.value), given.source),
+        None => Sourced::default(None),
+    }
+}
+
+/// The name by which people know a command: the last part of its path.
+#[must_use]
+pub fn base_name(program: &OsStr) -> String {
+    Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
+}

@@ -1,0 +1,136 @@
+//! What can be wrong with settings, each as one sentence that names the place and the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Source, show};
+use crate::signal::Signal;
+
+/// Wrong usage or configuration. softstop leaves with exit code 2, before the child starts.
+#[derive(Debug)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the sentences in Display say what each field is")]
+pub enum Error {
+    UnknownKey { source: Source, key: String, nearest: Option<String> },
+    UnknownWord { source: Source, what: &'static str, word: String, nearest: Option<&'static str>, known: String },
+    WrongType { source: Source, key: String, expected: &'static str, found: &'static str },
+    NotText { source: Source },
+    UnknownSignal { source: Source, word: String, nearest: Option<String> },
+    NotCatchable { source: Source, signal: Signal },
+    OurOwn { source: Source, signal: Signal },
+    IgnoredStopRequest { source: Source, signal: Signal, ignored_by: Source },
+    NotARewrite { source: Source, word: String },
+    RewrittenTwice { source: Source, signal: Signal },
+    Negative { source: Source, word: String },
+    NoUnit { source: Source, word: String },
+    NotADuration { source: Source, word: String, reason: String },
+    NotAnExitCode { source: Source, word: String },
+    GraceTooShort { source: Source, grace: Duration },
+    DoesNotFit { pre_delay: (Duration, Source), drain: Option<(Duration, Source)>, grace: (Duration, Source) },
+    Unreadable { path: PathBuf, named_by: Source, error: io::Error },
+    NotUtf8 { source: Source },
+    NotToml { source: Source, message: String },
+    NoCommand,
+}
+
+/// The second half of "unknown": what was meant, or else what there is.
+struct Remedy<'a, T>(&'a Option<T>, &'a str);
+
+impl<T: fmt::Display> fmt::Display for Remedy<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(nearest) => write!(f, "did you mean `{nearest}`?"),
+            None => f.write_str(self.1),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey { source, key, nearest } => {
+                write!(
+                    f,
+                    "{source}: unknown setting `{key}`: {}",
+                    Remedy(nearest, "the README has the table of settings")
+                )
+            }
+            Self::UnknownWord { source, what, word, nearest, known } => {
+                write!(f, "{source}: unknown {what} `{word}`: {}", Remedy(nearest, &format!("write {known}")))
+            }
+            Self::WrongType { source, key, expected, found } => {
+                write!(f, "{source}: `{key}` is {found}: write {expected}")
+            }
+            Self::NotText { source } => {
+                write!(f, "{source}: the value is not UTF-8 text: write it in plain characters")
+            }
+            Self::UnknownSignal { source, word, nearest } => write!(
+                f,
+                "{source}: unknown signal `{word}`: {}",
+                Remedy(nearest, "write a name such as TERM, SIGTERM or RTMIN+3, or a number from 1 to 64")
+            ),
+            Self::NotCatchable { source, signal } => {
+                write!(f, "{source}: no process can catch {signal}: name another signal here")
+            }
+            Self::OurOwn { source, signal } => write!(
+                f,
+                "{source}: {signal} speaks to softstop itself (a child's change, or a fault): name another signal here"
+            ),
+            Self::IgnoredStopRequest { source, signal, ignored_by } => write!(
+                f,
+                "{source}: {signal} is to be a stop request, but {ignored_by} says to ignore it: take one of the two back"
+            ),
+            Self::NotARewrite { source, word } => {
+                write!(f, "{source}: `{word}` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore")
+            }
+            Self::RewrittenTwice { source, signal } => {
+                write!(f, "{source}: {signal} is rewritten twice: leave one of the two")
+            }
+            Self::Negative { source, word } => {
+                write!(f, "{source}: `{word}` is negative: write a duration of 0s or more")
+            }
+            Self::NoUnit { source, word } => {
+                write!(f, "{source}: `{word}` has no unit: write {word}s for seconds, or {word}ms, {word}m")
+            }
+            Self::NotADuration { source, word, reason } => {
+                write!(f, "{source}: `{word}` is no duration ({reason}): write it like 500ms, 5s or 1m30s")
+            }
+            Self::NotAnExitCode { source, word } => {
+                write!(f, "{source}: `{word}` is no exit code: write a number from 0 to 255")
+            }
+            Self::GraceTooShort { source, grace } => write!(
+                f,
+                "{source}: a grace period of {} leaves no time for a stop: 1 s of it is kept to report in, so give it more",
+                show(*grace)
+            ),
+            Self::DoesNotFit { pre_delay, drain, grace } => {
+                write!(f, "{}: a pre-delay of {} ({})", grace.1, show(pre_delay.0), pre_delay.1)?;
+                match drain {
+                    Some((drain, source)) => write!(f, " and a drain timeout of {} ({source}) do", show(*drain))?,
+                    None => f.write_str(" does")?,
+                }
+                write!(
+                    f,
+                    " not fit into the grace period of {}, of which 1 s is kept to report in: shorten the one or lengthen the other",
+                    show(grace.0)
+                )
+            }
+            Self::Unreadable { path, named_by, error } => {
+                write!(f, "{}: cannot read the configuration file", path.display())?;
+                if !matches!(named_by, Source::Default) {
+                    write!(f, " that {named_by} names")?;
+                }
+                write!(f, ": {error}")
+            }
+            Self::NotUtf8 { source } => write!(f, "{source}: this is not UTF-8: save the file as UTF-8 text"),
+            Self::NotToml { source, message } => write!(f, "{source}: this is not TOML: {message}"),
+            Self::NoCommand => {
+                f.write_str("no command: write the program to start behind the options, as in `softstop -- nginx`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

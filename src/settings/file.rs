@@ -1,0 +1,122 @@
+//! The TOML file: every value becomes the text that a flag would have given, with its line and column.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Error, Given, KEYS, Key, Source, value};
+
+const LOG_KEYS: &[(&str, Key)] = &[("level", Key::Log), ("format", Key::LogFormat)];
+
+/// Reads the file; that the default one does not exist is no error.
+pub(super) fn read(path: &Path, named_by: Source) -> Result<Option<Vec<Given>>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named_by == Source::Default => return Ok(None),
+        Err(error) => return Err(Error::Unreadable { path: path.to_owned(), named_by, error }),
+    };
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let text = String::from_utf8_lossy(good);
+            return Err(Error::NotUtf8 { source: File { path, text: &text }.place(text.len()) });
+        }
+    };
+    File { path, text }.read().map(Some)
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    /// Line and column of a byte, counted from 1.
+    fn place(&self, offset: usize) -> Source {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |line_break| line_break + 1);
+        Source::File {
+            path: self.path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        }
+    }
+
+    fn read(&self) -> Result<Vec<Given>, Error> {
+        let table = DeTable::parse(self.text).map_err(|error| Error::NotToml {
+            source: self.place(error.span().map_or(0, |span| span.start)),
+            message: error.message().to_owned(),
+        })?;
+        let mut given = Vec::new();
+        for (name, value) in table.get_ref() {
+            let source = self.place(name.span().start);
+            let name: &str = name.get_ref();
+            match KEYS.iter().find(|(_, _, known)| *known == Some(name)) {
+                Some((Key::Rewrite, ..)) => {
+                    for (from, to) in self.table(name, value, "a table of signals")? {
+                        let (to, source) =
+                            (self.scalar(from.get_ref(), to, "a signal")?, self.place(from.span().start));
+                        given.push(Given { key: Key::Rewrite, text: format!("{}:{to}", from.get_ref()), source });
+                    }
+                }
+                Some((Key::Log, ..)) => {
+                    for (name, value) in self.table(name, value, "a table with level and format")? {
+                        let source = self.place(name.span().start);
+                        let name: &str = name.get_ref();
+                        let Some(&(_, key)) = LOG_KEYS.iter().find(|(known, _)| *known == name) else {
+                            let nearest = value::nearest(name, LOG_KEYS.iter().map(|&(known, _)| known));
+                            let nearest = nearest.map(|key| format!("log.{key}"));
+                            return Err(Error::UnknownKey { source, key: format!("log.{name}"), nearest });
+                        };
+                        given.push(Given { key, text: self.scalar(name, value, "a word")?, source });
+                    }
+                }
+                Some(&(key, ..)) => given.push(Given { key, text: self.list(name, value)?, source }),
+                None => {
+                    let nearest =
+                        value::nearest(name, KEYS.iter().filter_map(|&(_, _, known)| known)).map(str::to_owned);
+                    return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    fn table<'a, 'i>(
+        &self,
+        name: &str,
+        value: &'a Spanned<DeValue<'i>>,
+        expected: &'static str,
+    ) -> Result<&'a DeTable<'i>, Error> {
+        value.get_ref().as_table().ok_or_else(|| self.wrong_type(name, value, expected))
+    }
+
+    /// A list, written as an array or as one string, becomes the flag's comma-separated words.
+    fn list(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Error> {
+        let Some(array) = value.get_ref().as_array() else {
+            return self.scalar(name, value, "a string such as \"5s\" or \"TERM\"");
+        };
+        let words = array.iter().map(|word| self.scalar(name, word, "a list of strings"));
+        let words: Vec<String> = words.collect::<Result<_, _>>()?;
+        Ok(if words.is_empty() { "none".to_owned() } else { words.join(",") })
+    }
+
+    fn scalar(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &'static str) -> Result<String, Error> {
+        match value.get_ref() {
+            DeValue::String(text) => Ok(text.clone().into_owned()),
+            DeValue::Integer(number) => Ok(number.as_str().to_owned()),
+            DeValue::Float(number) => Ok(number.as_str().to_owned()),
+            DeValue::Boolean(truth) => Ok(truth.to_string()),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Err(self.wrong_type(name, value, expected)),
+        }
+    }
+
+    fn wrong_type(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &'static str) -> Error {
+        let source = self.place(value.span().start);
+        Error::WrongType { source, key: name.to_owned(), expected, found: value.get_ref().type_str() }
+    }
+}

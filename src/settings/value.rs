@@ -1,0 +1,162 @@
+//! From the text that a person wrote to the value that it means.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::{Error, Given, LogFormat};
+use crate::profile::Profile;
+use crate::shutdown::{Target, WaitFor};
+use crate::signal::{Rewrite, Signal, SignalSet};
+
+/// What `profile` may say.
+#[derive(Clone, Copy)]
+pub(super) enum ProfileChoice {
+    Auto,
+    None,
+    Named(&'static Profile),
+}
+
+/// A duration as settings write it: `5s`, `1m 30s`.
+#[must_use]
+pub fn show(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+/// The known word that looks most like this one, where any does.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |candidate: &str| strsim::jaro(&word.to_lowercase(), &candidate.to_lowercase());
+    known
+        .map(|candidate| (likeness(candidate), candidate))
+        .filter(|&(likeness, _)| likeness > 0.7)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+fn one_of<T: Copy>(given: &Given, what: &'static str, known: &[(&'static str, T)]) -> Result<T, Error> {
+    let word = given.text.trim();
+    if let Some(&(_, value)) = known.iter().find(|(name, _)| *name == word) {
+        return Ok(value);
+    }
+    let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
+    Err(unknown_word(given, what, names.iter().copied(), names.join(", ")))
+}
+
+fn unknown_word(given: &Given, what: &'static str, names: impl Iterator<Item = &'static str>, known: String) -> Error {
+    let word = given.text.trim().to_owned();
+    Error::UnknownWord { source: given.source.clone(), what, nearest: nearest(&word, names), word, known }
+}
+
+pub(super) fn target(given: &Given) -> Result<Target, Error> {
+    one_of(given, "target", &[("child", Target::Child), ("group", Target::Group)])
+}
+
+pub(super) fn wait_for(given: &Given) -> Result<WaitFor, Error> {
+    one_of(given, "value of wait_for", &[("main", WaitFor::Main), ("all", WaitFor::All)])
+}
+
+pub(super) fn log_format(given: &Given) -> Result<LogFormat, Error> {
+    one_of(given, "log format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+pub(super) fn boolean(given: &Given) -> Result<bool, Error> {
+    one_of(given, "truth value", &[("true", true), ("false", false), ("1", true), ("0", false)])
+}
+
+pub(super) fn log_level(given: &Given) -> Result<LevelFilter, Error> {
+    let levels = LevelFilter::iter().map(|level| (level.as_str(), level));
+    let levels: Vec<(&'static str, LevelFilter)> = levels.collect();
+    given.text.trim().parse().map_err(|_| {
+        let names = levels.iter().map(|&(name, _)| name);
+        unknown_word(given, "log level", names, "off, error, warn, info, debug or trace".to_owned())
+    })
+}
+
+pub(super) fn profile(given: &Given) -> Result<ProfileChoice, Error> {
+    match given.text.trim() {
+        "auto" => Ok(ProfileChoice::Auto),
+        "none" => Ok(ProfileChoice::None),
+        name => Profile::named(name).map(ProfileChoice::Named).ok_or_else(|| {
+            let names = ["auto", "none"].into_iter().chain(Profile::names());
+            unknown_word(given, "profile", names, "a name that --list-profiles shows, auto, or none".to_owned())
+        }),
+    }
+}
+
+/// A signal that we send.
+pub(super) fn signal(given: &Given) -> Result<Signal, Error> {
+    read_signal(given, &given.text)
+}
+
+/// Signals that we are to receive, separated by commas; `none` for none.
+pub(super) fn received_signals(given: &Given) -> Result<SignalSet, Error> {
+    if given.text.trim() == "none" {
+        return Ok(SignalSet::default());
+    }
+    given.text.split(',').map(|word| received_signal(given, word)).collect()
+}
+
+/// Rewrites, separated by commas. dumb-init's 0 means "ignore", too.
+pub(super) fn rewrites(given: &Given) -> Result<Vec<(Signal, Rewrite)>, Error> {
+    let rewrite = |word: &str| {
+        let not_a_rewrite = || Error::NotARewrite { source: given.source.clone(), word: word.to_owned() };
+        let (from, to) = word.split_once(':').ok_or_else(not_a_rewrite)?;
+        let from = received_signal(given, from)?;
+        let to = match to.trim() {
+            "ignore" | "0" => Rewrite::Ignore,
+            to => Rewrite::To(read_signal(given, to)?),
+        };
+        Ok((from, to))
+    };
+    given.text.split(',').map(rewrite).collect()
+}
+
+fn received_signal(given: &Given, word: &str) -> Result<Signal, Error> {
+    let signal = read_signal(given, word)?;
+    let source = given.source.clone();
+    if !signal.is_catchable() {
+        Err(Error::NotCatchable { source, signal })
+    } else if signal.is_our_own() {
+        Err(Error::OurOwn { source, signal })
+    } else {
+        Ok(signal)
+    }
+}
+
+fn read_signal(given: &Given, word: &str) -> Result<Signal, Error> {
+    let word = word.trim();
+    word.parse().map_err(|_| {
+        let bare = word.to_ascii_uppercase();
+        let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
+        let is_a_word = bare.starts_with(|c: char| c.is_ascii_alphabetic());
+        let nearest = nearest(bare, Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
+        Error::UnknownSignal { source: given.source.clone(), word: word.to_owned(), nearest }
+    })
+}
+
+pub(super) fn duration(given: &Given) -> Result<Duration, Error> {
+    let word = given.text.trim();
+    let source = given.source.clone();
+    if word.starts_with('-') {
+        return Err(Error::Negative { source, word: word.to_owned() });
+    }
+    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(Error::NoUnit { source, word: word.to_owned() });
+    }
+    humantime::parse_duration(word).map_err(|error| {
+        let reason = match error {
+            humantime::DurationError::UnknownUnit { unit, .. } => format!("`{unit}` is no unit"),
+            other => other.to_string(),
+        };
+        Error::NotADuration { source, word: word.to_owned(), reason }
+    })
+}
+
+pub(super) fn exit_codes(given: &Given) -> Result<BTreeSet<u8>, Error> {
+    let code = |word: &str| {
+        let word = word.trim();
+        word.parse().map_err(|_| Error::NotAnExitCode { source: given.source.clone(), word: word.to_owned() })
+    };
+    given.text.split(',').map(code).collect()
+}
