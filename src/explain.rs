@@ -1,0 +1,163 @@
+//! What people read before: the settings in force with their sources, the timeline of a stop, the table of servers.
+
+use std::ffi::OsString;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use crate::profile::PROFILES;
+use crate::settings::{LogFormat, Settings, Sourced, base_name, show};
+use crate::shutdown::{KILL_WAIT, StopSignal, Target, WaitFor};
+use crate::signal::{Rewrite, Signal, SignalSet};
+
+/// The text of `--explain`.
+#[must_use]
+pub fn explain(settings: &Settings, command: &[OsString]) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_explanation(&mut out, settings, command);
+    out
+}
+
+fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]) -> fmt::Result {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    writeln!(
+        out,
+        "command  {}\n\nsettings in force",
+        if words.is_empty() { "(none)".into() } else { words.join(" ") }
+    )?;
+    let mut row = |name: &str, value: String, source: String| writeln!(out, "  {name:<20} {value:<24} {source}");
+    let s = settings;
+    row(
+        "profile",
+        s.profile.value.map_or("none".into(), |p| p.name.into()),
+        match s.profile.value {
+            Some(_) if s.profile.source == crate::settings::Source::Default => "auto: the command's name".into(),
+            _ => s.profile.source.to_string(),
+        },
+    )?;
+    row("stop_on", signals(s.stop_on.value), s.stop_on.source.to_string())?;
+    row("hurry_on", signals(s.hurry_on.value), s.hurry_on.source.to_string())?;
+    row("stop_signal", stop_signal(s.stop_signal.value), s.stop_signal.source.to_string())?;
+    row("pre_delay", show(s.pre_delay.value), s.pre_delay.source.to_string())?;
+    row("drain_timeout", limit(s.drain_timeout.value), s.drain_timeout.source.to_string())?;
+    row("grace_period", s.grace_period.value.map_or("unknown".into(), show), s.grace_period.source.to_string())?;
+    for (from, to) in &s.rewrite {
+        let to_text = match to.value {
+            Rewrite::To(signal) => signal.to_string(),
+            Rewrite::Ignore => "ignore".into(),
+        };
+        row("signals", format!("{from} = {to_text}"), to.source.to_string())?;
+    }
+    let target = match s.target.value {
+        Target::Child => "child",
+        Target::Group => "group",
+    };
+    row("target", target.into(), s.target.source.to_string())?;
+    let wait_for = match s.wait_for.value {
+        WaitFor::Main => "main",
+        WaitFor::All => "all",
+    };
+    row("wait_for", wait_for.into(), s.wait_for.source.to_string())?;
+    let subreaper = s.subreaper.value.map_or("unless PID 1".into(), |on| on.to_string());
+    row("subreaper", subreaper, s.subreaper.source.to_string())?;
+    let death = s.parent_death_signal.value.map_or("none".into(), |signal| signal.to_string());
+    row("parent_death_signal", death, s.parent_death_signal.source.to_string())?;
+    let codes: Vec<String> = s.remap_exit.value.iter().map(u8::to_string).collect();
+    let codes = if codes.is_empty() { "none".into() } else { format!("{} to 0", codes.join(",")) };
+    row("remap_exit", codes, s.remap_exit.source.to_string())?;
+    row("warn_on_reap", s.warn_on_reap.value.to_string(), s.warn_on_reap.source.to_string())?;
+    let level = s.log.value.map_or("warn, and stops".into(), |level| level.as_str().to_ascii_lowercase());
+    row("log.level", level, s.log.source.to_string())?;
+    let format = match s.log_format.value {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    row("log.format", format.into(), s.log_format.source.to_string())?;
+
+    timeline(out, settings, &command.first().map_or("the program".into(), |program| base_name(program)))?;
+
+    let note = settings.profile.value.and_then(|profile| Some((profile.name, profile.note?)));
+    if let Some((name, note)) = note {
+        writeln!(out, "\nnote on {name}: {note}")?;
+    }
+    for warning in &settings.warnings {
+        writeln!(out, "\nwarning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
+    writeln!(out, "\ntimeline of a stop")?;
+    let mut at = |moment: Duration, what: String| writeln!(out, "  {:<10} {what}", show(moment));
+    let requests: Vec<String> = settings.stop_on.value.iter().map(|signal| signal.to_string()).collect();
+    if requests.is_empty() {
+        return at(Duration::ZERO, format!("no signal is a stop request: all are passed on to {name}"));
+    }
+    let pre_delay = settings.pre_delay.value;
+    let requests = requests.join(" or ");
+    if pre_delay.is_zero() {
+        at(pre_delay, format!("{requests} arrives"))?;
+    } else {
+        at(Duration::ZERO, format!("{requests} arrives; {name} keeps serving"))?;
+    }
+    let whom = match settings.target.value {
+        Target::Child => String::new(),
+        Target::Group => " and its process group".into(),
+    };
+    let rules = settings.rules();
+    let sent =
+        settings.stop_on.value.iter().map(|signal| (signal, rules.resolve(settings.stop_signal.value, signal).0));
+    let sent: Vec<(Signal, Signal)> = sent.collect();
+    let same_for_all = sent.iter().all(|(_, to)| sent.first().is_some_and(|(_, first)| first == to));
+    for (signal, to) in sent.iter().take(if same_for_all { 1 } else { usize::MAX }) {
+        let on = if same_for_all { String::new() } else { format!("on {signal}: ") };
+        at(pre_delay, format!("{on}{to} goes to {name}{whom}, which finishes its work"))?;
+    }
+    match settings.drain_timeout.value {
+        None => {
+            at(pre_delay, format!("softstop waits until {name} is gone: no limit is set, the platform's is unknown"))?;
+        }
+        Some(drain) => {
+            let end = pre_delay.saturating_add(drain);
+            at(end, "SIGKILL to all that is left".into())?;
+            at(end.saturating_add(KILL_WAIT), "softstop leaves at the latest".into())?;
+        }
+    }
+    if let Sourced { value: Some(grace), .. } = settings.grace_period {
+        at(grace, "the platform's own SIGKILL would come".into())?;
+    }
+    Ok(())
+}
+
+fn signals(set: SignalSet) -> String {
+    if set == SignalSet::default() { "none".into() } else { set.to_string() }
+}
+
+fn limit(limit: Option<Duration>) -> String {
+    limit.map_or("no limit".into(), show)
+}
+
+fn stop_signal(stop_signal: StopSignal) -> String {
+    match stop_signal {
+        StopSignal::Always(signal) | StopSignal::Mapped(Some(signal)) => signal.to_string(),
+        StopSignal::Mapped(None) => "as received".into(),
+    }
+}
+
+/// The text of `--list-profiles`.
+#[must_use]
+pub fn profiles() -> String {
+    let mut out = format!(
+        "{:<10} {:<12} {:<10} {}\n",
+        "PROFILE", "STOP SIGNAL", "PRE-DELAY", "PROGRAMS, AND WHAT THE SERVER NEEDS"
+    );
+    for profile in PROFILES {
+        let programs = profile.programs.join(", ");
+        let signal: Signal = profile.stop_signal;
+        let _ = writeln!(out, "{:<10} {signal:<12} {:<10} {programs}", profile.name, show(profile.pre_delay));
+        if let Some(note) = profile.note {
+            let _ = writeln!(out, "{:<10} {:<12} {:<10} {note}", "", "", "");
+        }
+    }
+    out
+}

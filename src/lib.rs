@@ -1,0 +1,26 @@
+//! softstop is a PID-1 init for containers that lets a server leave without dropping a request.
+//!
+//! The life of the process, in order:
+//!
+//! 1. `main` blocks every signal before anything else and remembers what was inherited ([`sys::signals`]).
+//! 2. The command line is read ([`cli`]), and with the environment, the file and the server's profile ([`profile`])
+//!    resolved into one [`settings::Settings`]. Whatever is wrong is said here, in one sentence, and nothing starts.
+//! 3. The log opens ([`logging`]); we become a subreaper where we are not PID 1.
+//! 4. The main child starts as if we were not there ([`sys::process`]). From here on nothing may end us.
+//! 5. [`supervise`] sleeps in poll(2). What happens goes as an event to the state machine in [`shutdown`], which alone
+//!    decides; its actions are carried out by [`sys`], and told to people by [`report`].
+//! 6. When the main child is gone (or all are), we leave with its exit code.
+//!
+//! [`shutdown`] and [`signal`] are pure: they know no operating system, and time is an argument. [`sys`] alone talks to
+//! the kernel.
+
+pub mod cli;
+pub mod explain;
+pub mod logging;
+pub mod profile;
+pub mod report;
+pub mod settings;
+pub mod shutdown;
+pub mod signal;
+pub mod supervise;
+pub mod sys;

@@ -1,0 +1,177 @@
+//! What people read of a stop: a line for each phase, and one closing line.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use log::{debug, info, warn};
+
+use crate::logging::STOP;
+use crate::settings::show;
+use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Wait};
+use crate::signal::{Origin, Signal};
+use crate::sys::procfs::Process;
+
+/// Follows one stop.
+#[derive(Debug)]
+pub struct Report {
+    name: String,
+    pid: i32,
+    request: Option<Request>,
+    /// When the stop began: at the request, or at the main child's exit where others had to follow it.
+    began: Option<Moment>,
+    phases: Vec<(String, Moment)>,
+    main: Option<Exit>,
+    killed: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Request {
+    signal: Signal,
+    origin: Origin,
+    at: SystemTime,
+}
+
+impl Report {
+    /// A report on the main child with this name and number.
+    #[must_use]
+    pub fn new(name: String, pid: i32) -> Self {
+        Self { name, pid, request: None, began: None, phases: Vec::new(), main: None, killed: None }
+    }
+
+    /// Says what the state machine wants said.
+    pub fn note(&mut self, note: Note, now: Moment) {
+        match note {
+            Note::Requested(signal, origin) => {
+                info!(target: STOP, "stop requested: {signal} {origin}");
+                self.request = Some(Request { signal, origin, at: SystemTime::now() });
+                self.began = Some(now);
+            }
+            Note::Waiting { sent, wait, .. } => {
+                self.began.get_or_insert(now);
+                let phase = match sent {
+                    None => "pre-delay".to_owned(),
+                    Some(signal) => format!("drain after {signal}"),
+                };
+                info!(target: STOP, "{phase}: {} {}", self.app(), Expectation { sent, wait });
+                self.phases.push((phase, now));
+            }
+            Note::Repeated { signal, origin, passed_on: true } => {
+                info!(target: STOP, "{signal} again, {origin}: passed on to {}", self.app());
+            }
+            Note::Repeated { signal, origin, passed_on: false } => {
+                info!(target: STOP, "another stop request, {signal} {origin}: the stop is under way, nothing changes");
+            }
+            Note::Hurried(signal, origin) => {
+                info!(target: STOP, "{signal} {origin}: somebody is in a hurry, the present wait is over");
+            }
+            Note::TimeUp(wait) if self.phases.last().is_some_and(|(phase, _)| phase.starts_with("drain")) => {
+                let limit = wait.at_most.map(show).unwrap_or_default();
+                warn!("drain timeout: {} is not done after {limit}", self.app());
+            }
+            // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
+            Note::TimeUp(_) | Note::Undead => {}
+            Note::OthersLeft(exit) => {
+                info!(target: STOP, "{} {exit}; what it left behind is to stop too", self.app());
+                self.main = Some(exit);
+            }
+        }
+    }
+
+    /// Says who was sent SIGKILL.
+    pub fn killed(&mut self, killed: &[Process]) {
+        warn!(
+            "SIGKILL to all that is left{}",
+            if killed.is_empty() { ", whoever that is: /proc does not tell" } else { "" }
+        );
+        for process in killed {
+            warn!("killed {}", Named(process));
+        }
+        self.killed = Some(killed.len());
+    }
+
+    /// Says who did not die of it.
+    pub fn undead(&self, left: &[Process]) {
+        warn!("still there {} after SIGKILL (in uninterruptible sleep?); leaving all the same", show(KILL_WAIT));
+        for process in left {
+            warn!("left {}", Named(process));
+        }
+    }
+
+    /// Remembers how the main child ended.
+    pub fn main_exited(&mut self, exit: Exit) {
+        debug!("{} {exit}", self.app());
+        self.main = Some(exit);
+    }
+
+    /// The closing line of a stop: what asked for it and when, how long each phase took, how it ended.
+    pub fn close(&self, now: Moment) {
+        let Some(began) = self.began else { return }; // the app ended by itself: nothing was stopped
+        let mut said = vec![match &self.request {
+            Some(Request { signal, origin, at }) => {
+                format!("{signal} {origin} at {}", humantime::format_rfc3339_seconds(*at))
+            }
+            None => format!("{} had ended by itself", self.name),
+        }];
+        let ends = self.phases.iter().skip(1).map(|&(_, since)| since).chain([now]);
+        for ((phase, since), end) in self.phases.iter().zip(ends) {
+            said.push(format!("{phase} {}", seconds(end.saturating_sub(*since))));
+        }
+        said.extend(self.killed.map(|count| match count {
+            0 => "SIGKILL".to_owned(),
+            1 => "SIGKILL to 1 process".to_owned(),
+            count => format!("SIGKILL to {count} processes"),
+        }));
+        said.push(match self.main {
+            Some(exit) => format!("{} {exit}", self.name),
+            None => format!("{} is still there", self.name),
+        });
+        info!(target: STOP, "stopped in {}: {}", seconds(now.saturating_sub(began)), said.join(", "));
+    }
+
+    fn app(&self) -> impl fmt::Display {
+        format!("{} (pid {})", self.name, self.pid)
+    }
+}
+
+fn seconds(duration: Duration) -> impl fmt::Display {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(signal) => write!(f, "was ended by {signal}"),
+        }
+    }
+}
+
+/// What a phase lets the app do.
+struct Expectation {
+    sent: Option<Signal>,
+    wait: Wait,
+}
+
+impl fmt::Display for Expectation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.sent, self.wait.at_most) {
+            (None, Some(length)) => write!(f, "keeps serving for {}", show(length)),
+            (None, None) => f.write_str("keeps serving until it exits"),
+            (Some(_), Some(limit)) => write!(f, "has {} to finish its work", show(limit)),
+            (Some(_), None) => f.write_str("may take as long as it needs: no drain timeout is set"),
+        }
+    }
+}
+
+/// A process as the log names it: pid, name, age.
+struct Named<'a>(&'a Process);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {} ({})", self.0.pid, self.0.name)?;
+        match self.0.age() {
+            Some(age) => write!(f, ", {} old", show(Duration::from_secs(age.as_secs()))),
+            None => Ok(()),
+        }
+    }
+}
