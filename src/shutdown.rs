@@ -29,7 +29,7 @@ pub const KILL_WAIT: Duration = Duration::from_secs(1);
 pub struct Wait {
     /// [`Event::Quiet`] ends the wait, but not before this has passed.
     pub at_least: Duration,
-    /// The wait is over when this has passed; `None` has no end but the main child's exit.
+    /// The wait is over when this has passed; `None` has no end but the app's own.
     pub at_most: Option<Duration>,
 }
 
@@ -421,14 +421,9 @@ impl Shutdown {
             }
             Event::MainExited { exit, last } => Meaning::MainExited { exit, last },
             Event::NobodyLeft => Meaning::NobodyLeft,
-            Event::Quiet => match self.phase {
-                Phase::Step { index, since } if now >= since.saturating_add(self.wait(index).at_least) => {
-                    Meaning::Quiet
-                }
-                Phase::Running | Phase::Step { .. } | Phase::Killed { .. } | Phase::Gone { .. } => Meaning::Nothing,
-            },
+            Event::Quiet if self.may_be_quiet(now) => Meaning::Quiet,
             Event::Time if self.deadline().is_some_and(|deadline| now >= deadline) => Meaning::TimeUp,
-            Event::Time => Meaning::Nothing,
+            Event::Quiet | Event::Time => Meaning::Nothing,
         }
     }
 
@@ -448,6 +443,13 @@ impl Shutdown {
                 Some(Rewrite::Ignore) | None => Meaning::Nothing,
             }
         }
+    }
+
+    /// Whether the present wait is one that quiet may end by now. One without an end is not: behind it stands SIGKILL.
+    fn may_be_quiet(&self, now: Moment) -> bool {
+        let Phase::Step { index, since } = self.phase else { return false };
+        let wait = self.wait(index);
+        wait.at_most.is_some() && now >= since.saturating_add(wait.at_least)
     }
 
     /// Goes to a step, and through those that do not wait; behind the last stands SIGKILL.

@@ -1,0 +1,331 @@
+//! The state machine, told as stories: what happens, when, and what the init does.
+#![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
+use std::time::Duration;
+
+use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest};
+use softstop::shutdown::{Action, Event, Exit, Moment, Note, Plan, Rules, Shutdown, Step, StopSignal, Wait, WaitFor};
+use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
+
+fn at(seconds: u64) -> Moment {
+    Duration::from_secs(seconds)
+}
+
+fn arrives(signal: Signal) -> Event {
+    Event::Signal(signal, Origin::Outside)
+}
+
+const EXITS: Event = Event::MainExited { exit: Exit::Code(0), last: true };
+const EXITS_BEFORE_OTHERS: Event = Event::MainExited { exit: Exit::Code(3), last: false };
+
+/// A plain program: no profile, no settings.
+fn plain() -> Rules {
+    Rules {
+        stop_on: Signal::TERM.into(),
+        hurry_on: Signal::INT.into(),
+        rewrite: [].into(),
+        plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(None)),
+        wait_for: WaitFor::Main,
+    }
+}
+
+/// nginx: five seconds of pre-delay, SIGQUIT, twenty seconds to drain.
+fn nginx() -> Rules {
+    Rules {
+        stop_on: [Signal::TERM, Signal::QUIT].into_iter().collect(),
+        plan: Plan::soft(Wait::fixed(at(5)), StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(Some(at(20)))),
+        ..plain()
+    }
+}
+
+/// A machine whose notes are left out: what it does, not what it says.
+struct Story(Shutdown);
+
+impl Story {
+    fn of(rules: Rules) -> Self {
+        Self(Shutdown::new(rules))
+    }
+
+    fn on(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        self.0.on(event, now).into_iter().filter(|action| !matches!(action, Action::Note(_))).collect()
+    }
+
+    #[track_caller]
+    fn ends_with(&self, code: u8) {
+        assert_eq!(self.0.exit_code(), Some(code), "{:?}", self.0);
+        assert_eq!(self.0.deadline(), None);
+    }
+
+    #[track_caller]
+    fn goes_on(&self) {
+        assert_eq!(self.0.exit_code(), None, "{:?}", self.0);
+    }
+}
+
+#[test]
+fn a_soft_stop_waits_signals_waits_and_leaves_with_the_childs_code() {
+    let mut nginx = Story::of(nginx());
+    assert_eq!(nginx.0.deadline(), None, "running, nothing wakes us");
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(100)), []);
+    assert_eq!(nginx.0.deadline(), Some(at(105)));
+    assert_eq!(nginx.on(Event::Time, at(104)), []);
+    assert_eq!(nginx.on(Event::Time, at(105)), [Stop(Signal::QUIT)]);
+    assert_eq!(nginx.0.deadline(), Some(at(125)));
+    assert_eq!(nginx.on(Event::Time, at(124)), []);
+    nginx.goes_on();
+    assert_eq!(nginx.on(Event::MainExited { exit: Exit::Code(7), last: true }, at(124)), []);
+    nginx.ends_with(7);
+}
+
+#[test]
+fn nobody_is_killed_before_the_drain_timeout_and_everybody_at_it() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(arrives(Signal::TERM), at(0));
+    nginx.on(Event::Time, at(5));
+    assert_eq!(nginx.on(Event::Time, at(24)), []);
+    assert_eq!(nginx.on(Event::Time, at(25)), [KillAll]);
+    nginx.goes_on();
+    nginx.on(Event::MainExited { exit: Exit::Signal(Signal::KILL), last: true }, at(25));
+    nginx.ends_with(137);
+}
+
+#[test]
+fn what_sigkill_does_not_end_is_left_after_a_second() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(arrives(Signal::TERM), at(0));
+    nginx.on(Event::Time, at(5));
+    nginx.on(Event::Time, at(25));
+    assert_eq!(nginx.0.deadline(), Some(at(26)));
+    assert_eq!(nginx.0.on(Event::Time, at(26)), [Action::Note(Note::Undead)]);
+    nginx.ends_with(137);
+}
+
+#[test]
+fn the_childs_exit_ends_the_pre_delay_at_once() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(arrives(Signal::TERM), at(0));
+    assert_eq!(nginx.on(EXITS, at(1)), []);
+    nginx.ends_with(0);
+}
+
+#[test]
+fn a_plain_program_is_sent_what_came_each_time_it_comes() {
+    let mut plain = Story::of(plain());
+    assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
+    assert_eq!(plain.0.deadline(), None, "nobody guesses a limit");
+    assert_eq!(plain.on(arrives(Signal::TERM), at(1)), [Forward(Signal::TERM)]);
+    assert_eq!(plain.on(arrives(Signal::TERM), at(2)), [Forward(Signal::TERM)]);
+    plain.goes_on();
+}
+
+#[test]
+fn sigint_and_sigquit_pass_through_to_a_plain_program_before_and_during_its_stop() {
+    let mut plain = Story::of(plain());
+    for signal in [Signal::QUIT, Signal::INT] {
+        assert_eq!(plain.on(arrives(signal), at(0)), [Forward(signal)]);
+    }
+    plain.on(arrives(Signal::TERM), at(1));
+    for signal in [Signal::QUIT, Signal::INT] {
+        assert_eq!(plain.on(arrives(signal), at(2)), [Forward(signal)], "a wait without an end cannot be hurried");
+    }
+}
+
+#[test]
+fn a_repeated_stop_request_changes_no_clock_and_repeats_no_mapped_signal() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(arrives(Signal::TERM), at(0));
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(4)), []);
+    assert_eq!(nginx.0.deadline(), Some(at(5)));
+    nginx.on(Event::Time, at(5));
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(10)), []);
+    assert_eq!(nginx.on(arrives(Signal::QUIT), at(11)), []);
+    assert_eq!(nginx.0.deadline(), Some(at(25)));
+}
+
+#[test]
+fn a_profiles_signal_is_not_repeated_even_where_it_is_the_one_received() {
+    // lighttpd takes a second SIGINT for "now".
+    let rules = Rules {
+        stop_on: [Signal::TERM, Signal::INT].into_iter().collect(),
+        hurry_on: SignalSet::default(),
+        plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(Some(Signal::INT)), Wait::up_to(None)),
+        ..plain()
+    };
+    let mut lighttpd = Story::of(rules);
+    assert_eq!(lighttpd.on(arrives(Signal::INT), at(0)), [Stop(Signal::INT)]);
+    assert_eq!(lighttpd.on(arrives(Signal::INT), at(1)), []);
+}
+
+#[test]
+fn a_second_request_during_the_pre_delay_is_not_passed_on_before_the_first_is() {
+    let rules = Rules { plan: Plan::soft(Wait::fixed(at(5)), StopSignal::Mapped(None), Wait::up_to(None)), ..plain() };
+    let mut app = Story::of(rules);
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(arrives(Signal::TERM), at(1)), []);
+    assert_eq!(app.on(Event::Time, at(5)), [Stop(Signal::TERM)]);
+    assert_eq!(app.on(arrives(Signal::TERM), at(6)), [Forward(Signal::TERM)]);
+}
+
+#[test]
+fn other_signals_keep_flowing_in_every_phase_before_sigkill() {
+    let mut nginx = Story::of(nginx());
+    for (event, now) in [(arrives(Signal::HUP), 0), (arrives(Signal::TERM), 1), (Event::Time, 6), (Event::Time, 26)] {
+        nginx.on(event, at(now));
+        let passed_on = nginx.on(arrives(Signal::USR1), at(now));
+        assert_eq!(passed_on, if now < 26 { vec![Forward(Signal::USR1)] } else { vec![] });
+    }
+}
+
+#[test]
+fn a_hurry_goes_to_the_next_step_and_at_last_to_sigkill() {
+    let mut nginx = Story::of(nginx());
+    assert_eq!(nginx.on(arrives(Signal::INT), at(0)), [Forward(Signal::INT)], "outside a stop it is like any other");
+    nginx.on(arrives(Signal::TERM), at(1));
+    assert_eq!(nginx.on(arrives(Signal::INT), at(2)), [Stop(Signal::QUIT)]);
+    assert_eq!(nginx.0.deadline(), Some(at(22)));
+    assert_eq!(nginx.on(arrives(Signal::INT), at(3)), [KillAll]);
+    assert_eq!(nginx.on(arrives(Signal::INT), at(3)), []);
+}
+
+#[test]
+fn a_stopped_child_is_woken_after_its_stop_signal() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(Event::MainStopped, at(0));
+    nginx.on(arrives(Signal::TERM), at(1));
+    assert_eq!(nginx.on(Event::Time, at(6)), [Stop(Signal::QUIT), Continue]);
+}
+
+#[test]
+fn a_child_that_is_awake_is_not_woken() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(Event::MainStopped, at(0));
+    nginx.on(Event::MainContinued, at(0));
+    nginx.on(arrives(Signal::TERM), at(1));
+    assert_eq!(nginx.on(Event::Time, at(6)), [Stop(Signal::QUIT)]);
+}
+
+#[test]
+fn a_child_whose_stop_we_hear_of_late_is_woken_late_but_only_once() {
+    let mut plain = Story::of(plain());
+    assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
+    assert_eq!(plain.on(Event::MainStopped, at(0)), [Continue]);
+    plain.on(Event::MainContinued, at(0));
+    assert_eq!(plain.on(Event::MainStopped, at(1)), [], "one that stops itself again means it");
+}
+
+#[test]
+fn a_rewritten_signal_reaches_the_app_as_another_or_not_at_all() {
+    let usr2 = Signal::from_number(12).unwrap();
+    let rules =
+        Rules { rewrite: [(Signal::HUP, Rewrite::To(Signal::USR1)), (usr2, Rewrite::Ignore)].into(), ..plain() };
+    let mut app = Story::of(rules);
+    assert_eq!(app.on(arrives(Signal::HUP), at(0)), [Forward(Signal::USR1)]);
+    assert_eq!(app.on(arrives(usr2), at(0)), []);
+}
+
+#[test]
+fn a_stop_request_that_is_rewritten_gives_the_stop_signal_over_the_profiles() {
+    let rules = Rules { rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(), ..nginx() };
+    let mut nginx = Story::of(rules);
+    nginx.on(arrives(Signal::TERM), at(0));
+    assert_eq!(nginx.on(Event::Time, at(5)), [Stop(Signal::WINCH)]);
+}
+
+#[test]
+fn a_persons_stop_signal_is_sent_whatever_was_received() {
+    let rules = Rules {
+        rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(),
+        plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Always(Signal::USR1), Wait::up_to(None)),
+        ..plain()
+    };
+    let mut app = Story::of(rules);
+    assert_eq!(app.on(arrives(Signal::TERM), at(0)), [Stop(Signal::USR1)]);
+}
+
+#[test]
+fn a_terminals_resize_is_no_stop_request_to_httpd_but_a_sent_sigwinch_is() {
+    let rules = Rules { stop_on: Signal::WINCH.into(), ..plain() };
+    let mut httpd = Story::of(rules);
+    assert_eq!(httpd.on(Event::Signal(Signal::WINCH, Origin::Kernel), at(0)), []);
+    assert_eq!(httpd.on(arrives(Signal::WINCH), at(0)), [Stop(Signal::WINCH)]);
+    let mut plain = Story::of(plain());
+    let resize = Event::Signal(Signal::WINCH, Origin::Kernel);
+    assert_eq!(plain.on(resize, at(0)), [Forward(Signal::WINCH)], "to others a resize is news");
+}
+
+#[test]
+fn our_own_signals_are_never_passed_on() {
+    let mut plain = Story::of(plain());
+    for signal in Signal::all().filter(|signal| !signal.is_forwarded()) {
+        assert_eq!(plain.on(arrives(signal), at(0)), [], "{signal}");
+    }
+}
+
+#[test]
+fn with_wait_for_all_the_others_get_the_stop_signal_and_the_rest_of_the_drain() {
+    let mut nginx = Story::of(Rules { wait_for: WaitFor::All, ..nginx() });
+    nginx.on(arrives(Signal::TERM), at(0));
+    nginx.on(Event::Time, at(5));
+    assert_eq!(nginx.on(EXITS_BEFORE_OTHERS, at(15)), [StopRest(Signal::QUIT)]);
+    assert_eq!(nginx.0.deadline(), Some(at(25)), "the drain's clock runs on");
+    nginx.on(Event::NobodyLeft, at(16));
+    nginx.ends_with(3);
+}
+
+#[test]
+fn with_wait_for_all_a_child_that_ends_by_itself_has_its_others_stopped() {
+    let mut app = Story::of(Rules { wait_for: WaitFor::All, ..plain() });
+    assert_eq!(app.on(EXITS_BEFORE_OTHERS, at(0)), [StopRest(Signal::TERM)]);
+    app.goes_on();
+    app.on(Event::NobodyLeft, at(1));
+    app.ends_with(3);
+}
+
+#[test]
+fn with_wait_for_all_a_child_that_ends_in_the_pre_delay_leaves_the_others_a_whole_drain() {
+    let mut nginx = Story::of(Rules { wait_for: WaitFor::All, ..nginx() });
+    nginx.on(arrives(Signal::TERM), at(0));
+    assert_eq!(nginx.on(EXITS_BEFORE_OTHERS, at(2)), [StopRest(Signal::QUIT)]);
+    assert_eq!(nginx.0.deadline(), Some(at(22)));
+    assert_eq!(nginx.on(Event::Time, at(22)), [KillAll]);
+    nginx.on(Event::NobodyLeft, at(22));
+    nginx.ends_with(3);
+}
+
+#[test]
+fn with_wait_for_main_the_others_are_not_waited_for() {
+    let mut plain = Story::of(plain());
+    plain.on(EXITS_BEFORE_OTHERS, at(0));
+    plain.ends_with(3);
+}
+
+#[test]
+fn a_plan_may_have_more_steps_than_the_short_form() {
+    // sidekiq: SIGTSTP takes no new work, SIGTERM ends.
+    let send = |signal| Some(StopSignal::Always(signal));
+    let steps = vec![
+        Step { send: send(Signal::TSTP), wait: Wait::fixed(at(10)) },
+        Step { send: send(Signal::TERM), wait: Wait::up_to(Some(at(25))) },
+    ];
+    let mut sidekiq = Story::of(Rules { plan: Plan(steps), ..plain() });
+    assert_eq!(sidekiq.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TSTP)]);
+    assert_eq!(sidekiq.on(Event::Time, at(10)), [Stop(Signal::TERM)]);
+    assert_eq!(sidekiq.on(Event::Time, at(35)), [KillAll]);
+}
+
+#[test]
+fn quiet_ends_a_wait_that_has_a_range_but_not_before_its_lower_bound() {
+    let range = Wait { at_least: at(2), at_most: Some(at(15)) };
+    let plan = Plan::soft(range, StopSignal::Mapped(None), Wait::up_to(None));
+    let mut app = Story::of(Rules { plan, ..plain() });
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(Event::Quiet, at(1)), []);
+    assert_eq!(app.on(Event::Quiet, at(2)), [Stop(Signal::TERM)]);
+}
+
+#[test]
+fn a_drain_timeout_of_zero_kills_right_after_the_stop_signal() {
+    let plan = Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(Some(at(0))));
+    let mut app = Story::of(Rules { plan, ..plain() });
+    assert_eq!(app.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM), KillAll]);
+}
