@@ -153,7 +153,7 @@ pub fn profiles() -> String {
     );
     for profile in PROFILES {
         let programs = profile.programs.join(", ");
-        let signal: Signal = profile.stop_signal;
+        let signal = profile.stop_signal.to_string();
         let _ = writeln!(out, "{:<10} {signal:<12} {:<10} {programs}", profile.name, show(profile.pre_delay));
         if let Some(note) = profile.note {
             let _ = writeln!(out, "{:<10} {:<12} {:<10} {note}", "", "", "");

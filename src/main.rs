@@ -23,7 +23,7 @@ use softstop::shutdown::Shutdown;
 use softstop::supervise::{Manner, supervise};
 use softstop::sys::process::{self, Child};
 use softstop::sys::signals::{self, Inbox, Inherited};
-use softstop::sys::{arguments, descriptors, terminal};
+use softstop::sys::{arguments, descriptors, memory, terminal};
 
 const WRONG_USAGE: u8 = 2;
 const OUR_FAILURE: u8 = 125;
@@ -99,6 +99,7 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     debug!("started {name} as pid {}", child.pid());
     descriptors::close_inherited(inbox.as_raw_fd(), log);
     let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
+    memory::give_back_stack();
     let report = Report::new(name, child.pid());
     let manner = Manner {
         target: settings.target.value,

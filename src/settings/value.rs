@@ -24,13 +24,13 @@ pub fn show(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-/// The known word that looks most like this one, where any does.
+/// The known word that is fewest slips of the keyboard away, if they are few.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |candidate: &str| strsim::jaro(&word.to_lowercase(), &candidate.to_lowercase());
+    let slips = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
     known
-        .map(|candidate| (likeness(candidate), candidate))
-        .filter(|&(likeness, _)| likeness > 0.7)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|candidate| (slips(candidate), candidate))
+        .filter(|&(slips, candidate)| slips <= candidate.len().div_ceil(3))
+        .min_by_key(|&(slips, _)| slips)
         .map(|(_, candidate)| candidate)
 }
 

@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod descriptors;
 pub mod log_pipe;
+pub mod memory;
 pub mod process;
 pub mod procfs;
 pub mod signals;

@@ -1,0 +1,314 @@
+//! Bad input: one clear sentence that names the place and the remedy, exit code 2, and nothing has started.
+#![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
+mod common;
+use common::{Outcome, Softstop, softstop};
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+/// A command whose start would be seen.
+const STARTED: [&str; 3] = ["sh", "-c", "echo started"];
+
+#[track_caller]
+fn is_refused(softstop: Softstop, sentence: &str) {
+    refused_by(&softstop.run(), sentence);
+}
+
+#[track_caller]
+fn refused_by(outcome: &Outcome, sentence: &str) {
+    outcome.code(2);
+    assert_eq!(outcome.stdout, "", "nothing may have started");
+    assert_eq!(outcome.stderr, format!("softstop: error: {sentence}\n"), "exactly one sentence");
+}
+
+fn with_flags(flags: &[&str]) -> Softstop {
+    softstop(flags.iter().chain(&STARTED))
+}
+
+fn with_file(text: impl AsRef<[u8]>) -> (Softstop, TempDir) {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("softstop.toml"), text).unwrap();
+    let run = with_flags(&["--config", "softstop.toml"]).directory(directory.path());
+    (run, directory)
+}
+
+#[track_caller]
+fn file_is_refused(text: impl AsRef<[u8]>, sentence: &str) {
+    let (run, _directory) = with_file(text);
+    is_refused(run, sentence);
+}
+
+#[test]
+fn the_control_without_bad_input_starts() {
+    let (run, _directory) = with_file("pre_delay = \"1s\"\n[signals]\nSIGHUP = \"SIGUSR1\"\nSIGUSR2 = \"ignore\"\n");
+    let outcome = run.run();
+    outcome.code(0);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("started\n", ""));
+}
+
+#[test]
+fn no_command() {
+    let sentence = "no command: write the program to start behind the options, as in `softstop -- nginx`";
+    is_refused(softstop::<&str>([]), sentence);
+    is_refused(softstop(["--pre-delay", "1s", "--"]), sentence);
+}
+
+#[test]
+fn an_unknown_flag() {
+    let outcome = with_flags(&["--pre-dealy=1s"]).run();
+    outcome.code(2).logged("unexpected argument '--pre-dealy'").logged("'--pre-delay'");
+    assert_eq!(outcome.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_flag_given_twice() {
+    let outcome = with_flags(&["--pre-delay=1s", "--pre-delay=2s"]).run();
+    outcome.code(2).logged("'--pre-delay <DUR>' cannot be used multiple times");
+    assert_eq!(outcome.stderr.lines().count(), 1);
+}
+
+#[test]
+fn an_unknown_variable() {
+    is_refused(
+        with_flags(&[]).env("SOFTSTOP_PRE_DELY", "1s"),
+        "SOFTSTOP_PRE_DELY: unknown setting `SOFTSTOP_PRE_DELY`: did you mean `SOFTSTOP_PRE_DELAY`?",
+    );
+}
+
+#[test]
+fn variables_that_are_not_ours_to_judge_are_left_alone() {
+    // What Kubernetes makes for a service that is called "softstop", and an empty value.
+    let run = with_flags(&[])
+        .env("SOFTSTOP_SERVICE_HOST", "10.0.0.1")
+        .env("SOFTSTOP_PORT_80_TCP_ADDR", "10.0.0.1")
+        .env("SOFTSTOP_REQUIRE_ALL", "1")
+        .env("SOFTSTOP_PRE_DELAY", "");
+    run.run().code(0);
+}
+
+#[test]
+fn an_unknown_key() {
+    file_is_refused(
+        "profile = \"none\"\n  pre_dealy = \"1s\"\n",
+        "softstop.toml:2:3: unknown setting `pre_dealy`: did you mean `pre_delay`?",
+    );
+    file_is_refused("xyz = 1", "softstop.toml:1:1: unknown setting `xyz`: the README has the table of settings");
+    file_is_refused(
+        "[log]\nlevle = \"info\"",
+        "softstop.toml:2:1: unknown setting `log.levle`: did you mean `log.level`?",
+    );
+}
+
+#[test]
+fn an_unknown_signal() {
+    is_refused(with_flags(&["--stop-on", "TERM,TREM"]), "--stop-on: unknown signal `TREM`: did you mean `SIGTERM`?");
+    is_refused(
+        with_flags(&[]).env("SOFTSTOP_STOP_SIGNAL", "65"),
+        "SOFTSTOP_STOP_SIGNAL: unknown signal `65`: write a name such as TERM, SIGTERM or RTMIN+3, or a number from 1 to 64",
+    );
+    file_is_refused(
+        "\n[signals]\nSIGHPU = \"TERM\"",
+        "softstop.toml:3:1: unknown signal `SIGHPU`: did you mean `SIGHUP`?",
+    );
+}
+
+#[test]
+fn a_signal_that_cannot_be_caught() {
+    is_refused(with_flags(&["--stop-on", "KILL"]), "--stop-on: no process can catch SIGKILL: name another signal here");
+    is_refused(with_flags(&["--hurry-on", "9"]), "--hurry-on: no process can catch SIGKILL: name another signal here");
+    is_refused(with_flags(&["-r", "STOP:TERM"]), "--rewrite: no process can catch SIGSTOP: name another signal here");
+    with_flags(&["--stop-signal", "KILL"]).run().code(0); // it can be sent
+}
+
+#[test]
+fn a_signal_that_is_softstops_own() {
+    is_refused(
+        with_flags(&["--stop-on", "CHLD"]),
+        "--stop-on: SIGCHLD speaks to softstop itself (a child's change, or a fault): name another signal here",
+    );
+}
+
+#[test]
+fn a_duration_without_a_unit() {
+    is_refused(with_flags(&["--pre-delay", "5"]), "--pre-delay: `5` has no unit: write 5s for seconds, or 5ms, 5m");
+    file_is_refused("grace_period = 30", "softstop.toml:1:1: `30` has no unit: write 30s for seconds, or 30ms, 30m");
+    is_refused(
+        with_flags(&["--drain-timeout", "0"]),
+        "--drain-timeout: `0` has no unit: write 0s for seconds, or 0ms, 0m",
+    );
+}
+
+#[test]
+fn a_negative_duration() {
+    let sentence = "--pre-delay: `-5s` is negative: write a duration of 0s or more";
+    is_refused(with_flags(&["--pre-delay", "-5s"]), sentence);
+    is_refused(with_flags(&["--pre-delay=-5s"]), sentence);
+}
+
+#[test]
+fn what_is_no_duration_at_all() {
+    is_refused(
+        with_flags(&["--pre-delay", "5parsecs"]),
+        "--pre-delay: `5parsecs` is no duration (`parsecs` is no unit): write it like 500ms, 5s or 1m30s",
+    );
+    for word in ["s", " ", "1s2", "99999999999999999999s", "5s-3s"] {
+        with_flags(&["--pre-delay", word]).run().code(2).logged("is no duration");
+    }
+}
+
+#[test]
+fn a_rewrite_given_twice_for_one_signal() {
+    is_refused(
+        with_flags(&["-r", "HUP:USR1", "-r", "1:USR2"]),
+        "--rewrite: SIGHUP is rewritten twice: leave one of the two",
+    );
+    file_is_refused(
+        "[signals]\nHUP = \"USR1\"\nSIGHUP = \"USR2\"",
+        "softstop.toml:3:1: SIGHUP is rewritten twice: leave one of the two",
+    );
+}
+
+#[test]
+fn what_is_no_rewrite() {
+    is_refused(
+        with_flags(&["-r", "HUP"]),
+        "--rewrite: `HUP` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
+    );
+}
+
+#[test]
+fn a_stop_request_that_is_to_be_ignored() {
+    is_refused(
+        with_flags(&["-r", "TERM:ignore"]).env("SOFTSTOP_STOP_ON", "TERM"),
+        "SOFTSTOP_STOP_ON: SIGTERM is to be a stop request, but --rewrite says to ignore it: take one of the two back",
+    );
+    with_flags(&["-r", "TERM:ignore"]).run().code(0); // then it is none
+}
+
+#[test]
+fn a_plan_longer_than_its_grace_period() {
+    is_refused(
+        with_flags(&["--pre-delay", "10s", "--drain-timeout", "20s", "--grace-period", "30s"]),
+        "--grace-period: a pre-delay of 10s (--pre-delay) and a drain timeout of 20s (--drain-timeout) do not fit into \
+         the grace period of 30s, of which 1 s is kept to report in: shorten the one or lengthen the other",
+    );
+    with_flags(&["--pre-delay", "9s", "--drain-timeout", "20s", "--grace-period", "30s"]).run().code(0);
+    is_refused(
+        with_flags(&["--pre-delay", "30s"]).env("SOFTSTOP_GRACE_PERIOD", "30s"),
+        "SOFTSTOP_GRACE_PERIOD: a pre-delay of 30s (--pre-delay) does not fit into the grace period of 30s, of which \
+         1 s is kept to report in: shorten the one or lengthen the other",
+    );
+}
+
+#[test]
+fn a_grace_period_with_no_time_in_it() {
+    is_refused(
+        with_flags(&["--grace-period", "1s"]),
+        "--grace-period: a grace period of 1s leaves no time for a stop: 1 s of it is kept to report in, so give it more",
+    );
+}
+
+#[test]
+fn a_configuration_file_that_is_missing() {
+    is_refused(
+        with_flags(&["--config", "/nonexistent/softstop.toml"]),
+        "/nonexistent/softstop.toml: cannot read the configuration file that --config names: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn a_configuration_file_that_is_unreadable() {
+    is_refused(
+        with_flags(&["--config", "/"]),
+        "/: cannot read the configuration file that --config names: Is a directory (os error 21)",
+    );
+    let (run, directory) = with_file("");
+    let file = directory.path().join("softstop.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap();
+    if fs::read(&file).is_err() {
+        is_refused(
+            run,
+            "softstop.toml: cannot read the configuration file that --config names: Permission denied (os error 13)",
+        );
+    } else {
+        run.run().code(0); // root reads everything
+    }
+}
+
+#[test]
+fn a_configuration_file_that_is_not_utf8() {
+    file_is_refused(
+        b"profile = \"none\"\nlog = \"\xff\"\n",
+        "softstop.toml:2:8: this is not UTF-8: save the file as UTF-8 text",
+    );
+}
+
+#[test]
+fn a_configuration_file_that_is_not_toml() {
+    let (run, _directory) = with_file("profile = \"none\"\npre_delay = 5s\n");
+    let outcome = run.run();
+    outcome.code(2).logged("softstop: error: softstop.toml:2:13: this is not TOML: ");
+    assert_eq!(outcome.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_key_given_twice_in_the_file() {
+    let (run, _directory) = with_file("pre_delay = \"1s\"\npre_delay = \"2s\"\n");
+    run.run().code(2).logged("softstop.toml:2:1: this is not TOML: duplicate key");
+}
+
+#[test]
+fn a_value_of_the_wrong_type() {
+    file_is_refused(
+        "pre_delay = { a = 1 }",
+        "softstop.toml:1:13: `pre_delay` is table: write a string such as \"5s\" or \"TERM\"",
+    );
+    file_is_refused("signals = 3", "softstop.toml:1:11: `signals` is integer: write a table of signals");
+}
+
+#[test]
+fn an_unknown_profile() {
+    is_refused(with_flags(&["--profile", "ngnix"]), "--profile: unknown profile `ngnix`: did you mean `nginx`?");
+    is_refused(
+        with_flags(&["--profile", "xyz"]),
+        "--profile: unknown profile `xyz`: write a name that --list-profiles shows, auto, or none",
+    );
+}
+
+#[test]
+fn an_unknown_word() {
+    is_refused(with_flags(&["--wait-for", "al"]), "--wait-for: unknown value of wait_for `al`: did you mean `all`?");
+    is_refused(with_flags(&["--target", "xyz"]), "--target: unknown target `xyz`: write child, group");
+    is_refused(
+        with_flags(&[]).env("SOFTSTOP_LOG", "loud"),
+        "SOFTSTOP_LOG: unknown log level `loud`: write off, error, warn, info, debug or trace",
+    );
+    is_refused(with_flags(&["--log-format", "jsn"]), "--log-format: unknown log format `jsn`: did you mean `json`?");
+    is_refused(with_flags(&["-e", "256"]), "--remap-exit: `256` is no exit code: write a number from 0 to 255");
+    is_refused(with_flags(&["-e", "-1"]), "--remap-exit: `-1` is no exit code: write a number from 0 to 255");
+}
+
+#[test]
+fn a_command_that_is_not_found_is_127() {
+    let outcome = softstop(["softstop-no-such-program"]).run();
+    outcome.code(127);
+    assert_eq!(outcome.stderr, "softstop: error: `softstop-no-such-program` was not found: check its name and PATH\n");
+}
+
+#[test]
+fn a_command_that_is_not_runnable_is_126() {
+    softstop(["/etc/passwd"]).run().code(126).logged("`/etc/passwd` cannot be run: Permission denied");
+    softstop(["/"]).run().code(126);
+}
+
+#[test]
+fn a_missing_interpreter_is_told_from_a_missing_program() {
+    let directory = TempDir::new().unwrap();
+    let script = directory.path().join("script");
+    fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    softstop([&script]).run().code(127).logged("is there, but the interpreter it names");
+}

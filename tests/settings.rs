@@ -1,0 +1,226 @@
+//! Settings: where each value comes from, and who wins.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+
+mod common;
+use common::softstop;
+
+use std::ffi::OsString;
+use std::fs;
+use std::time::Duration;
+
+use softstop::settings::{Settings, Source, Sourced};
+use softstop::shutdown::{Plan, StopSignal, Wait};
+use softstop::signal::Signal;
+use tempfile::TempDir;
+
+/// The lines of `--explain` for these flags, variables, file and command.
+fn explain(flags: &[&str], environment: &[(&str, &str)], file: &str, command: &[&str]) -> String {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("s.toml"), file).unwrap();
+    let arguments = ["--explain", "--config", "s.toml"].iter().chain(flags).chain(&["--"]).chain(command);
+    let mut run = softstop(arguments).directory(directory.path());
+    for (name, value) in environment {
+        run = run.env(name, value);
+    }
+    let outcome = run.run();
+    outcome.code(0);
+    assert_eq!(outcome.stderr, "");
+    outcome.stdout
+}
+
+/// Whether a line of `--explain` has this value and source.
+#[track_caller]
+fn has(explained: &str, key: &str, value: &str, source: &str) {
+    let line = format!("  {key:<20} {value:<24} {source}\n");
+    assert!(explained.contains(&line), "no {line:?} in\n{explained}");
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_profile_beats_the_default() {
+    let file = "pre_delay = \"3s\"\n";
+    let environment = [("SOFTSTOP_PRE_DELAY", "2s")];
+    has(&explain(&["--pre-delay", "1s"], &environment, file, &["nginx"]), "pre_delay", "1s", "--pre-delay");
+    has(&explain(&[], &environment, file, &["nginx"]), "pre_delay", "2s", "SOFTSTOP_PRE_DELAY");
+    has(&explain(&[], &[], file, &["nginx"]), "pre_delay", "3s", "s.toml:1:1");
+    has(&explain(&[], &[], "", &["nginx"]), "pre_delay", "5s", "profile nginx");
+    has(&explain(&[], &[], "", &["sleep"]), "pre_delay", "0s", "default");
+}
+
+/// Each setting with the flag, the variable and the line of the file that give it a value, and how that is shown.
+const EVERY_SETTING: &[(&str, &[&str], (&str, &str), &str, &str)] = &[
+    ("profile", &["--profile", "haproxy"], ("SOFTSTOP_PROFILE", "haproxy"), "profile = \"haproxy\"", "haproxy"),
+    (
+        "stop_on",
+        &["--stop-on", "RTMIN+3,HUP"],
+        ("SOFTSTOP_STOP_ON", "37,1"),
+        "stop_on = [\"RTMIN+3\", \"HUP\"]",
+        "SIGHUP,SIGRTMIN+3",
+    ),
+    ("hurry_on", &["--hurry-on", "none"], ("SOFTSTOP_HURRY_ON", "none"), "hurry_on = []", "none"),
+    ("stop_signal", &["--stop-signal", "quit"], ("SOFTSTOP_STOP_SIGNAL", "3"), "stop_signal = \"SIGQUIT\"", "SIGQUIT"),
+    ("pre_delay", &["--pre-delay", "1m30s"], ("SOFTSTOP_PRE_DELAY", "90s"), "pre_delay = \"1m 30s\"", "1m 30s"),
+    (
+        "drain_timeout",
+        &["--drain-timeout", "500ms"],
+        ("SOFTSTOP_DRAIN_TIMEOUT", "500ms"),
+        "drain_timeout = \"500ms\"",
+        "500ms",
+    ),
+    ("grace_period", &["--grace-period", "30s"], ("SOFTSTOP_GRACE_PERIOD", "30s"), "grace_period = \"30s\"", "30s"),
+    (
+        "signals",
+        &["-r", "HUP:USR1"],
+        ("SOFTSTOP_REWRITE", "1:10"),
+        "signals = { SIGHUP = \"USR1\" }",
+        "SIGHUP = SIGUSR1",
+    ),
+    ("target", &["--target", "group"], ("SOFTSTOP_TARGET", "group"), "target = \"group\"", "group"),
+    ("wait_for", &["--wait-for", "all"], ("SOFTSTOP_WAIT_FOR", "all"), "wait_for = \"all\"", "all"),
+    ("subreaper", &["-s"], ("SOFTSTOP_SUBREAPER", "true"), "subreaper = true", "true"),
+    (
+        "parent_death_signal",
+        &["-p", "SIGHUP"],
+        ("SOFTSTOP_PARENT_DEATH_SIGNAL", "HUP"),
+        "parent_death_signal = 1",
+        "SIGHUP",
+    ),
+    (
+        "remap_exit",
+        &["-e", "143", "-e", "130"],
+        ("SOFTSTOP_REMAP_EXIT", "143,130"),
+        "remap_exit = [143, 130]",
+        "130,143 to 0",
+    ),
+    ("warn_on_reap", &["-w"], ("SOFTSTOP_WARN_ON_REAP", "1"), "warn_on_reap = true", "true"),
+    ("log.level", &["-vv"], ("SOFTSTOP_LOG", "debug"), "log = { level = \"debug\" }", "debug"),
+    ("log.format", &["--log-format", "json"], ("SOFTSTOP_LOG_FORMAT", "json"), "log.format = \"json\"", "json"),
+];
+
+#[test]
+fn every_setting_can_be_given_in_all_three_ways() {
+    for &(key, flags, variable, line, shown) in EVERY_SETTING {
+        for explained in [
+            explain(flags, &[], "", &["sleep"]),
+            explain(&[], &[variable], "", &["sleep"]),
+            explain(&[], &[], line, &["sleep"]),
+        ] {
+            let start = format!("  {key:<20} {shown} ");
+            assert!(explained.contains(&start), "no {start:?} in\n{explained}");
+        }
+        let default = explain(&[], &[], "", &["sleep"]);
+        assert!(!default.contains(&format!("  {key:<20} {shown} ")), "{key} would be the same without:\n{default}");
+    }
+}
+
+#[test]
+fn group_is_short_for_target() {
+    has(&explain(&["-g"], &[], "", &["sleep"]), "target", "group", "--group");
+}
+
+#[test]
+fn the_file_may_be_named_by_the_environment() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("other.toml");
+    fs::write(&file, "pre_delay = \"7s\"").unwrap();
+    let outcome = softstop(["--explain", "sleep"]).env("SOFTSTOP_CONFIG", &file).run();
+    has(&outcome.stdout, "pre_delay", "7s", &format!("{}:1:1", file.display()));
+}
+
+#[test]
+fn rewrites_of_all_layers_add_up_and_the_strongest_word_on_a_signal_holds() {
+    let explained = explain(
+        &["-r", "HUP:USR1"],
+        &[("SOFTSTOP_REWRITE", "USR2:ignore")],
+        "[signals]\nHUP = \"INT\"\nWINCH = 0",
+        &["sleep"],
+    );
+    has(&explained, "signals", "SIGHUP = SIGUSR1", "--rewrite");
+    has(&explained, "signals", "SIGUSR2 = ignore", "SOFTSTOP_REWRITE");
+    has(&explained, "signals", "SIGWINCH = ignore", "s.toml:3:1");
+}
+
+#[test]
+fn a_profile_is_found_by_the_command_and_can_be_named_or_turned_off() {
+    has(&explain(&[], &[], "", &["/docker-entrypoint.sh", "nginx"]), "profile", "nginx", "auto: the command's name");
+    has(&explain(&["--profile", "none"], &[], "", &["nginx"]), "profile", "none", "--profile");
+    has(&explain(&["--profile", "none"], &[], "", &["nginx"]), "stop_on", "SIGTERM", "default");
+    has(&explain(&["--profile", "mariadb"], &[], "", &["sh"]), "profile", "mysql", "--profile");
+    has(&explain(&["--profile", "auto"], &[], "", &["sh"]), "profile", "none", "--profile");
+}
+
+#[test]
+fn a_profiles_stop_signal_is_a_stop_request_too_and_hurries_nobody() {
+    let explained = explain(&[], &[], "", &["postgres"]);
+    has(&explained, "stop_on", "SIGINT,SIGTERM", "profile postgres");
+    has(&explained, "hurry_on", "none", "default");
+}
+
+#[test]
+fn the_drain_gets_what_the_pre_delay_leaves_of_the_grace_period() {
+    let explained = explain(&["--grace-period", "30s"], &[], "", &["nginx"]);
+    has(&explained, "drain_timeout", "24s", "what grace_period leaves");
+    let explained = explain(&["--grace-period", "30s"], &[], "", &["sleep"]);
+    has(&explained, "drain_timeout", "29s", "what grace_period leaves");
+}
+
+#[test]
+fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
+    let explained = explain(&["--grace-period", "10s", "--drain-timeout", "6s"], &[], "", &["nginx"]);
+    has(&explained, "pre_delay", "3s", "profile nginx");
+    assert!(
+        explained.contains("warning: the pre-delay of 5s (profile nginx) does not fit into the grace period of 10s")
+    );
+    let explained = explain(&["--grace-period", "5s"], &[], "", &["nginx"]);
+    has(&explained, "pre_delay", "2s", "profile nginx");
+    has(&explained, "drain_timeout", "2s", "what grace_period leaves");
+
+    let outcome = softstop(["--grace-period", "5s", "--profile", "nginx", "true"]).run();
+    outcome.code(0).logged("softstop: warning: the pre-delay of 5s (profile nginx) does not fit");
+}
+
+#[test]
+fn without_settings_there_is_no_sigkill_of_ours() {
+    let explained = explain(&[], &[], "", &["postgres"]);
+    has(&explained, "drain_timeout", "no limit", "default");
+    assert!(!explained.contains("SIGKILL"), "{explained}");
+}
+
+#[test]
+fn the_first_word_that_is_no_option_starts_the_command() {
+    for arguments in [&["echo", "--pre-delay", "-v", "--"][..], &["-v", "--", "echo", "--pre-delay", "-v", "--"]] {
+        let outcome = softstop(arguments).env("SOFTSTOP_LOG", "off").run();
+        outcome.code(0);
+        assert_eq!(outcome.stdout, "--pre-delay -v --\n");
+    }
+}
+
+#[test]
+fn explain_starts_nothing() {
+    let outcome = softstop(["--explain", "sh", "-c", "echo started >&2"]).run();
+    outcome.code(0).not_logged("started");
+}
+
+#[test]
+fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
+    let version = softstop(["-V"]).run();
+    assert_eq!((version.code, version.stdout.as_str()), (0, concat!("softstop ", env!("CARGO_PKG_VERSION"), "\n")));
+    let help = softstop(["--help"]).run();
+    assert!(help.code == 0 && help.stdout.contains("--drain-timeout <DUR>"), "{help:?}");
+    let table = softstop(["--list-profiles"]).run();
+    assert!(
+        table.code == 0 && table.stdout.contains("\nnginx      SIGQUIT      5s         nginx, nginx-debug\n"),
+        "{table:?}"
+    );
+}
+
+#[test]
+fn the_library_gives_each_value_with_its_source() {
+    let command = [OsString::from("nginx")];
+    let settings = Settings::resolve(&command, Vec::new(), std::iter::empty()).unwrap();
+    let five_seconds = Duration::from_secs(5);
+    assert_eq!(settings.pre_delay, Sourced { value: five_seconds, source: Source::Profile("nginx") });
+    assert_eq!(
+        settings.rules().plan,
+        Plan::soft(Wait::fixed(five_seconds), StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(None))
+    );
+}
