@@ -14,7 +14,7 @@ use crate::settings::{Given, Key, Source};
 /// Each option has an environment variable (`SOFTSTOP_PRE_DELAY`) and a line in the TOML file (`pre_delay`), in this
 /// order of precedence. A known server needs none of them: see --list-profiles and --explain.
 #[derive(Debug, Parser)]
-#[command(name = "softstop", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "softstop", version, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag on the command line")]
 pub struct Cli {
     /// Read settings from FILE [default: /etc/softstop.toml where it exists]
@@ -53,7 +53,7 @@ pub struct Cli {
     /// What must be gone before softstop leaves: the `main` child, or `all` that came from it [default: main]
     #[arg(long, value_name = "WHOM")]
     wait_for: Option<String>,
-    /// Adopt orphans even where not PID 1 [default: only where not PID 1]
+    /// Adopt orphans as PID 1 does [default: by itself where not PID 1]
     #[arg(short, long)]
     subreaper: bool,
     /// Be sent SIG when softstop's own parent dies

@@ -19,7 +19,7 @@ pub struct Report {
     request: Option<Request>,
     /// When the stop began: at the request, or at the main child's exit where others had to follow it.
     began: Option<Moment>,
-    phases: Vec<(String, Moment)>,
+    phases: Vec<Phase>,
     main: Option<Exit>,
     killed: Option<usize>,
 }
@@ -29,6 +29,22 @@ struct Request {
     signal: Signal,
     origin: Origin,
     at: SystemTime,
+}
+
+/// A step of the plan as it went.
+#[derive(Debug)]
+struct Phase {
+    sent: Option<Signal>,
+    since: Moment,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sent {
+            None => f.write_str("pre-delay"),
+            Some(signal) => write!(f, "drain after {signal}"),
+        }
+    }
 }
 
 impl Report {
@@ -48,12 +64,14 @@ impl Report {
             }
             Note::Waiting { sent, wait, .. } => {
                 self.began.get_or_insert(now);
-                let phase = match sent {
-                    None => "pre-delay".to_owned(),
-                    Some(signal) => format!("drain after {signal}"),
-                };
-                info!(target: STOP, "{phase}: {} {}", self.app(), Expectation { sent, wait });
-                self.phases.push((phase, now));
+                match sent {
+                    None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
+                    Some(signal) => {
+                        let app = if self.main.is_some() { "what is left".to_owned() } else { self.app() };
+                        info!(target: STOP, "drain: sent {signal} to {app}, which has {}", limit(wait));
+                    }
+                }
+                self.phases.push(Phase { sent, since: now });
             }
             Note::Repeated { signal, origin, passed_on: true } => {
                 info!(target: STOP, "{signal} again, {origin}: passed on to {}", self.app());
@@ -64,9 +82,8 @@ impl Report {
             Note::Hurried(signal, origin) => {
                 info!(target: STOP, "{signal} {origin}: somebody is in a hurry, the present wait is over");
             }
-            Note::TimeUp(wait) if self.phases.last().is_some_and(|(phase, _)| phase.starts_with("drain")) => {
-                let limit = wait.at_most.map(show).unwrap_or_default();
-                warn!("drain timeout: {} is not done after {limit}", self.app());
+            Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
+                warn!("drain timeout: not done after {}", wait.at_most.map(show).unwrap_or_default());
             }
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
@@ -112,9 +129,9 @@ impl Report {
             }
             None => format!("{} had ended by itself", self.name),
         }];
-        let ends = self.phases.iter().skip(1).map(|&(_, since)| since).chain([now]);
-        for ((phase, since), end) in self.phases.iter().zip(ends) {
-            said.push(format!("{phase} {}", seconds(end.saturating_sub(*since))));
+        let ends = self.phases.iter().skip(1).map(|phase| phase.since).chain([now]);
+        for (phase, end) in self.phases.iter().zip(ends) {
+            said.push(format!("{phase} {}", seconds(end.saturating_sub(phase.since))));
         }
         said.extend(self.killed.map(|count| match count {
             0 => "SIGKILL".to_owned(),
@@ -128,7 +145,7 @@ impl Report {
         info!(target: STOP, "stopped in {}: {}", seconds(now.saturating_sub(began)), said.join(", "));
     }
 
-    fn app(&self) -> impl fmt::Display {
+    fn app(&self) -> String {
         format!("{} (pid {})", self.name, self.pid)
     }
 }
@@ -146,20 +163,16 @@ impl fmt::Display for Exit {
     }
 }
 
-/// What a phase lets the app do.
-struct Expectation {
-    sent: Option<Signal>,
-    wait: Wait,
+/// How long the app keeps serving.
+fn until(wait: Wait) -> String {
+    wait.at_most.map_or("until it exits".to_owned(), |length| format!("for {}", show(length)))
 }
 
-impl fmt::Display for Expectation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.sent, self.wait.at_most) {
-            (None, Some(length)) => write!(f, "keeps serving for {}", show(length)),
-            (None, None) => f.write_str("keeps serving until it exits"),
-            (Some(_), Some(limit)) => write!(f, "has {} to finish its work", show(limit)),
-            (Some(_), None) => f.write_str("may take as long as it needs: no drain timeout is set"),
-        }
+/// How long the app may take.
+fn limit(wait: Wait) -> String {
+    match wait.at_most {
+        Some(limit) => format!("{} to finish its work", show(limit)),
+        None => "as long as it needs: no drain timeout is set".to_owned(),
     }
 }
 

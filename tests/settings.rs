@@ -46,8 +46,10 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_profile_beats_the_defau
     has(&explain(&[], &[], "", &["sleep"]), "pre_delay", "0s", "default");
 }
 
-/// Each setting with the flag, the variable and the line of the file that give it a value, and how that is shown.
-const EVERY_SETTING: &[(&str, &[&str], (&str, &str), &str, &str)] = &[
+/// A setting with the flags, the variable and the line of the file that give it a value, and how that is shown.
+type Ways = (&'static str, &'static [&'static str], (&'static str, &'static str), &'static str, &'static str);
+
+const EVERY_SETTING: &[Ways] = &[
     ("profile", &["--profile", "haproxy"], ("SOFTSTOP_PROFILE", "haproxy"), "profile = \"haproxy\"", "haproxy"),
     (
         "stop_on",
