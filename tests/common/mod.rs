@@ -26,7 +26,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -41,10 +41,27 @@ pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// The child that says what it finds and which signals it gets: `tests/fixtures/recorder.rs`.
 pub fn recorder() -> PathBuf {
+    fixture("recorder")
+}
+
+/// A program of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
     let deps = std::env::current_exe().unwrap();
-    let path = deps.parent().unwrap().parent().unwrap().join("examples/recorder");
+    let path = deps.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
     path
+}
+
+/// The words that start the recorder, which only these signals end, each with a code; without any SIGTERM does.
+pub fn recorder_until(exits: &[&str]) -> Vec<String> {
+    let mut words = vec![recorder().to_str().unwrap().to_owned()];
+    words.extend(exits.iter().flat_map(|exit| ["--exit-on".to_owned(), (*exit).to_owned()]));
+    words
+}
+
+/// Options and a command, as one list.
+pub fn words<'a>(options: impl IntoIterator<Item = &'a str>, command: &[String]) -> Vec<String> {
+    options.into_iter().map(str::to_owned).chain(command.iter().cloned()).collect()
 }
 
 /// Waits for a fact.
@@ -98,6 +115,8 @@ pub struct Softstop {
     is_pid_one: bool,
     directory: Option<PathBuf>,
     before: Vec<OsString>,
+    stdin: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// `softstop ARGUMENTS..`
@@ -114,6 +133,8 @@ pub fn program<S: AsRef<OsStr>>(binary: impl AsRef<OsStr>, arguments: impl IntoI
         is_pid_one: false,
         directory: None,
         before: Vec::new(),
+        stdin: None,
+        stderr: None,
     }
 }
 
@@ -140,6 +161,23 @@ impl Softstop {
         self
     }
 
+    /// With a shell's redirections: `3>FILE`, `0<&-`.
+    pub fn redirected(self, redirections: &str) -> Self {
+        self.through(["sh", "-c", &format!("exec \"$@\" {redirections}"), "sh"])
+    }
+
+    /// With this for its stdin, in place of /dev/null.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
+    /// With this for its stderr; [`Running::logs`] then sees nothing.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// The command that starts it. stdin is /dev/null; stdout and stderr are as `Command` has them.
     pub fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
@@ -156,15 +194,20 @@ impl Softstop {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
+        with_fresh_signals(&mut command);
         command
     }
 
-    pub fn start(self) -> Running {
+    pub fn start(mut self) -> Running {
         let mut command = self.command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(stdin) = self.stdin.take() {
+            command.stdin(stdin);
+        }
+        command.stdout(Stdio::piped()).stderr(self.stderr.take().unwrap_or_else(Stdio::piped));
         let mut child = command.spawn().unwrap();
+        drop(command); // with its copies of the descriptors
         let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = Lines::of(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         let started = i32::try_from(child.id()).unwrap();
         let pid = if self.is_pid_one { pid_one_of(started, &mut child) } else { started };
         Running { child, pid, stdout, stderr, ended: None }
@@ -173,6 +216,21 @@ impl Softstop {
     /// Starts it and waits for its end.
     pub fn run(self) -> Outcome {
         self.start().wait()
+    }
+}
+
+/// Has the command start with no signal ignored. glibc's posix_spawn(3), which started this test, ignores 32 and 33 in
+/// every child it makes; `sigaction` of glibc refuses to speak of those two, so this asks the kernel.
+pub fn with_fresh_signals(command: &mut Command) {
+    let default_action = [0_u64; 4]; // a handler, flags, a restorer, a mask: SIG_DFL is 0
+    // SAFETY: allocates nothing, takes no lock; the kernel reads 32 bytes, which is what the pointer leads to.
+    unsafe {
+        command.pre_exec(move || {
+            for signal in 1..=64 {
+                libc::syscall(libc::SYS_rt_sigaction, signal, default_action.as_ptr(), std::ptr::null::<u8>(), 8);
+            }
+            Ok(())
+        });
     }
 }
 
@@ -220,6 +278,12 @@ impl Running {
         self.stdout.wait(line)
     }
 
+    /// Waits until the app has written this line so many times.
+    #[track_caller]
+    pub fn says_times(&self, line: &str, times: usize) {
+        self.stdout.wait_times(line, times);
+    }
+
     /// Waits until softstop has logged a line that holds this.
     #[track_caller]
     pub fn logs(&self, part: &str) -> String {
@@ -229,6 +293,35 @@ impl Running {
     /// The children of softstop, by pid as we see it.
     pub fn children(&self) -> Vec<i32> {
         children(self.pid)
+    }
+
+    /// The main child: the first that softstop has.
+    #[track_caller]
+    pub fn child(&self) -> i32 {
+        eventually("softstop has a child", || self.children().first().copied())
+    }
+
+    /// Waits until softstop has blocked every signal: from then on none is lost.
+    #[track_caller]
+    pub fn listens(&self) -> &Self {
+        eventually("softstop blocks signals", || {
+            // KILL and STOP, which cannot be blocked, are left out.
+            (status(self.pid, "SigBlk")? == 0xffff_ffff_fffb_feff).then_some(())
+        });
+        self
+    }
+
+    /// Waits until softstop has taken this signal out of its queue.
+    #[track_caller]
+    pub fn takes(&self, signal: i32) {
+        eventually("softstop takes the signal", || {
+            (status(self.pid, "ShdPnd").unwrap_or(0) & 1 << (signal - 1) == 0).then_some(())
+        });
+    }
+
+    /// Its children that have ended and that nobody has reaped.
+    pub fn zombies(&self) -> usize {
+        self.children().into_iter().filter(|&pid| state(pid) == Some('Z')).count()
     }
 
     /// The exit code, once there is one.
@@ -313,6 +406,35 @@ pub fn state(pid: i32) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// A set of signals from `/proc/PID/status`, as the kernel writes it: `SigBlk`, `ShdPnd`, ..
+pub fn status(pid: i32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"))?;
+    Some(u64::from_str_radix(value, 16).unwrap())
+}
+
+/// A process that must not outlive the test.
+#[derive(Debug)]
+pub struct Stray(pub i32);
+
+impl Stray {
+    pub fn is_alive(&self) -> bool {
+        state(self.0).is_some_and(|state| state != 'Z')
+    }
+}
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        send(self.0, libc::SIGKILL);
+    }
+}
+
+/// Waits until a process is gone, or at least a zombie.
+#[track_caller]
+pub fn gone(pid: i32) {
+    eventually("the process is gone", || state(pid).is_none_or(|state| state == 'Z').then_some(()));
+}
+
 /// The lines that a stream has brought so far.
 #[derive(Clone)]
 pub struct Lines(Arc<(Mutex<Read>, Condvar)>);
@@ -375,6 +497,12 @@ impl Lines {
             );
             read = self.0.1.wait_timeout(read, Duration::from_millis(500)).unwrap().0;
         }
+    }
+
+    #[track_caller]
+    pub fn wait_times(&self, line: &str, times: usize) {
+        let count = || self.all().iter().filter(|said| *said == line).count();
+        eventually(&format!("{line:?} {times} times"), || (count() >= times).then_some(()));
     }
 
     /// Everything, once the stream has ended. Somebody who outlives softstop may hold it open: then all so far.
