@@ -194,7 +194,7 @@ impl Softstop {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        with_fresh_signals(&mut command);
+        as_from_a_login(&mut command);
         command
     }
 
@@ -219,9 +219,11 @@ impl Softstop {
     }
 }
 
-/// Has the command start with no signal ignored. glibc's posix_spawn(3), which started this test, ignores 32 and 33 in
-/// every child it makes; `sigaction` of glibc refuses to speak of those two, so this asks the kernel.
-pub fn with_fresh_signals(command: &mut Command) {
+/// Has the command start with no signal ignored and with the standard descriptors only, whatever this test inherited.
+///
+/// glibc's posix_spawn(3), which started this test, ignores 32 and 33 in every child it makes; `sigaction` of glibc
+/// refuses to speak of those two, so this asks the kernel.
+pub fn as_from_a_login(command: &mut Command) {
     let default_action = [0_u64; 4]; // a handler, flags, a restorer, a mask: SIG_DFL is 0
     // SAFETY: allocates nothing, takes no lock; the kernel reads 32 bytes, which is what the pointer leads to.
     unsafe {
@@ -229,6 +231,8 @@ pub fn with_fresh_signals(command: &mut Command) {
             for signal in 1..=64 {
                 libc::syscall(libc::SYS_rt_sigaction, signal, default_action.as_ptr(), std::ptr::null::<u8>(), 8);
             }
+            // Marks them close-on-exec: the one on which the standard library hears of a failure is to live until then.
+            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             Ok(())
         });
     }
@@ -427,6 +431,13 @@ impl Drop for Stray {
     fn drop(&mut self) {
         send(self.0, libc::SIGKILL);
     }
+}
+
+/// A pipe with a name, so that a shell's redirection can open it.
+pub fn make_fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the pointer leads to a C string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
 /// Waits until a process is gone, or at least a zombie.
