@@ -323,6 +323,11 @@ impl Running {
         });
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&self) -> bool {
+        state(self.pid).is_some_and(|state| state != 'Z')
+    }
+
     /// Its children that have ended and that nobody has reaped.
     pub fn zombies(&self) -> usize {
         self.children().into_iter().filter(|&pid| state(pid) == Some('Z')).count()
@@ -355,10 +360,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
         if self.pid > 0 && self.ended.is_none() {
-            send(self.pid, libc::SIGKILL);
+            // As a wrapper it takes nobody along.
+            for pid in descendants(self.pid).into_iter().chain([self.pid]) {
+                send(pid, libc::SIGKILL);
+            }
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
@@ -402,6 +410,13 @@ pub fn send(pid: i32, signal: i32) {
 pub fn children(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Children, their children, and so on.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let children = children(pid);
+    let further: Vec<i32> = children.iter().copied().flat_map(descendants).collect();
+    children.into_iter().chain(further).collect()
 }
 
 /// The state letter of a process, if it is there.
