@@ -27,8 +27,8 @@ fn sleeps(options: &[&str]) -> Vec<String> {
 }
 
 /// A pipe that takes not one more byte.
-fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
+fn full_pipe() -> (File, File) {
+    let (reader, mut writer) = pipe();
     set_non_blocking(&writer, true);
     // Big ones first, then single ones: a pipe's last page may have room for a line.
     for size in [4096, 1] {
@@ -130,7 +130,7 @@ fn what_a_full_pipe_lost_is_counted() {
 #[test]
 fn a_pipe_that_nobody_reads_any_more_ends_nobody() {
     for options in LEVELS {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = pipe();
         drop(reader);
         stops_soon(softstop(sleeps(options)).stderr(writer).pid_one().start(), &format!("{options:?}"));
     }
@@ -138,7 +138,7 @@ fn a_pipe_that_nobody_reads_any_more_ends_nobody() {
 
 #[test]
 fn a_reader_that_goes_during_the_drain_ends_nobody() {
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = pipe();
     let run = softstop(words(["-vvv"], &recorder_until(&["10=7"]))).stderr(writer).pid_one().start();
     run.says("ready");
     run.signal(15);

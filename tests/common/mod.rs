@@ -247,6 +247,12 @@ pub fn unshare() -> &'static [&'static str] {
     }
 }
 
+/// The pid, as we see it, of the PID 1 behind a started `unshare`.
+#[track_caller]
+pub fn pid_one_behind(unshare: i32) -> i32 {
+    eventually("unshare forks", || children(unshare).first().copied())
+}
+
 /// The pid, as we see it, of the PID 1 that `unshare` has forked; 0 where it was gone before we looked.
 fn pid_one_of(unshare: i32, child: &mut Child) -> i32 {
     eventually("unshare forks", || {
@@ -540,4 +546,142 @@ impl Lines {
         }
         read.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
+}
+
+/// A terminal with a session in it, and the person before it.
+#[derive(Debug)]
+pub struct Terminal {
+    keyboard: fs::File,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+    child: Child,
+    /// The leader of the session.
+    pub pid: i32,
+}
+
+#[derive(Debug, Default)]
+struct Screen {
+    text: String,
+    /// How much of it has been looked at.
+    seen: usize,
+}
+
+impl Terminal {
+    /// Starts the command as the leader of a session that this terminal controls, in its foreground.
+    pub fn start(command: &mut Command) -> Self {
+        let (master, slave) = open_pty();
+        let stdio = || Stdio::from(slave.try_clone().unwrap());
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).env("TERM", "dumb");
+        // SAFETY: allocates nothing, takes no lock; makes two system calls.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        // The command keeps copies of the slave's descriptors, and with them the terminal would never end.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
+        let (shown, mut reader) = (screen.clone(), master.try_clone().unwrap());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The end is an error (EIO).
+            while let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
+                shown.0.lock().unwrap().text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                shown.1.notify_all();
+            }
+        });
+        let pid = i32::try_from(child.id()).unwrap();
+        Self { keyboard: master, screen, child, pid }
+    }
+
+    /// Types this: a line ends in `\r`, Ctrl-C is `\x03`.
+    pub fn types(&self, keys: &str) {
+        std::io::Write::write_all(&mut &self.keyboard, keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen shows this behind what it was seen to show before, and says what stood between.
+    #[track_caller]
+    pub fn shows(&self, part: &str) -> String {
+        let start = Instant::now();
+        let mut screen = self.screen.0.lock().unwrap();
+        loop {
+            let new = &screen.text[screen.seen..];
+            if let Some(at) = new.find(part) {
+                let before = new[..at].to_owned();
+                screen.seen += at + part.len();
+                return before;
+            }
+            assert!(
+                start.elapsed() < DEAD_MAN,
+                "{part:?} was never shown, only {:?} behind {:?}",
+                new,
+                &screen.text[..screen.seen]
+            );
+            screen = self.screen.1.wait_timeout(screen, Duration::from_millis(500)).unwrap().0;
+        }
+    }
+
+    /// All that was ever shown.
+    pub fn text(&self) -> String {
+        self.screen.0.lock().unwrap().text.clone()
+    }
+
+    /// The process group in the foreground.
+    pub fn foreground(&self) -> i32 {
+        // SAFETY: asks only.
+        unsafe { libc::tcgetpgrp(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard)) }
+    }
+
+    /// Makes the window this wide.
+    pub fn resize(&self, columns: u16) {
+        let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the kernel reads the structure that the pointer leads to.
+        let result =
+            unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(result, 0);
+    }
+
+    /// Waits for the end of the session's leader, and says its exit code.
+    #[track_caller]
+    pub fn ends(&mut self) -> i32 {
+        let status = eventually("the session ends", || self.child.try_wait().unwrap());
+        status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        for pid in descendants(self.pid) {
+            send(pid, libc::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A pipe's two ends: to read from and to write to.
+pub fn pipe() -> (fs::File, fs::File) {
+    use std::os::fd::FromRawFd;
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two descriptors, for which there is room.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    unsafe { (fs::File::from_raw_fd(ends[0]), fs::File::from_raw_fd(ends[1])) }
+}
+
+fn open_pty() -> (fs::File, fs::File) {
+    use std::os::fd::FromRawFd;
+    let (mut master, mut slave) = (0, 0);
+    let none: *mut libc::c_char = std::ptr::null_mut();
+    // SAFETY: writes two descriptors; no name, no settings, no size is asked for.
+    let result = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) };
+    assert_eq!(result, 0);
+    for fd in [master, slave] {
+        // SAFETY: changes a flag of a descriptor that is ours.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) }
 }
