@@ -89,10 +89,12 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     }
     let inbox = Inbox::open().map_err(|error| Failure::new(OUR_FAILURE, format!("cannot receive signals: {error}")))?;
     prepare(&settings);
-    let has_terminal = terminal::is_ours();
+    let has_terminal = terminal::controls_us();
     // httpd would take the resizes that a terminal tells its foreground for stop requests.
-    let in_foreground = has_terminal && !settings.takes_resize_for_stop();
-    let child = Child::start(&cli.command, inherited, in_foreground).map_err(|error| not_started(program, &error))?;
+    let hands_over = has_terminal && !settings.takes_resize_for_stop();
+    // Started in the background we have no foreground to hand over yet: a shell's `fg` may bring it.
+    let child = Child::start(&cli.command, inherited, hands_over && terminal::is_ours())
+        .map_err(|error| not_started(program, &error))?;
 
     // From here on nothing may end us but the child.
     let name = base_name(program);
@@ -101,12 +103,8 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
     memory::give_back_stack();
     let report = Report::new(name, child.pid());
-    let manner = Manner {
-        target: settings.target.value,
-        warn_on_reap: settings.warn_on_reap.value,
-        has_terminal,
-        in_foreground,
-    };
+    let manner =
+        Manner { target: settings.target.value, warn_on_reap: settings.warn_on_reap.value, has_terminal, hands_over };
     let code = supervise(child, inbox, Shutdown::new(settings.rules()), manner, report);
     Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code })
 }

@@ -22,10 +22,10 @@ pub struct Manner {
     pub target: Target,
     /// Whether each reaped orphan is worth a warning.
     pub warn_on_reap: bool,
-    /// Whether stdin was a terminal with us in its foreground.
+    /// Whether stdin is the terminal that controls our session.
     pub has_terminal: bool,
-    /// Whether the child has that foreground from us.
-    pub in_foreground: bool,
+    /// Whether the child gets that terminal's foreground from us where we have it.
+    pub hands_over: bool,
 }
 
 /// Watches over the main child until it is time to leave, and says with which code.
@@ -47,7 +47,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, manner: Man
         supervisor.happened(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
             supervisor.report.close(now);
-            if manner.in_foreground {
+            if manner.hands_over {
                 terminal::take_back(supervisor.child.pid());
             }
             return code;
@@ -134,7 +134,7 @@ impl Supervisor {
             debug!("pid {} was stopped by {signal}", self.child.pid());
             return self.happened(Event::MainStopped, now);
         }
-        if !terminal::suspend_with(self.child.pid(), signal, self.manner.in_foreground) {
+        if !terminal::suspend_with(self.child.pid(), signal, self.manner.hands_over) {
             info!("{signal} stopped pid {}, and no shell is here to wake it: it goes on", self.child.pid());
         }
     }

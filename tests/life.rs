@@ -1,30 +1,123 @@
-//! The life of a child under softstop: how it starts, what it gets, how it ends.
+//! How softstop leaves: with the child's own code, always, and at once.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test ends where it is wrong"
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
 mod common;
 use common::*;
 
-#[test]
-fn the_childs_exit_code_is_ours() {
-    softstop(["sh", "-c", "exit 42"]).pid_one().run().code(42);
+use std::time::Instant;
+
+/// The signals whose default action ends a process: all but those that stop it, wake it or do nothing.
+fn lethal() -> impl Iterator<Item = i32> {
+    (1..=64).filter(|signal| !matches!(signal, 17..=23 | 28))
 }
 
 #[test]
-fn a_second_sigterm_is_passed_on_to_a_plain_program() {
-    let run = softstop([recorder().to_str().unwrap(), "--exit-on", "10=7"]).pid_one().start();
-    run.says("ready");
-    run.signal(15);
-    run.says("got 15");
-    run.signal(15);
-    run.logs("again");
-    run.signal(10);
-    let outcome = run.wait();
-    outcome.code(7);
-    assert_eq!(outcome.stdout.matches("got 15\n").count(), 2, "{outcome:?}");
+fn every_exit_code_of_the_child_is_ours() {
+    // 127 and 126 too, which might be taken for a failure of ours.
+    for code in 0..=255 {
+        softstop(["sh", "-c", &format!("exit {code}")]).pid_one().run().code(code);
+    }
+}
+
+#[test]
+fn every_exit_code_of_the_child_is_a_wrappers_too() {
+    for code in 0..=255 {
+        softstop(["sh", "-c", &format!("exit {code}")]).run().code(code);
+    }
+}
+
+#[test]
+fn a_child_that_a_signal_ended_makes_128_and_its_number() {
+    for signal in lethal() {
+        // No core file, whatever the limits here are.
+        let suicide = format!("ulimit -c 0; kill -{signal} $$");
+        softstop(["sh", "-c", &suicide]).pid_one().run().code(128 + signal);
+    }
+}
+
+#[test]
+fn what_is_not_there_makes_127_and_one_sentence() {
+    for missing in ["no-such-program", "/no/such/program", "/etc/passwd/program"] {
+        let outcome = softstop([missing]).pid_one().run();
+        outcome.code(127).logged(missing);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_names_a_missing_interpreter_makes_127_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    make_runnable(&script);
+    softstop([&script]).pid_one().run().code(127).logged("interpreter");
+}
+
+#[test]
+fn what_cannot_be_run_makes_126() {
+    let directory = tempfile::tempdir().unwrap();
+    let not_runnable = directory.path().join("text");
+    std::fs::write(&not_runnable, "echo ran\n").unwrap();
+    for path in [&not_runnable, &directory.path().to_owned()] {
+        let outcome = softstop([path]).pid_one().run();
+        outcome.code(126).logged(path.to_str().unwrap());
+        assert_eq!(outcome.stdout, "", "{outcome:?}");
+    }
+}
+
+fn make_runnable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_remapped_code_becomes_zero_and_no_other_does() {
+    let exit = |code: u8| format!("exit {code}");
+    softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(143)]).pid_one().run().code(0);
+    softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(7)]).pid_one().run().code(0);
+    softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(8)]).pid_one().run().code(8);
+    // JVMs end with 143 on SIGTERM, by exit(3); a death by SIGTERM counts alike.
+    softstop(["-e", "143", "sh", "-c", "kill -15 $$"]).pid_one().run().code(0);
+}
+
+#[test]
+fn a_child_that_ends_with_fifty_others_at_the_same_moment_is_not_missed() {
+    // One SIGCHLD may stand for all of them. Each is a process that the kernel kills together with the main child,
+    // as they all are in one group: fifty orphans and fifty children of ours die at once.
+    for round in 0..20 {
+        let script = "i=0; while [ $i -lt 25 ]; do sleep 1000 & (sleep 1000 &) ; i=$((i + 1)); done; kill -9 0";
+        let start = Instant::now();
+        softstop(["-g", "sh", "-c", script]).pid_one().run().code(137);
+        assert!(start.elapsed() < DEAD_MAN / 2, "round {round} took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_made_makes_125() {
+    // `ulimit -u` counts the processes of a user, and root's not at all.
+    if !have("root, to become a user with no other process", is_root()) || !have_program("setpriv") {
+        return;
+    }
+    let limited = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--bounding-set=-all"];
+    let binary = readable_by_all();
+    let outcome = program(&*binary, ["true"]).through(limited).through(["prlimit", "--nproc=1", "--"]).run();
+    outcome.code(125).logged("cannot make a process for `true`");
+    // The control: nothing else stands in its way.
+    program(&*binary, ["true"]).through(limited).run().code(0);
+}
+
+/// A copy of softstop where every user can reach it: a build directory may be closed to others.
+fn readable_by_all() -> tempfile::TempPath {
+    // Closed, for what is open for writing cannot be run.
+    let file = tempfile::Builder::new().prefix("softstop-").tempfile_in("/tmp").unwrap().into_temp_path();
+    std::fs::copy(SOFTSTOP, &file).unwrap();
+    make_runnable(&file);
+    file
 }

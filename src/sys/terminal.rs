@@ -11,6 +11,12 @@ use nix::unistd::{Pid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
 use super::process::is_pid_one;
 use crate::signal::Signal;
 
+/// Whether stdin is the terminal that controls our session, be we in its foreground or not.
+#[must_use]
+pub fn controls_us() -> bool {
+    io::stdin().is_terminal() && tcgetpgrp(io::stdin()).is_ok() // ENOTTY: another session's
+}
+
 /// Whether stdin is a terminal and our process group is in its foreground.
 #[must_use]
 pub fn is_ours() -> bool {
@@ -36,20 +42,21 @@ fn a_shell_may_wake_us() -> bool {
 }
 
 /// Has the app's stop by the terminal become ours, until the shell says `fg` or `bg`; then wakes the app, in the
-/// foreground again if it was there and the shell has given it back to us.
+/// foreground if the shell has given it to us and `hands_over` lets us pass it on.
 ///
 /// Where no shell can wake anybody the app goes on at once after a Ctrl-Z, as the kernel has it for a process group
 /// whose parents could not wake it (`man 3 setpgid`, orphaned process groups). `false` says so.
 #[must_use]
-pub fn suspend_with(group: i32, signal: Signal, in_foreground: bool) -> bool {
+pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> bool {
     let group = Pid::from_raw(group);
     let stopped = a_shell_may_wake_us();
     if stopped {
-        // The others in our group first: what runs us in a script must stop too. We ourselves block this one.
-        let _ = kill(Pid::from_raw(0), Classic::SIGTSTP);
+        // The others in our group first: what runs us in a script must stop too. They get the app's own signal, as they
+        // would in one group with it: timeout(1) ignores SIGTTIN, and must go on. We ourselves block it.
+        let _ = kill(Pid::from_raw(0), Classic::try_from(signal.number()).unwrap_or(Classic::SIGTSTP));
         let _ = kill(Pid::this(), Classic::SIGSTOP);
         // Here we have been woken: by `fg` in the foreground, by `bg` not.
-        if in_foreground && is_ours() {
+        if hands_over && is_ours() {
             put_in_foreground(group);
         }
     } else if signal != Signal::TSTP {

@@ -26,7 +26,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -41,10 +41,27 @@ pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// The child that says what it finds and which signals it gets: `tests/fixtures/recorder.rs`.
 pub fn recorder() -> PathBuf {
+    fixture("recorder")
+}
+
+/// A program of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
     let deps = std::env::current_exe().unwrap();
-    let path = deps.parent().unwrap().parent().unwrap().join("examples/recorder");
+    let path = deps.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
     path
+}
+
+/// The words that start the recorder, which only these signals end, each with a code; without any SIGTERM does.
+pub fn recorder_until(exits: &[&str]) -> Vec<String> {
+    let mut words = vec![recorder().to_str().unwrap().to_owned()];
+    words.extend(exits.iter().flat_map(|exit| ["--exit-on".to_owned(), (*exit).to_owned()]));
+    words
+}
+
+/// Options and a command, as one list.
+pub fn words<'a>(options: impl IntoIterator<Item = &'a str>, command: &[String]) -> Vec<String> {
+    options.into_iter().map(str::to_owned).chain(command.iter().cloned()).collect()
 }
 
 /// Waits for a fact.
@@ -98,6 +115,8 @@ pub struct Softstop {
     is_pid_one: bool,
     directory: Option<PathBuf>,
     before: Vec<OsString>,
+    stdin: Option<Stdio>,
+    stderr: Option<Stdio>,
 }
 
 /// `softstop ARGUMENTS..`
@@ -114,6 +133,8 @@ pub fn program<S: AsRef<OsStr>>(binary: impl AsRef<OsStr>, arguments: impl IntoI
         is_pid_one: false,
         directory: None,
         before: Vec::new(),
+        stdin: None,
+        stderr: None,
     }
 }
 
@@ -140,6 +161,23 @@ impl Softstop {
         self
     }
 
+    /// With a shell's redirections: `3>FILE`, `0<&-`.
+    pub fn redirected(self, redirections: &str) -> Self {
+        self.through(["sh", "-c", &format!("exec \"$@\" {redirections}"), "sh"])
+    }
+
+    /// With this for its stdin, in place of /dev/null.
+    pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
+    /// With this for its stderr; [`Running::logs`] then sees nothing.
+    pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
     /// The command that starts it. stdin is /dev/null; stdout and stderr are as `Command` has them.
     pub fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
@@ -156,15 +194,20 @@ impl Softstop {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
+        as_from_a_login(&mut command);
         command
     }
 
-    pub fn start(self) -> Running {
+    pub fn start(mut self) -> Running {
         let mut command = self.command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(stdin) = self.stdin.take() {
+            command.stdin(stdin);
+        }
+        command.stdout(Stdio::piped()).stderr(self.stderr.take().unwrap_or_else(Stdio::piped));
         let mut child = command.spawn().unwrap();
+        drop(command); // with its copies of the descriptors
         let stdout = Lines::of(child.stdout.take().unwrap());
-        let stderr = Lines::of(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         let started = i32::try_from(child.id()).unwrap();
         let pid = if self.is_pid_one { pid_one_of(started, &mut child) } else { started };
         Running { child, pid, stdout, stderr, ended: None }
@@ -176,6 +219,25 @@ impl Softstop {
     }
 }
 
+/// Has the command start with no signal ignored and with the standard descriptors only, whatever this test inherited.
+///
+/// glibc's posix_spawn(3), which started this test, ignores 32 and 33 in every child it makes; `sigaction` of glibc
+/// refuses to speak of those two, so this asks the kernel.
+pub fn as_from_a_login(command: &mut Command) {
+    let default_action = [0_u64; 4]; // a handler, flags, a restorer, a mask: SIG_DFL is 0
+    // SAFETY: allocates nothing, takes no lock; the kernel reads 32 bytes, which is what the pointer leads to.
+    unsafe {
+        command.pre_exec(move || {
+            for signal in 1..=64 {
+                libc::syscall(libc::SYS_rt_sigaction, signal, default_action.as_ptr(), std::ptr::null::<u8>(), 8);
+            }
+            // Marks them close-on-exec: the one on which the standard library hears of a failure is to live until then.
+            libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            Ok(())
+        });
+    }
+}
+
 /// The words that make what follows PID 1. Root needs no user namespace, and a real server as root has no use for one.
 pub fn unshare() -> &'static [&'static str] {
     if is_root() {
@@ -183,6 +245,12 @@ pub fn unshare() -> &'static [&'static str] {
     } else {
         &["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
     }
+}
+
+/// The pid, as we see it, of the PID 1 behind a started `unshare`.
+#[track_caller]
+pub fn pid_one_behind(unshare: i32) -> i32 {
+    eventually("unshare forks", || children(unshare).first().copied())
 }
 
 /// The pid, as we see it, of the PID 1 that `unshare` has forked; 0 where it was gone before we looked.
@@ -220,6 +288,12 @@ impl Running {
         self.stdout.wait(line)
     }
 
+    /// Waits until the app has written this line so many times.
+    #[track_caller]
+    pub fn says_times(&self, line: &str, times: usize) {
+        self.stdout.wait_times(line, times);
+    }
+
     /// Waits until softstop has logged a line that holds this.
     #[track_caller]
     pub fn logs(&self, part: &str) -> String {
@@ -229,6 +303,40 @@ impl Running {
     /// The children of softstop, by pid as we see it.
     pub fn children(&self) -> Vec<i32> {
         children(self.pid)
+    }
+
+    /// The main child: the first that softstop has.
+    #[track_caller]
+    pub fn child(&self) -> i32 {
+        eventually("softstop has a child", || self.children().first().copied())
+    }
+
+    /// Waits until softstop has blocked every signal: from then on none is lost.
+    #[track_caller]
+    pub fn listens(&self) -> &Self {
+        eventually("softstop blocks signals", || {
+            // KILL and STOP, which cannot be blocked, are left out.
+            (status(self.pid, "SigBlk")? == 0xffff_ffff_fffb_feff).then_some(())
+        });
+        self
+    }
+
+    /// Waits until softstop has taken this signal out of its queue.
+    #[track_caller]
+    pub fn takes(&self, signal: i32) {
+        eventually("softstop takes the signal", || {
+            (status(self.pid, "ShdPnd").unwrap_or(0) & 1 << (signal - 1) == 0).then_some(())
+        });
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&self) -> bool {
+        state(self.pid).is_some_and(|state| state != 'Z')
+    }
+
+    /// Its children that have ended and that nobody has reaped.
+    pub fn zombies(&self) -> usize {
+        self.children().into_iter().filter(|&pid| state(pid) == Some('Z')).count()
     }
 
     /// The exit code, once there is one.
@@ -258,10 +366,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
         if self.pid > 0 && self.ended.is_none() {
-            send(self.pid, libc::SIGKILL);
+            // As a wrapper it takes nobody along.
+            for pid in descendants(self.pid).into_iter().chain([self.pid]) {
+                send(pid, libc::SIGKILL);
+            }
         }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
@@ -307,10 +418,53 @@ pub fn children(pid: i32) -> Vec<i32> {
     children.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
+/// Children, their children, and so on.
+pub fn descendants(pid: i32) -> Vec<i32> {
+    let children = children(pid);
+    let further: Vec<i32> = children.iter().copied().flat_map(descendants).collect();
+    children.into_iter().chain(further).collect()
+}
+
 /// The state letter of a process, if it is there.
 pub fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// A set of signals from `/proc/PID/status`, as the kernel writes it: `SigBlk`, `ShdPnd`, ..
+pub fn status(pid: i32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"))?;
+    Some(u64::from_str_radix(value, 16).unwrap())
+}
+
+/// A process that must not outlive the test.
+#[derive(Debug)]
+pub struct Stray(pub i32);
+
+impl Stray {
+    pub fn is_alive(&self) -> bool {
+        state(self.0).is_some_and(|state| state != 'Z')
+    }
+}
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        send(self.0, libc::SIGKILL);
+    }
+}
+
+/// A pipe with a name, so that a shell's redirection can open it.
+pub fn make_fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the pointer leads to a C string that outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+}
+
+/// Waits until a process is gone, or at least a zombie.
+#[track_caller]
+pub fn gone(pid: i32) {
+    eventually("the process is gone", || state(pid).is_none_or(|state| state == 'Z').then_some(()));
 }
 
 /// The lines that a stream has brought so far.
@@ -377,6 +531,12 @@ impl Lines {
         }
     }
 
+    #[track_caller]
+    pub fn wait_times(&self, line: &str, times: usize) {
+        let count = || self.all().iter().filter(|said| *said == line).count();
+        eventually(&format!("{line:?} {times} times"), || (count() >= times).then_some(()));
+    }
+
     /// Everything, once the stream has ended. Somebody who outlives softstop may hold it open: then all so far.
     pub fn to_the_end(&self) -> String {
         let start = Instant::now();
@@ -386,4 +546,142 @@ impl Lines {
         }
         read.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
+}
+
+/// A terminal with a session in it, and the person before it.
+#[derive(Debug)]
+pub struct Terminal {
+    keyboard: fs::File,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+    child: Child,
+    /// The leader of the session.
+    pub pid: i32,
+}
+
+#[derive(Debug, Default)]
+struct Screen {
+    text: String,
+    /// How much of it has been looked at.
+    seen: usize,
+}
+
+impl Terminal {
+    /// Starts the command as the leader of a session that this terminal controls, in its foreground.
+    pub fn start(command: &mut Command) -> Self {
+        let (master, slave) = open_pty();
+        let stdio = || Stdio::from(slave.try_clone().unwrap());
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).env("TERM", "dumb");
+        // SAFETY: allocates nothing, takes no lock; makes two system calls.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            });
+        }
+        let child = command.spawn().unwrap();
+        // The command keeps copies of the slave's descriptors, and with them the terminal would never end.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
+        let (shown, mut reader) = (screen.clone(), master.try_clone().unwrap());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // The end is an error (EIO).
+            while let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
+                shown.0.lock().unwrap().text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                shown.1.notify_all();
+            }
+        });
+        let pid = i32::try_from(child.id()).unwrap();
+        Self { keyboard: master, screen, child, pid }
+    }
+
+    /// Types this: a line ends in `\r`, Ctrl-C is `\x03`.
+    pub fn types(&self, keys: &str) {
+        std::io::Write::write_all(&mut &self.keyboard, keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until the screen shows this behind what it was seen to show before, and says what stood between.
+    #[track_caller]
+    pub fn shows(&self, part: &str) -> String {
+        let start = Instant::now();
+        let mut screen = self.screen.0.lock().unwrap();
+        loop {
+            let new = &screen.text[screen.seen..];
+            if let Some(at) = new.find(part) {
+                let before = new[..at].to_owned();
+                screen.seen += at + part.len();
+                return before;
+            }
+            assert!(
+                start.elapsed() < DEAD_MAN,
+                "{part:?} was never shown, only {:?} behind {:?}",
+                new,
+                &screen.text[..screen.seen]
+            );
+            screen = self.screen.1.wait_timeout(screen, Duration::from_millis(500)).unwrap().0;
+        }
+    }
+
+    /// All that was ever shown.
+    pub fn text(&self) -> String {
+        self.screen.0.lock().unwrap().text.clone()
+    }
+
+    /// The process group in the foreground.
+    pub fn foreground(&self) -> i32 {
+        // SAFETY: asks only.
+        unsafe { libc::tcgetpgrp(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard)) }
+    }
+
+    /// Makes the window this wide.
+    pub fn resize(&self, columns: u16) {
+        let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the kernel reads the structure that the pointer leads to.
+        let result =
+            unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(result, 0);
+    }
+
+    /// Waits for the end of the session's leader, and says its exit code.
+    #[track_caller]
+    pub fn ends(&mut self) -> i32 {
+        let status = eventually("the session ends", || self.child.try_wait().unwrap());
+        status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        for pid in descendants(self.pid) {
+            send(pid, libc::SIGKILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A pipe's two ends: to read from and to write to.
+pub fn pipe() -> (fs::File, fs::File) {
+    use std::os::fd::FromRawFd;
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two descriptors, for which there is room.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    unsafe { (fs::File::from_raw_fd(ends[0]), fs::File::from_raw_fd(ends[1])) }
+}
+
+fn open_pty() -> (fs::File, fs::File) {
+    use std::os::fd::FromRawFd;
+    let (mut master, mut slave) = (0, 0);
+    let none: *mut libc::c_char = std::ptr::null_mut();
+    // SAFETY: writes two descriptors; no name, no settings, no size is asked for.
+    let result = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) };
+    assert_eq!(result, 0);
+    for fd in [master, slave] {
+        // SAFETY: changes a flag of a descriptor that is ours.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) }
 }

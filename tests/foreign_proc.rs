@@ -1,0 +1,138 @@
+//! Where /proc is missing or another namespace's, its numbers mean other processes: nobody is signalled by them.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+)]
+
+mod common;
+use common::*;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Ignores SIGTERM, and so do its children: one in its group, one in a session of its own.
+const STUBBORN: &str = "trap '' TERM; sleep 1001 & setsid sleep 1002 & echo ready; while :; do sleep 1003; done";
+
+/// Far longer than any of these tests takes.
+const SOON: Duration = Duration::from_secs(25);
+
+/// Processes that nobody may touch: as many as a new namespace's pids could be mistaken for.
+struct Bystanders(Vec<Child>);
+
+impl Bystanders {
+    fn new() -> Self {
+        Self((0..5).map(|_| Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap()).collect())
+    }
+
+    fn are_untouched(&mut self) -> bool {
+        self.0.iter_mut().all(|child| child.try_wait().unwrap().is_none())
+    }
+}
+
+impl Drop for Bystanders {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The words for a PID namespace whose /proc is that of the one around it.
+fn unshare_without_proc() -> Vec<&'static str> {
+    unshare().iter().copied().filter(|word| *word != "--mount-proc").collect()
+}
+
+#[test]
+fn as_pid_1_with_anothers_proc_all_of_the_namespace_is_killed_and_nobody_else() {
+    for options in ["", "--wait-for all", "-g -vvv"] {
+        let mut bystanders = Bystanders::new();
+        let words = format!("exec {SOFTSTOP} --drain-timeout 300ms {options} sh -c \"$0\"");
+        let run = program("sh", ["-c", &words, STUBBORN]).through(unshare_without_proc()).start();
+        run.says("ready");
+        let init = pid_one_behind(run.pid);
+        let family = eventually("all are there", || Some(descendants(init)).filter(|family| family.len() == 4));
+        let start = Instant::now();
+        send(init, 15);
+        let outcome = run.wait();
+        outcome.code(137).logged("/proc does not tell").not_logged("killed pid");
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        family.into_iter().for_each(gone);
+        assert!(bystanders.are_untouched(), "{options}");
+    }
+}
+
+#[test]
+fn as_a_wrapper_with_anothers_proc_nobody_but_the_childs_group_is_killed() {
+    for options in ["", "--wait-for all", "-g"] {
+        let mut bystanders = Bystanders::new();
+        // PID 1 is a shell, which has a child of its own beside softstop.
+        let words =
+            format!("sleep 1004 & {SOFTSTOP} --drain-timeout 300ms {options} sh -c \"$0\"; echo code $?; read forever");
+        let (stdin, _keeps_it_open) = pipe();
+        let run = program("sh", ["-c", &words, STUBBORN]).through(unshare_without_proc()).stdin(stdin).start();
+        run.says("ready");
+        let shell = pid_one_behind(run.pid);
+        let [sibling, softstop] = eventually("both are there", || children(shell).try_into().ok());
+        eventually("all are there", || (descendants(softstop).len() == 4).then_some(()));
+        send(softstop, 15);
+        run.says("code 137");
+        assert!(state(sibling).is_some_and(|state| state != 'Z'), "{options}");
+        assert!(bystanders.are_untouched(), "{options}");
+    }
+}
+
+/// The words that take /proc away, in a mount namespace of its own.
+fn without_proc() -> [&'static str; 6] {
+    ["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"]
+}
+
+#[test]
+fn without_proc_a_stop_works_as_pid_1() {
+    if !have("root, to unmount /proc", is_root()) {
+        return;
+    }
+    let run = softstop(["--drain-timeout", "300ms", "sh", "-c", STUBBORN]).through(without_proc()).pid_one().start();
+    run.says("ready");
+    run.signal(1);
+    run.wait().code(129);
+    let run = softstop(["--drain-timeout", "300ms", "--wait-for", "all", "sh", "-c", STUBBORN])
+        .through(without_proc())
+        .pid_one()
+        .start();
+    run.says("ready");
+    run.signal(15);
+    run.wait().code(137).logged("/proc does not tell");
+}
+
+#[test]
+fn without_proc_a_stop_works_as_a_wrapper() {
+    if !have("root, to unmount /proc", is_root()) {
+        return;
+    }
+    let mut bystanders = Bystanders::new();
+    let run = softstop(["--drain-timeout", "300ms", "sh", "-c", STUBBORN]).through(without_proc()).start();
+    run.says("ready");
+    let family = descendants(run.pid);
+    run.signal(15);
+    run.wait().code(137);
+    assert!(bystanders.are_untouched());
+    // Who left the group cannot be found without /proc, and the test tidies up after itself.
+    let strays: Vec<Stray> = family.into_iter().map(Stray).collect();
+    assert!(strays.iter().filter(|stray| stray.is_alive()).count() <= 1);
+}
+
+#[test]
+fn the_same_wrapper_with_its_own_proc_finds_all() {
+    // The control: with /proc as it should be, the one that left the group is found as well.
+    let run = softstop(["--drain-timeout", "300ms", "sh", "-c", STUBBORN]).start();
+    run.says("ready");
+    let family = eventually("all are there", || Some(descendants(run.pid)).filter(|family| family.len() == 4));
+    run.signal(15);
+    run.wait().code(137);
+    family.into_iter().for_each(gone);
+}

@@ -1,0 +1,102 @@
+//! No stop request is lost, however early it comes.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+)]
+
+mod common;
+use common::*;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+const RUNS: u64 = 300;
+
+/// Times from 0 to 4 ms, spread evenly but in no order: the golden ratio's multiples.
+fn moments() -> impl Iterator<Item = Duration> {
+    let mut fraction = 0.5_f64;
+    (0..RUNS).map(move |_| {
+        fraction = (fraction + 0.618_033_988_749_895).fract();
+        Duration::from_secs_f64(fraction * 0.004)
+    })
+}
+
+/// Starts a plain program, sends SIGTERM at each of the moments, and expects the end each time.
+fn storm(options: &[&str], is_pid_one: bool) {
+    for (index, moment) in moments().enumerate() {
+        let command: Vec<&str> = options.iter().copied().chain(["sleep", "1000"]).collect();
+        let run = softstop(command);
+        let run = if is_pid_one { run.pid_one().start() } else { run.start() };
+        // What comes before softstop's first act is lost, by the kernel's rules, to PID 1, and ends anybody else.
+        run.listens();
+        let listening = Instant::now();
+        while listening.elapsed() < moment {
+            thread::yield_now();
+        }
+        run.signal(15);
+        let outcome = run.wait();
+        assert_eq!(outcome.code, 143, "run {index}, after {moment:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_sigterm_in_the_first_4_ms_ends_pid_1_and_its_child() {
+    storm(&[], true);
+}
+
+#[test]
+fn a_sigterm_in_the_first_4_ms_ends_pid_1_and_its_group() {
+    storm(&["-g"], true);
+}
+
+#[test]
+fn a_sigterm_in_the_first_4_ms_ends_a_wrapper_and_its_child() {
+    storm(&[], false);
+}
+
+#[test]
+fn a_sigterm_in_the_first_4_ms_ends_a_wrapper_and_its_group() {
+    storm(&["-g"], false);
+}
+
+#[test]
+fn a_sigterm_before_we_listen_leaves_no_child_behind() {
+    // At no moment may a wrapper be dead and its child alive.
+    let marker = format!("1000.{}", std::process::id());
+    for moment in moments() {
+        let run = softstop(["sleep", &marker]).start();
+        thread::sleep(moment);
+        run.signal(15);
+        run.wait().code(143);
+    }
+    assert!(!is_running(&marker));
+    // The control: it would be found.
+    let run = softstop(["sleep", &marker]).start();
+    eventually("the marked process", || is_running(&marker).then_some(()));
+    run.signal(15);
+    run.wait().code(143);
+}
+
+/// Whether a process other than softstop has this word for its last.
+fn is_running(word: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| line == format!("sleep\0{word}\0").as_bytes())
+}
+
+#[test]
+fn a_signal_that_is_no_stop_request_is_not_lost_either() {
+    // The recorder blocks all signals as its first act; before that SIGUSR1 ends it, and that is heard too.
+    for (index, moment) in moments().take(100).enumerate() {
+        let run = softstop(recorder_until(&["10=42"])).pid_one().start();
+        run.listens();
+        thread::sleep(moment);
+        run.signal(10);
+        let code = run.wait().code;
+        assert!([42, 138].contains(&code), "run {index}, after {moment:?}: {code}");
+    }
+}

@@ -1,0 +1,531 @@
+//! The life of a stop: pre-delay, stop signal, drain, SIGKILL, and what is said of it.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+)]
+
+mod common;
+use common::*;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Far longer than any of these tests takes: a wait of this length that was sat out would show.
+const LONG: &str = "50s";
+/// What must take no time takes less than this, on the slowest machine.
+const SOON: Duration = Duration::from_secs(25);
+
+/// A shell's script as a command.
+fn sh(script: &str) -> Vec<String> {
+    vec!["sh".into(), "-c".into(), script.into()]
+}
+
+/// What outlives softstop in a test, and does not hold its pipes open.
+const QUIET: &str = "sleep 1000 >/dev/null 2>&1";
+
+/// The signals that the app got, in order.
+fn got(outcome: &Outcome) -> Vec<i32> {
+    outcome.stdout.lines().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
+}
+
+/// A pid that the app has told: `orphan 12`.
+fn told(run: &Running, name: &str) -> Stray {
+    Stray(run.says(&format!("{name} ")).rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+// A second stop request, and signals that are none.
+
+#[test]
+fn a_second_sigterm_is_passed_on_to_a_plain_program() {
+    let run = softstop(recorder_until(&["10=7"])).pid_one().start();
+    run.says("ready");
+    run.signal(15);
+    run.says_times("got 15", 1);
+    run.signal(15);
+    run.says_times("got 15", 2);
+    run.logs("again");
+    run.signal(10);
+    assert_eq!(got(run.wait().code(7)), [15, 15, 10]);
+}
+
+#[test]
+fn a_second_sigterm_repeats_no_mapped_stop_signal() {
+    for options in [&["--stop-signal", "QUIT"][..], &["-r", "TERM:QUIT"], &["--profile", "nginx", "--pre-delay", "0s"]]
+    {
+        let run = softstop(words(options.iter().copied(), &recorder_until(&["10=7"]))).pid_one().start();
+        run.says("ready");
+        run.signal(15);
+        run.says("got 3");
+        run.signal(15);
+        run.logs("another stop request, SIGTERM");
+        run.signal(10);
+        assert_eq!(got(run.wait().code(7)), [3, 10], "{options:?}");
+    }
+}
+
+#[test]
+fn a_second_sigterm_during_the_pre_delay_changes_no_clock() {
+    let options = ["--pre-delay", "1s", "--drain-timeout", LONG];
+    let run = softstop(words(options, &recorder_until(&["15=7"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.logs("pre-delay");
+    run.signal(15);
+    run.logs("another stop request");
+    let outcome = run.wait();
+    assert!((Duration::from_secs(1)..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert_eq!(got(outcome.code(7)), [15]);
+}
+
+#[test]
+fn a_sigquit_to_a_plain_program_is_no_stop() {
+    let run = softstop(recorder_until(&["15=7"])).pid_one().start();
+    run.says("ready");
+    run.signal(3);
+    run.says_times("got 3", 1);
+    run.signal(2);
+    run.says("got 2");
+    run.signal(3);
+    run.says_times("got 3", 2);
+    assert!(run.stderr.all().is_empty(), "{:?}", run.stderr.all());
+    run.signal(15);
+    assert_eq!(got(run.wait().code(7).logged("stop requested: SIGTERM")), [3, 2, 3, 15]);
+}
+
+#[test]
+fn a_profiles_own_signal_is_a_stop_request_too() {
+    // Base images set STOPSIGNAL.
+    let run = softstop(words(["--profile=nginx", "--pre-delay=10ms"], &recorder_until(&["3=0"]))).pid_one().start();
+    run.says("ready");
+    run.signal(3);
+    run.wait().code(0).logged("stop requested: SIGQUIT").logged("pre-delay").logged("drain after SIGQUIT");
+}
+
+// The pre-delay.
+
+#[test]
+fn a_sighup_during_the_pre_delay_reaches_the_child() {
+    let run = softstop(words(["--pre-delay", LONG], &recorder_until(&["15=7"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.logs("pre-delay");
+    for signal in [1, 10, 12, 28, 37] {
+        run.signal(signal);
+        run.says(&format!("got {signal}"));
+    }
+    // And the pre-delay goes on: nobody got a SIGTERM yet.
+    run.signal(2);
+    assert_eq!(got(run.wait().code(7)), [1, 10, 12, 28, 37, 15]);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_child_that_ends_in_the_pre_delay_ends_it_at_once() {
+    let run = softstop(words(["--pre-delay", LONG], &recorder_until(&["12=9"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.logs("pre-delay");
+    run.signal(12);
+    let outcome = run.wait();
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    outcome.code(9).logged("exited with code 9").not_logged("SIGKILL").not_logged("drain");
+}
+
+#[test]
+fn a_child_that_ends_in_the_drain_ends_it_at_once() {
+    let run = softstop(words(["--drain-timeout", LONG], &recorder_until(&["15=9"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.wait().code(9).logged("exited with code 9").not_logged("SIGKILL");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+// Hurry.
+
+#[test]
+fn hurry_ends_the_pre_delay_and_then_the_drain() {
+    let options = ["--pre-delay", LONG, "--drain-timeout", LONG];
+    let run = softstop(words(options, &recorder_until(&["99=0"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.logs("pre-delay");
+    run.signal(2);
+    run.says("got 15");
+    run.signal(2);
+    let outcome = run.wait();
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(got(outcome.code(137).logged("hurry").logged("SIGKILL")), [15]);
+}
+
+#[test]
+fn hurry_is_a_signal_like_any_other_where_no_wait_has_an_end() {
+    let run = softstop(recorder_until(&["10=7"])).pid_one().start();
+    run.says("ready");
+    run.signal(2); // outside a stop
+    run.says_times("got 2", 1);
+    run.signal(15);
+    run.says("got 15");
+    run.signal(2); // in a drain without an end
+    run.says_times("got 2", 2);
+    run.signal(10);
+    run.wait().code(7).not_logged("hurry");
+}
+
+#[test]
+fn hurry_on_none_lets_nobody_hurry() {
+    let options = ["--hurry-on", "none", "--pre-delay", LONG];
+    let run = softstop(words(options, &recorder_until(&["10=7"]))).pid_one().start();
+    run.says("ready");
+    run.signal(15);
+    run.logs("pre-delay");
+    run.signal(2);
+    run.says("got 2");
+    run.signal(10);
+    assert_eq!(got(run.wait().code(7)), [2, 10]);
+}
+
+// The clock.
+
+#[test]
+fn nobody_is_killed_before_the_drain_timeout() {
+    let options = ["--pre-delay", "400ms", "--drain-timeout", "1200ms"];
+    for (run, who) in [
+        (softstop(words(options, &recorder_until(&["99=0"]))).pid_one(), "PID 1"),
+        (softstop(words(options, &recorder_until(&["99=0"]))), "a wrapper"),
+    ] {
+        let run = run.start();
+        run.says("ready");
+        let start = Instant::now();
+        run.signal(15);
+        run.says("got 15");
+        let stop_signal = start.elapsed();
+        let outcome = run.wait();
+        let end = start.elapsed();
+        assert!(stop_signal >= Duration::from_millis(400), "{who}: the stop signal after {stop_signal:?}");
+        assert!(end >= Duration::from_millis(1600), "{who}: the end after {end:?}");
+        // And a child that ignores everything is gone at pre-delay + drain timeout.
+        assert!(end < Duration::from_millis(1600) + Duration::from_secs(5), "{who}: the end after {end:?}");
+        outcome.code(137).logged("drain timeout").logged("killed pid");
+    }
+}
+
+#[test]
+fn without_a_limit_nobody_is_ever_killed() {
+    // A guessed limit could cut off a database; this waits longer than the usual guess of a test, and no more can be
+    // shown by waiting. That no deadline is set at all, the state machine's own tests show.
+    let run = softstop(recorder_until(&["10=7"])).pid_one().start();
+    run.says("ready");
+    run.signal(15);
+    run.logs("no drain timeout is set");
+    std::thread::sleep(Duration::from_secs(2));
+    run.signal(10);
+    run.wait().code(7).not_logged("SIGKILL");
+}
+
+#[test]
+fn a_grace_period_leaves_a_second_to_report_in() {
+    let options = ["--grace-period", "2s", "--pre-delay", "300ms"];
+    let run = softstop(words(options, &recorder_until(&["99=0"]))).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(15);
+    run.logs("700ms to finish");
+    run.wait().code(137);
+    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+// A stopped child.
+
+#[test]
+fn a_stopped_child_is_woken_for_its_stop_signal() {
+    for options in [&[][..], &["-g"], &["--pre-delay", "50ms"], &["--stop-signal", "QUIT"]] {
+        let run = softstop(words(options.iter().copied(), &["sleep".into(), "1000".into()])).pid_one().start();
+        let child = run.child();
+        run.listens();
+        eventually("sleep runs", || name_is(child, "sleep"));
+        send(child, libc::SIGSTOP);
+        eventually("it is stopped", || (state(child) == Some('T')).then_some(()));
+        run.signal(15);
+        run.wait().code(if options.contains(&"QUIT") { 131 } else { 143 });
+    }
+}
+
+#[test]
+fn a_child_that_stops_during_the_pre_delay_is_woken_for_its_stop_signal() {
+    let run = softstop(["--pre-delay", LONG, "sleep", "1000"]).pid_one().start();
+    run.listens();
+    let child = run.child();
+    eventually("sleep runs", || name_is(child, "sleep"));
+    run.signal(15);
+    run.logs("pre-delay");
+    send(child, libc::SIGSTOP);
+    eventually("it is stopped", || (state(child) == Some('T')).then_some(()));
+    run.signal(2);
+    run.wait().code(143);
+}
+
+#[test]
+fn tini_leaves_a_stopped_child_stopped() {
+    // The negative control: SIGTERM stays pending.
+    if !have_program("tini") {
+        return;
+    }
+    let run = program("tini", ["--", "sleep", "1000"]).pid_one().start();
+    let child = run.child();
+    eventually("sleep runs", || name_is(child, "sleep"));
+    send(child, libc::SIGSTOP);
+    eventually("it is stopped", || (state(child) == Some('T')).then_some(()));
+    run.signal(15);
+    eventually("SIGTERM is pending", || (status(child, "ShdPnd")? & 1 << 14 != 0).then_some(()));
+    assert_eq!(state(child), Some('T'));
+}
+
+fn name_is(pid: i32, name: &str) -> Option<()> {
+    (fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim() == name).then_some(())
+}
+
+// SIGKILL to all that is left.
+
+/// A shell that ignores SIGTERM, with one child in its group and one in a session of its own.
+const STUBBORN: &str = "trap '' TERM; sleep 1001 & echo inside $!; setsid sleep 1002 & echo outside $!; \
+                        echo ready; while :; do sleep 1003; done";
+
+fn is_stubborn_no_more(run: Running) {
+    // The pids that the shell tells are its namespace's, and softstop's.
+    let (inside, outside) = (run.says("inside "), run.says("outside "));
+    let [inside, outside] = [inside, outside].map(|line| line.rsplit(' ').next().unwrap().to_owned());
+    run.says("ready");
+    let family = eventually("all are there", || {
+        let family = descendants(run.pid);
+        let names = family.iter().filter(|&&pid| name_is(pid, "sleep").is_some());
+        (names.count() == 3).then_some(family)
+    });
+    run.signal(15);
+    let outcome = run.wait();
+    outcome.code(137).logged("SIGKILL to all that is left").logged("SIGKILL to 4 processes");
+    for pid in family {
+        gone(pid);
+    }
+    for pid in [inside, outside] {
+        let line = outcome.stderr.lines().find(|line| line.contains(&format!("killed pid {pid} (sleep), ")));
+        assert!(line.is_some_and(|line| line.ends_with("s old")), "{pid} is not named: {outcome:?}");
+    }
+    outcome.logged("(sh), ");
+}
+
+#[test]
+fn as_pid_1_all_that_is_left_is_killed_and_named() {
+    is_stubborn_no_more(softstop(words(["--drain-timeout", "300ms"], &sh(STUBBORN))).pid_one().start());
+}
+
+#[test]
+fn as_a_wrapper_all_that_is_left_is_killed_and_named() {
+    is_stubborn_no_more(softstop(words(["--drain-timeout", "300ms"], &sh(STUBBORN))).start());
+}
+
+#[test]
+fn an_age_is_told_in_seconds() {
+    let run =
+        softstop(words(["--drain-timeout", "1500ms"], &sh("trap '' TERM; echo ready; while :; do sleep 1000; done")))
+            .pid_one()
+            .start();
+    run.says("ready");
+    run.signal(15);
+    let outcome = run.wait();
+    let line = outcome.stderr.lines().find(|line| line.contains("killed pid 2 (sh), ")).unwrap();
+    let age: u64 = line.rsplit_once(", ").unwrap().1.trim_end_matches("s old").parse().unwrap();
+    assert!((1..60).contains(&age), "{line}");
+}
+
+#[test]
+fn as_a_wrapper_nobody_who_is_not_ours_is_touched() {
+    for options in [&[][..], &["--wait-for", "all"], &["-g"], &["-g", "--wait-for", "all"]] {
+        let script = format!(
+            "{QUIET} & echo sibling $!; ({QUIET} & echo orphan $!) ; exec {SOFTSTOP} {} --drain-timeout 300ms \
+             sh -c '{}'",
+            options.join(" "),
+            STUBBORN.replace('\'', "'\\''")
+        );
+        let run = program("sh", ["-c", &script]).start();
+        let mut mine = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        // An own child of softstop from before it was softstop; one that has another parent; and one of the test's.
+        let (sibling, orphan) = (told(&run, "sibling"), told(&run, "orphan"));
+        let ours = [told(&run, "inside"), told(&run, "outside")];
+        run.says("ready");
+        run.signal(15);
+        run.wait().code(137);
+        for process in ours {
+            gone(process.0);
+        }
+        assert!(sibling.is_alive() && orphan.is_alive(), "{options:?}");
+        assert!(mine.try_wait().unwrap().is_none(), "{options:?}");
+        mine.kill().unwrap();
+        mine.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_wrapper_with_an_inherited_child_does_not_wait_for_it() {
+    let script = format!("{QUIET} & echo sibling $!; exec {SOFTSTOP} --wait-for all sh -c 'exit 5'");
+    let run = program("sh", ["-c", &script]).start();
+    let sibling = told(&run, "sibling");
+    run.wait().code(5);
+    assert!(sibling.is_alive());
+}
+
+// wait_for
+
+#[test]
+fn with_wait_for_main_a_wrapper_leaves_the_others_alone() {
+    let run = softstop(sh(&format!("{QUIET} & echo other $!; exit 5"))).start();
+    let other = told(&run, "other");
+    run.wait().code(5);
+    assert!(other.is_alive());
+}
+
+/// A main child that ends on SIGTERM with code 5 and leaves the recorder, which hears signals for itself.
+fn leaves_a_recorder(exits: &str) -> Vec<String> {
+    sh(&format!("trap 'exit 5' TERM; setsid {} {exits} & while :; do wait; done", recorder().display()))
+}
+
+#[test]
+fn with_wait_for_all_what_is_left_gets_the_stop_signal() {
+    for (is_pid_one, options) in [(true, &[][..]), (false, &[]), (true, &["-g"]), (false, &["-r", "TERM:TERM"])] {
+        let options = options.iter().copied().chain(["--wait-for", "all", "--drain-timeout", LONG]);
+        let run = softstop(words(options, &leaves_a_recorder("--exit-on 15=0")));
+        let run = if is_pid_one { run.pid_one().start() } else { run.start() };
+        run.says("ready");
+        let start = Instant::now();
+        run.signal(15);
+        run.says("got 15");
+        let outcome = run.wait();
+        outcome.code(5).logged("what it left behind is to stop too").not_logged("SIGKILL");
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn with_wait_for_all_what_is_left_gets_the_rest_of_the_drain_timeout() {
+    for is_pid_one in [true, false] {
+        // The main child takes 2 of the 4 s; were the clock set anew, it would be 6.
+        let script = format!(
+            "trap 'sleep 2; exit 5' TERM; setsid {} --exit-on 99=0 & while :; do wait; done",
+            recorder().display()
+        );
+        let run = softstop(words(["--wait-for", "all", "--drain-timeout", "4s"], &sh(&script)));
+        let run = if is_pid_one { run.pid_one().start() } else { run.start() };
+        run.says("ready");
+        let others = descendants(run.pid);
+        let start = Instant::now();
+        run.signal(15);
+        run.says("got 15");
+        assert!(
+            start.elapsed() >= Duration::from_secs(2),
+            "the rest got its stop signal before the main child had gone"
+        );
+        let outcome = run.wait();
+        let took = start.elapsed();
+        assert!((Duration::from_secs(4)..Duration::from_millis(5800)).contains(&took), "{took:?}");
+        outcome.code(5).logged("drain timeout").logged("(recorder), ").logged("SIGKILL to 1 process");
+        others.into_iter().for_each(gone);
+    }
+}
+
+#[test]
+fn with_wait_for_all_what_a_main_child_leaves_by_itself_is_stopped_too() {
+    for is_pid_one in [true, false] {
+        let script = format!("setsid {} --exit-on 15=0 & sleep 0.3; exit 5", recorder().display());
+        let run = softstop(words(["--wait-for", "all", "--drain-timeout", LONG], &sh(&script)));
+        let run = if is_pid_one { run.pid_one().start() } else { run.start() };
+        run.says("ready");
+        run.says("got 15");
+        run.wait().code(5).logged("had ended by itself").not_logged("SIGKILL");
+    }
+}
+
+// What is said.
+
+#[test]
+fn the_closing_line_tells_the_whole_stop() {
+    let options = ["--pre-delay", "200ms", "--drain-timeout", "300ms"];
+    let run = softstop(words(options, &recorder_until(&["99=0"]))).pid_one().start();
+    run.says("ready");
+    run.signal(15);
+    let outcome = run.wait();
+    let line = outcome.stderr.lines().last().unwrap();
+    for part in [
+        "stopped in ",
+        "SIGTERM from outside the container at 20",
+        "Z, pre-delay 0.",
+        "drain after SIGTERM 0.",
+        "SIGKILL to 1 process",
+        "recorder was ended by SIGKILL",
+    ] {
+        assert!(line.contains(part), "no {part:?} in {line:?}");
+    }
+}
+
+#[test]
+fn the_sender_is_named() {
+    // To a wrapper the test is a process like any other.
+    let run = softstop(recorder_until(&["15=0"])).start();
+    run.says("ready");
+    run.signal(15);
+    let us = std::process::id();
+    run.wait()
+        .code(0)
+        .logged(&format!("stop requested: SIGTERM from pid {us}"))
+        .logged(", recorder exited with code 0");
+
+    // From inside: the main child is PID 2.
+    let outcome = softstop(["sh", "-c", "trap 'exit 6' TERM; kill 1; while :; do sleep 0.01; done"]).pid_one().run();
+    outcome.code(6).logged("stop requested: SIGTERM from pid 2");
+}
+
+#[test]
+fn a_quiet_life_is_quiet() {
+    for command in ["exit 0", "exit 3", "sleep 0.01 & sleep 0.05", "kill -1 1; sleep 0.1"] {
+        let outcome = softstop(sh(command)).pid_one().run();
+        assert_eq!(outcome.stderr, "", "{command}");
+    }
+}
+
+#[test]
+fn each_json_line_is_json() {
+    if !have_program("python3") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    // A name with all that JSON wants escaped, which a killed process brings into the log.
+    let name = directory.path().join("a \"b\"\\\tc");
+    fs::copy(in_path("sleep").unwrap(), &name).unwrap();
+    let options = ["-vvv", "--log-format", "json", "--pre-delay", "20ms", "--drain-timeout", "300ms"];
+    let script = "trap '' HUP TERM; \"$0\" 1000 & echo ready; while :; do sleep 1000; done";
+    let command = [sh(script), vec![name.to_str().unwrap().to_owned()]].concat();
+    let run = softstop(words(options, &command)).pid_one().start();
+    run.says("ready");
+    eventually("it runs", || descendants(run.pid).into_iter().find_map(|pid| name_is(pid, "a \"b\"\\\tc")));
+    run.signal(1).signal(15);
+    let outcome = run.wait();
+    outcome.code(137);
+    let check = "import json, sys\n\
+                 lines = [json.loads(line) for line in open(sys.argv[1])]\n\
+                 assert all(sorted(line) == ['level', 'message', 'time'] for line in lines)\n\
+                 assert any('(%s)' % sys.argv[2] in line['message'] for line in lines)\n\
+                 print(len(lines))";
+    let log = directory.path().join("log");
+    fs::write(&log, &outcome.stderr).unwrap();
+    let in_the_log = "a \"b\"\\\tc".escape_debug().to_string();
+    let checked = program("python3", ["-c", check, log.to_str().unwrap(), &in_the_log]).run();
+    checked.code(0);
+    assert!(checked.stdout.trim() == outcome.stderr.lines().count().to_string(), "{checked:?}");
+}

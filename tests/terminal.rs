@@ -1,0 +1,394 @@
+//! At a terminal the app has the keys that it would have without softstop.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+)]
+
+mod common;
+use common::*;
+
+use std::process::Command;
+
+/// softstop and its arguments at a terminal, as PID 1 that leads the session, as `docker run -it` starts it.
+fn like_docker(arguments: &[&str]) -> (Terminal, i32) {
+    let words = softstop(arguments).through(["setsid", "--ctty"]).pid_one();
+    // unshare leads a session of its own, from which setsid takes the terminal: only root may.
+    let terminal = Terminal::start(&mut words.command());
+    let pid = pid_one_behind(terminal.pid);
+    (terminal, pid)
+}
+
+/// softstop as PID 1 that leads no session, but is in the foreground.
+fn as_pid_one(arguments: &[&str]) -> (Terminal, i32) {
+    let terminal = Terminal::start(&mut softstop(arguments).pid_one().command());
+    let pid = pid_one_behind(terminal.pid);
+    (terminal, pid)
+}
+
+/// softstop itself leads the session, but is not PID 1: what `script` or a terminal's own "run this command" does.
+fn as_leader(arguments: &[&str]) -> (Terminal, i32) {
+    let terminal = Terminal::start(&mut softstop(arguments).command());
+    let pid = terminal.pid;
+    (terminal, pid)
+}
+
+type Start = fn(&[&str]) -> (Terminal, i32);
+
+fn ways() -> Vec<(&'static str, Start)> {
+    let mut ways: Vec<(&'static str, Start)> = vec![("PID 1", as_pid_one), ("a session's leader", as_leader)];
+    if have("root, to move a terminal to another session", is_root()) {
+        ways.push(("PID 1 and a session's leader", like_docker));
+    }
+    ways
+}
+
+fn child(pid: i32) -> i32 {
+    eventually("softstop has a child", || children(pid).first().copied())
+}
+
+/// A shell that says when it is there; `sleep` takes its place, so a signal finds a plain program.
+const SLEEPS: &str = "echo ready; exec sleep 1000";
+
+fn sleeps(pid: i32) -> i32 {
+    let child = child(pid);
+    eventually("sleep runs", || {
+        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        (name.trim() == "sleep").then_some(())
+    });
+    child
+}
+
+#[test]
+fn ctrl_c_ends_the_child_by_sigint() {
+    for (name, start) in ways() {
+        let (mut terminal, pid) = start(&["sh", "-c", SLEEPS]);
+        terminal.shows("ready");
+        sleeps(pid);
+        terminal.types("\x03");
+        assert_eq!(terminal.ends(), 130, "{name}");
+    }
+}
+
+#[test]
+fn the_childs_group_is_the_foreground() {
+    for (name, start) in ways() {
+        let (terminal, pid) = start(&["sh", "-c", SLEEPS]);
+        terminal.shows("ready");
+        assert_eq!(terminal.foreground(), child(pid), "{name}");
+    }
+}
+
+#[test]
+fn the_child_reads_and_writes_the_terminal() {
+    for (name, start) in ways() {
+        // With `tostop` a background process that writes is stopped, as one that reads always is.
+        let script = "stty tostop -echo; echo ready; read line; echo \"read $line\"; exit 7";
+        let (mut terminal, _) = start(&["sh", "-c", script]);
+        terminal.shows("ready");
+        terminal.types("words\r");
+        terminal.shows("read words");
+        assert_eq!(terminal.ends(), 7, "{name}");
+    }
+}
+
+#[test]
+fn ctrl_z_where_nobody_could_say_fg_hangs_nothing() {
+    for (name, start) in ways() {
+        let (mut terminal, pid) = start(&["sh", "-c", SLEEPS]);
+        terminal.shows("ready");
+        let child = sleeps(pid);
+        terminal.types("\x1a");
+        terminal.shows("^Z");
+        // It may have been stopped for a moment. What counts is that it goes on and hears the next key.
+        eventually(&format!("{name}: the child goes on"), || (state(child) == Some('S')).then_some(()));
+        terminal.types("\x03");
+        assert_eq!(terminal.ends(), 130, "{name}");
+    }
+}
+
+#[test]
+fn a_stop_request_after_ctrl_z_ends_it() {
+    for (_, start) in ways() {
+        let (mut terminal, pid) = start(&["sh", "-c", SLEEPS]);
+        terminal.shows("ready");
+        sleeps(pid);
+        terminal.types("\x1a");
+        terminal.shows("^Z");
+        send(pid, 15);
+        assert_eq!(terminal.ends(), 143);
+    }
+}
+
+#[test]
+fn a_nested_init_ends_on_ctrl_c_too() {
+    let (mut terminal, pid) = as_pid_one(&[SOFTSTOP, "--", "sh", "-c", SLEEPS]);
+    terminal.shows("ready");
+    sleeps(child(pid));
+    terminal.types("\x03");
+    assert_eq!(terminal.ends(), 130);
+}
+
+#[test]
+fn no_sighup_reaches_the_child_as_it_starts() {
+    // Giving up a terminal (TIOCNOTTY) sends SIGHUP and SIGCONT to its foreground; an init that does so to get a group
+    // of its own has its child hear them.
+    for (_, start) in ways() {
+        let recorder = recorder();
+        let (mut terminal, pid) = start(&[recorder.to_str().unwrap(), "--exit-on", "15=6"]);
+        terminal.shows("ready");
+        send(pid, 15);
+        terminal.shows("got 15");
+        assert_eq!(terminal.ends(), 6);
+        let text = terminal.text();
+        assert_eq!(text.matches("got ").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_resize_reaches_the_child_once() {
+    let recorder = recorder();
+    let (terminal, pid) = as_pid_one(&[recorder.to_str().unwrap(), "--exit-on", "10=0"]);
+    terminal.shows("ready");
+    terminal.resize(100);
+    terminal.shows("got 28");
+    send(pid, 10);
+    terminal.shows("got 10");
+    let text = terminal.text();
+    assert_eq!(text.matches("got 28").count(), 1, "{text}");
+}
+
+#[test]
+fn a_resize_stops_no_httpd_but_a_sigwinch_from_a_person_does() {
+    for (name, start) in ways() {
+        let recorder = recorder();
+        let options = ["--profile", "httpd", "--pre-delay", "0s", recorder.to_str().unwrap(), "--exit-on", "28=5"];
+        let (mut terminal, pid) = start(&options);
+        terminal.shows("ready");
+        terminal.resize(90);
+        terminal.resize(120);
+        // What came before this has been dealt with when it arrives: one wake-up takes the lowest number first, but
+        // not before a signal that an earlier one brought.
+        send(pid, 10);
+        terminal.shows("got 10");
+        send(pid, 28);
+        terminal.shows("got 28");
+        assert_eq!(terminal.ends(), 5, "{name}");
+        let text = terminal.text();
+        assert_eq!(text.matches("got ").count(), 2, "{name}: {text}");
+        assert!(text.contains("stop requested: SIGWINCH"), "{text}");
+    }
+}
+
+#[test]
+fn an_httpd_at_a_terminal_ends_on_ctrl_c_still() {
+    let (mut terminal, pid) = as_pid_one(&["--profile", "httpd", "sh", "-c", SLEEPS]);
+    terminal.shows("ready");
+    sleeps(pid);
+    terminal.types("\x03");
+    assert_eq!(terminal.ends(), 130);
+}
+
+/// An interactive shell with job control.
+fn bash() -> Option<Terminal> {
+    if !have_program("bash") {
+        return None;
+    }
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "--noprofile", "--noediting", "-i"]).env("PS1", "prompt> ").env_remove("PROMPT_COMMAND");
+    as_from_a_login(&mut bash);
+    let terminal = Terminal::start(&mut bash);
+    terminal.shows("prompt> ");
+    Some(terminal)
+}
+
+/// Types a command line and looks past its echo.
+fn run(terminal: &Terminal, line: &str) {
+    terminal.types(&format!("{line}\r"));
+    terminal.shows("\r\n");
+}
+
+#[test]
+fn ctrl_z_gives_the_prompt_back_and_fg_goes_on() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}'"));
+    terminal.shows("ready");
+    let init = children(terminal.pid)[0];
+    let child = sleeps(init);
+    for _ in 0..3 {
+        terminal.types("\x1a");
+        terminal.shows("Stopped");
+        terminal.shows("prompt> ");
+        assert_eq!((state(init), state(child)), (Some('T'), Some('T')));
+        run(&terminal, "fg");
+        eventually("it goes on", || (state(child) == Some('S')).then_some(()));
+        eventually("in the foreground", || (terminal.foreground() == child).then_some(()));
+    }
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run(&terminal, "echo code $?");
+    terminal.shows("code 130");
+}
+
+#[test]
+fn bg_goes_on_in_the_background_and_fg_brings_it_back() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}'"));
+    terminal.shows("ready");
+    let child = sleeps(children(terminal.pid)[0]);
+    terminal.types("\x1a");
+    terminal.shows("Stopped");
+    terminal.shows("prompt> ");
+    run(&terminal, "bg");
+    terminal.shows("prompt> ");
+    eventually("it goes on", || (state(child) == Some('S')).then_some(()));
+    assert_eq!(terminal.foreground(), terminal.pid, "the foreground is the shell's");
+    run(&terminal, "echo the shell has the keys");
+    terminal.shows("the shell has the keys");
+    run(&terminal, "fg");
+    eventually("the foreground", || (terminal.foreground() != terminal.pid).then_some(()));
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run(&terminal, "echo code $?");
+    terminal.shows("code 130");
+}
+
+#[test]
+fn started_in_the_background_it_steals_no_foreground() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}' &"));
+    terminal.shows("ready");
+    assert_eq!(terminal.foreground(), terminal.pid);
+    run(&terminal, "echo the shell has the keys");
+    terminal.shows("the shell has the keys");
+    // And it can be stopped from there.
+    run(&terminal, "kill %1; wait %1; echo code $?");
+    terminal.shows("code 143");
+}
+
+#[test]
+fn a_script_that_ran_us_reads_the_terminal_afterwards() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("sh -c '{SOFTSTOP} true; echo then; read line; echo \"read $line\"'"));
+    terminal.shows("then");
+    terminal.types("words\r");
+    terminal.shows("read words");
+    terminal.shows("prompt> ");
+    // A pipeline too, where the others in our group want the terminal's signals.
+    run(&terminal, &format!("{SOFTSTOP} sh -c 'sleep 0.1; echo out' | cat; echo after"));
+    terminal.shows("out");
+    terminal.shows("after");
+}
+
+#[test]
+fn after_ctrl_c_the_script_that_ran_us_has_its_keys_back() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("sh -c '{SOFTSTOP} sh -c \"{SLEEPS}\"; echo code $?; read line; echo \"read $line\"'"));
+    terminal.shows("ready");
+    let script = children(terminal.pid)[0];
+    sleeps(child(script));
+    terminal.types("\x03");
+    terminal.shows("code 130");
+    terminal.types("words\r");
+    terminal.shows("read words");
+}
+
+#[test]
+fn ctrl_z_stops_the_script_that_ran_us_too() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("sh -c '{SOFTSTOP} sh -c \"{SLEEPS}\"; echo code $?'"));
+    terminal.shows("ready");
+    let script = children(terminal.pid)[0];
+    let sleep = sleeps(child(script));
+    terminal.types("\x1a");
+    terminal.shows("Stopped");
+    terminal.shows("prompt> ");
+    assert_eq!((state(script), state(sleep)), (Some('T'), Some('T')));
+    run(&terminal, "fg");
+    eventually("it goes on", || (state(sleep) == Some('S')).then_some(()));
+    eventually("in the foreground", || (terminal.foreground() == sleep).then_some(()));
+    terminal.types("\x03");
+    terminal.shows("code 130");
+}
+
+#[test]
+fn a_job_that_reads_in_the_background_waits_for_fg() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, "stty -echo");
+    terminal.shows("prompt> ");
+    terminal.types(&format!("{SOFTSTOP} sh -c 'echo ready; read line; echo \"read $line\"' &\r"));
+    terminal.shows("ready");
+    let init = children(terminal.pid)[0];
+    let child = child(init);
+    // It may not read there: SIGTTIN stops it, and us with it, for the shell to see.
+    eventually("both are stopped", || (state(child) == Some('T') && state(init) == Some('T')).then_some(()));
+    terminal.types("fg\r");
+    eventually("it reads", || (state(child) == Some('S')).then_some(()));
+    terminal.types("words\r");
+    terminal.shows("read words");
+}
+
+#[test]
+fn a_background_job_that_fg_brought_up_stops_on_ctrl_z() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}' &"));
+    terminal.shows("ready");
+    let init = children(terminal.pid)[0];
+    let child = sleeps(init);
+    run(&terminal, "fg");
+    eventually("the foreground", || (terminal.foreground() == init).then_some(()));
+    terminal.types("\x1a");
+    terminal.shows("Stopped");
+    terminal.shows("prompt> ");
+    assert_eq!((state(init), state(child)), (Some('T'), Some('T')));
+    run(&terminal, "fg");
+    eventually("the child has the foreground", || (terminal.foreground() == child).then_some(()));
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run(&terminal, "echo code $?");
+    terminal.shows("code 130");
+}
+
+#[test]
+fn a_background_job_that_fg_brought_up_ends_on_ctrl_c() {
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}' &"));
+    terminal.shows("ready");
+    let init = children(terminal.pid)[0];
+    sleeps(init);
+    run(&terminal, "fg");
+    eventually("the foreground", || (terminal.foreground() == init).then_some(()));
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run(&terminal, "echo code $?");
+    terminal.shows("code 130");
+}
+
+#[test]
+fn under_timeout_a_child_that_may_not_read_is_ended_in_time() {
+    // timeout(1) puts itself and us in the background and ignores SIGTTIN, so that it can end what that stops.
+    if !have_program("timeout") {
+        return;
+    }
+    let Some(terminal) = bash() else { return };
+    run(&terminal, "stty -echo");
+    terminal.shows("prompt> ");
+    terminal.types(&format!("timeout 1 {SOFTSTOP} sh -c 'echo ready; read line'; echo code $?\r"));
+    terminal.shows("ready");
+    terminal.shows("code 124");
+}
+
+#[test]
+fn without_a_terminal_no_stop_of_the_child_becomes_ours() {
+    // SIGTSTP from somebody, with no shell in sight: the child's stop is its own affair, and a stop request wakes it.
+    let run = softstop(["sleep", "1000"]).pid_one().start();
+    run.listens();
+    let child = sleeps(run.pid);
+    send(child, libc::SIGTSTP);
+    eventually("it is stopped", || (state(child) == Some('T')).then_some(()));
+    run.signal(15);
+    run.wait().code(143);
+}
