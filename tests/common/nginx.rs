@@ -107,4 +107,9 @@ impl Nginx {
     pub fn home(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
+
+    /// The directory, which is gone when it is dropped.
+    pub fn into_directory(self) -> TempDir {
+        self.directory
+    }
 }
