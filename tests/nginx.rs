@@ -1,0 +1,240 @@
+//! A real nginx stops under softstop without losing a request.
+//!
+//! The responses in flight are of two kinds: big ones, whose client reads no further until the test lets it, and one
+//! that nginx itself sends slowly.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong, and may look at the clock"
+)]
+
+mod common;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::http::*;
+use common::nginx::Nginx;
+use common::*;
+use libc::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+/// How many big responses are in flight at once.
+const IN_FLIGHT: usize = 4;
+
+fn have_nginx() -> bool {
+    have_program("nginx") && have_program("unshare")
+}
+
+fn start_big(nginx: &Nginx) -> Vec<Download> {
+    (0..IN_FLIGHT).map(|_| Download::start(nginx.port, "/big").unwrap()).collect()
+}
+
+#[track_caller]
+fn arrive_whole(downloads: Vec<Download>) {
+    for download in downloads {
+        // No assert_eq: nobody wants to read that many bytes.
+        assert!(download.finish().unwrap() == big(), "a response has the right length and the wrong content");
+    }
+}
+
+#[track_caller]
+fn are_cut(downloads: Vec<Download>) {
+    for download in downloads {
+        assert!(matches!(download.finish(), Err(Lost::Cut { .. })), "SIGTERM to nginx let a response finish");
+    }
+}
+
+/// The promise of the whole project.
+#[test]
+fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--pre-delay", "3s", "--drain-timeout", "20s", "--"].map(String::from);
+    let mut run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    let trickle = Download::start(nginx.port, "/trickle").unwrap();
+    let trickle = thread::spawn(|| trickle.finish());
+
+    let stop = Instant::now();
+    run.signal(SIGTERM);
+    let served = served_since(stop, || nginx.get());
+    assert!(served.lasted >= Duration::from_secs(3) && served.answers >= 10, "{served:?}");
+    nginx.logs("gracefully shutting down");
+    assert_eq!(run.ended(), None, "softstop left while responses were in flight");
+
+    arrive_whole(downloads);
+    assert!(trickle.join().unwrap().unwrap() == Nginx::trickle());
+    let outcome = run.wait();
+    outcome
+        .code(0)
+        .logged("stop requested: SIGTERM from outside the container")
+        .logged("keeps serving for 3s")
+        .logged("drain after SIGQUIT: nginx")
+        .logged("has 20s to finish its work");
+    let closing = outcome.stderr.lines().last().unwrap();
+    assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3.0 s, drain after SIGQUIT "), "{closing}");
+    assert!(closing.ends_with("nginx exited with code 0"), "{closing}");
+}
+
+/// The negative control: what clients see today.
+#[test]
+fn without_softstop_sigterm_to_nginx_cuts_the_responses_and_refuses_new_ones_at_once() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let [program_, arguments @ ..] = nginx.command();
+    let run = program(program_, arguments).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    let stop = Instant::now();
+    run.signal(SIGTERM);
+    let served = served_since(stop, || nginx.get());
+    assert!(served.lasted < Duration::from_secs(3), "{served:?}");
+    run.wait().code(0);
+    are_cut(downloads);
+}
+
+/// The other control: it is the mapping to SIGQUIT that saves the responses, not our mere presence.
+#[test]
+fn with_the_profile_off_sigterm_reaches_nginx_as_it_is_and_cuts() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--profile", "none"].map(String::from);
+    let run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    run.signal(SIGTERM);
+    run.wait().code(0).logged("drain after SIGTERM");
+    are_cut(downloads);
+}
+
+#[test]
+fn nginx_needs_no_flag() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let run = softstop(nginx.command()).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    let stop = Instant::now();
+    run.signal(SIGTERM);
+    let served = served_since(stop, || nginx.get());
+    assert!(served.lasted >= Duration::from_secs(5) && served.answers >= 10, "{served:?}");
+    nginx.logs("gracefully shutting down");
+    arrive_whole(downloads);
+    run.wait().code(0).logged("keeps serving for 5s").logged("drain after SIGQUIT").logged("nginx exited with code 0");
+}
+
+/// The official image's entry point execs what it is given: softstop sees a script and must think of nginx.
+#[test]
+fn nginx_needs_no_flag_behind_the_images_entry_point_either() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let script = nginx.home().join("docker-entrypoint.sh");
+    fs::write(&script, "#!/bin/sh\nset -e\necho configured\nexec \"$@\"\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let words = ["--pre-delay".into(), "1s".into(), script.to_str().unwrap().to_owned()];
+    let run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    run.says("configured");
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    let stop = Instant::now();
+    run.signal(SIGTERM);
+    let served = served_since(stop, || nginx.get());
+    assert!(served.lasted >= Duration::from_secs(1), "{served:?}");
+    nginx.logs("gracefully shutting down");
+    arrive_whole(downloads);
+    run.wait().code(0).logged("drain after SIGQUIT");
+}
+
+/// nginx's image sets STOPSIGNAL SIGQUIT, so that is what the platform sends.
+#[test]
+fn sigquit_from_the_platform_is_a_stop_request_with_the_whole_pre_delay() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--pre-delay", "2s"].map(String::from);
+    let run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    let stop = Instant::now();
+    run.signal(SIGQUIT);
+    let served = served_since(stop, || nginx.get());
+    assert!(served.lasted >= Duration::from_secs(2) && served.answers >= 10, "{served:?}");
+    arrive_whole(downloads);
+    run.wait().code(0).logged("stop requested: SIGQUIT").logged("drain after SIGQUIT");
+}
+
+#[test]
+fn a_reload_works_during_the_pre_delay_and_loses_nothing_either() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--pre-delay", "60s"].map(String::from);
+    let run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let master = run.children()[0];
+    let old_workers = eventually("two workers", || Some(children(master)).filter(|workers| workers.len() == 2));
+    let downloads = start_big(&nginx);
+    run.signal(SIGTERM).logs("pre-delay: nginx");
+
+    nginx.says("second");
+    run.signal(SIGHUP);
+    eventually("the new file is in force", || (nginx.get().ok()? == b"second").then_some(()));
+    let new_workers = children(master).into_iter().filter(|pid| !old_workers.contains(pid));
+    assert_eq!(new_workers.count(), 2, "a reload starts new workers");
+
+    run.signal(SIGINT); // in a hurry: nobody needs the rest of the pre-delay
+    run.logs("drain after SIGQUIT");
+    arrive_whole(downloads);
+    run.wait().code(0);
+}
+
+#[test]
+fn a_second_sigterm_during_the_drain_cuts_nothing() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--pre-delay", "0s"].map(String::from);
+    let mut run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    run.signal(SIGTERM);
+    nginx.logs("gracefully shutting down");
+    run.signal(SIGTERM).logs("another stop request, SIGTERM");
+    assert_eq!(run.ended(), None);
+    arrive_whole(downloads);
+    run.wait().code(0);
+}
+
+/// What is not done in time goes, and the log names it.
+#[test]
+fn a_response_that_outlasts_the_drain_timeout_is_cut_and_the_log_says_so() {
+    if !have_nginx() {
+        return;
+    }
+    let nginx = Nginx::new();
+    let words = ["--pre-delay", "0s", "--drain-timeout", "1s"].map(String::from);
+    let run = softstop(words.into_iter().chain(nginx.command())).pid_one().start();
+    nginx.is_up();
+    let downloads = start_big(&nginx);
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(137).logged("drain timeout: nginx").logged("(nginx)").logged("nginx was ended by SIGKILL");
+    are_cut(downloads);
+}
