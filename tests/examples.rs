@@ -378,7 +378,7 @@ fn leaves_softly(server: Option<Server>, stop_signal: &str) {
     run.signal(SIGTERM).logs("keeps serving for 3s");
     let served = served_since(stop, || server.fresh());
     assert!(served.lasted >= PRE_DELAY && served.answers >= 10, "{served:?}");
-    run.logs(&format!("drain after {stop_signal}: "));
+    run.logs(&format!("drain: sent {stop_signal} to"));
     assert_eq!(run.ended(), None, "it left while a response was in flight");
 
     server.gate.open();

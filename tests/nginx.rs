@@ -75,7 +75,7 @@ fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
         .code(0)
         .logged("stop requested: SIGTERM from outside the container")
         .logged("keeps serving for 3s")
-        .logged("drain after SIGQUIT: nginx")
+        .logged("drain: sent SIGQUIT to nginx")
         .logged("has 20s to finish its work");
     let closing = outcome.stderr.lines().last().unwrap();
     assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3.0 s, drain after SIGQUIT "), "{closing}");
@@ -199,7 +199,7 @@ fn a_reload_works_during_the_pre_delay_and_loses_nothing_either() {
     assert_eq!(new_workers.count(), 2, "a reload starts new workers");
 
     run.signal(SIGINT); // in a hurry: nobody needs the rest of the pre-delay
-    run.logs("drain after SIGQUIT");
+    run.logs("drain: sent SIGQUIT");
     arrive_whole(downloads);
     run.wait().code(0);
 }
@@ -235,6 +235,6 @@ fn a_response_that_outlasts_the_drain_timeout_is_cut_and_the_log_says_so() {
     let downloads = start_big(&nginx);
     run.signal(SIGTERM);
     let outcome = run.wait();
-    outcome.code(137).logged("drain timeout: nginx").logged("(nginx)").logged("nginx was ended by SIGKILL");
+    outcome.code(137).logged("drain timeout: not done after").logged("(nginx)").logged("nginx was ended by SIGKILL");
     are_cut(downloads);
 }
