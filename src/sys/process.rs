@@ -38,8 +38,9 @@ pub fn become_subreaper() -> io::Result<()> {
 ///
 /// The kernel's: a seccomp filter may refuse it.
 pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
+    let number = libc::c_ulong::try_from(signal.number()).map_err(io::Error::other)?;
     // SAFETY: takes two integers and changes no memory.
-    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number()) };
+    let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) };
     Errno::result(result)?;
     Ok(())
 }
