@@ -21,7 +21,7 @@ die() {
 # --- what it takes -----------------------------------------------------------------------------------------------------
 
 cd "$(dirname "$0")/.."
-PATH=$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin
+PATH=$PATH:/usr/sbin:/sbin:${HOME:-}/.cargo/bin
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -38,26 +38,22 @@ install_missing() {
     command -v nginx >/dev/null || packages+=(nginx-light)
     command -v curl >/dev/null || packages+=(curl)
     command -v unshare >/dev/null || packages+=(util-linux)
-    [ ${#packages[@]} = 0 ] && return
+    [ ${#packages[@]} != 0 ] || return 0
     command -v apt-get >/dev/null || die "install these first: ${packages[*]}"
     echo "Installing ${packages[*]}"
     # Debian starts a server as it installs it. We need the program, and nobody asked for a server on port 80.
     local policy=/usr/sbin/policy-rc.d
-    local ours=
     if [ ! -e $policy ]; then
-        ours=yes
+        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
         as_root chmod +x $policy
     fi
-    local installed=yes
     { as_root apt-get update -qq &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${packages[@]}"; } \
-        >/dev/null || installed=
-    [ -z "$ours" ] || as_root rm -f $policy
-    [ -n "$installed" ] || die "apt-get could not install ${packages[*]}"
+        >/dev/null || die "apt-get could not install ${packages[*]}"
 }
 
-install_missing
+(install_missing)
 command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs or Debian's package cargo"
 echo "Building softstop"
 cargo build --quiet --release
