@@ -131,7 +131,7 @@ impl Server {
         }
     }
 
-    /// Asks over FastCGI, and comes back when the head of the response is here.
+    /// Asks through cgi-fcgi, and comes back when the head of the response is here.
     fn fast_cgi(&self, script: &Path) -> Result<InFlight, Lost> {
         let mut command = Command::new("cgi-fcgi");
         command.args(["-bind", "-connect", &format!("127.0.0.1:{}", self.port)]);
@@ -141,19 +141,19 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         loop {
             let mut line = String::new();
-            if stdout.read_line(&mut line).unwrap() == 0 {
-                child.wait().unwrap();
-                return Err(Lost::Refused);
-            }
-            if line.trim_end().is_empty() {
-                return Ok(InFlight::FastCgi(child, stdout));
+            match stdout.read_line(&mut line).unwrap() {
+                0 => break,
+                _ if line.trim_end().is_empty() => return Ok(InFlight::FastCgi(child, stdout)),
+                _ => {}
             }
         }
+        child.wait().unwrap();
+        Err(Lost::Refused)
     }
 }
 
 impl InFlight {
-    /// Reads the rest. What came over FastCGI has no length: its end mark tells.
+    /// Reads the rest. What came through cgi-fcgi has no length: its end mark tells.
     fn finish(self) -> Result<Vec<u8>, Lost> {
         match self {
             Self::Http(download) => download.finish(),
@@ -161,9 +161,10 @@ impl InFlight {
                 let mut body = Vec::new();
                 stdout.read_to_end(&mut body).unwrap();
                 child.wait().unwrap();
-                match body.ends_with(b"done\n") {
-                    true => Ok(body),
-                    false => Err(Lost::Cut { got: body.len(), wanted: b"begun\ndone\n".len() }),
+                if body.ends_with(b"done\n") {
+                    Ok(body)
+                } else {
+                    Err(Lost::Cut { got: body.len(), wanted: b"begun\ndone\n".len() })
                 }
             }
         }
@@ -194,7 +195,7 @@ fn httpd() -> Option<Server> {
         .concat();
     let advice = advice("httpd");
     let configuration = format!(
-        r#"
+        r"
         {modules}
         {advice}
         ServerName localhost
@@ -209,7 +210,7 @@ fn httpd() -> Option<Server> {
         <Directory {home}>
             Require all granted
         </Directory>
-        "#
+        "
     );
     let file = server.file("httpd.conf", configuration);
     Some(server.runs(&["apache2", "-f", &file, "-DFOREGROUND"]))
@@ -224,7 +225,7 @@ fn haproxy() -> Option<Server> {
     let (port, backend) = (server.port, backend(&server.gate));
     let advice = advice("haproxy");
     let configuration = format!(
-        r#"
+        r"
 global
     {advice}
 defaults
@@ -237,7 +238,7 @@ frontend front
     default_backend back
 backend back
     server app 127.0.0.1:{backend}
-"#
+"
     );
     let file = server.file("haproxy.cfg", configuration);
     // As the official image runs it: a master and a worker, in the foreground.
@@ -376,13 +377,16 @@ fn leaves_softly(server: Option<Server>, stop_signal: &str) {
 
     let stop = Instant::now();
     run.signal(SIGTERM).logs("keeps serving for 3s");
-    let served = served_since(stop, || server.fresh());
-    assert!(served.lasted >= PRE_DELAY && served.answers >= 10, "{served:?}");
-    run.logs(&format!("drain: sent {stop_signal} to"));
-    assert_eq!(run.ended(), None, "it left while a response was in flight");
-
-    server.gate.open();
-    assert!(slow.finish().unwrap() == server.whole(), "a response has the right length and the wrong content");
+    let fresh = thread::scope(|scope| {
+        // Aside: what comes too late for PHP-FPM is not refused, but left waiting until PHP-FPM is gone.
+        let fresh = scope.spawn(|| served_since(stop, || server.fresh()));
+        run.logs(&format!("drain: sent {stop_signal} to"));
+        assert_eq!(run.ended(), None, "it left while a response was in flight");
+        server.gate.open();
+        assert!(slow.finish().unwrap() == server.whole(), "a response has the right length and the wrong content");
+        fresh.join().unwrap()
+    });
+    assert!(fresh.lasted >= PRE_DELAY && fresh.answers >= 10, "{fresh:?}");
     run.wait().code(0).logged("stopped in ").logged("exited with code 0");
 }
 
@@ -407,8 +411,8 @@ fn refuses_at_once_without_softstop(server: Option<Server>) {
     let slow = server.slow();
     let stop = Instant::now();
     run.signal(SIGTERM);
-    let served = served_since(stop, || server.fresh());
-    assert!(served.lasted < PRE_DELAY, "{served:?}");
+    let fresh = served_since(stop, || server.fresh());
+    assert!(fresh.lasted < PRE_DELAY, "{fresh:?}");
     server.gate.open();
     assert_eq!(slow.finish().unwrap(), server.whole());
     run.wait().code(0);
