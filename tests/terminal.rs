@@ -315,6 +315,25 @@ fn ctrl_z_stops_the_script_that_ran_us_too() {
 }
 
 #[test]
+fn an_fg_that_comes_as_we_stop_is_not_lost() {
+    // The shell wakes the job as soon as it sees the script stop, be softstop itself stopped by then or not.
+    let Some(terminal) = bash() else { return };
+    run(&terminal, "stty -echo");
+    terminal.shows("prompt> ");
+    terminal.types(&format!("sh -c '{SOFTSTOP} sh -c \"{SLEEPS}\"; echo code $?'\r"));
+    terminal.shows("ready");
+    let sleep = sleeps(child(children(terminal.pid)[0]));
+    for _ in 0..50 {
+        terminal.types("\x1afg\r");
+        terminal.shows("Stopped");
+        eventually("it goes on", || (state(sleep) == Some('S')).then_some(()));
+        eventually("in the foreground", || (terminal.foreground() == sleep).then_some(()));
+    }
+    terminal.types("\x03");
+    terminal.shows("code 130");
+}
+
+#[test]
 fn a_job_that_reads_in_the_background_waits_for_fg() {
     let Some(terminal) = bash() else { return };
     run(&terminal, "stty -echo");
@@ -329,6 +348,21 @@ fn a_job_that_reads_in_the_background_waits_for_fg() {
     eventually("it reads", || (state(child) == Some('S')).then_some(()));
     terminal.types("words\r");
     terminal.shows("read words");
+}
+
+#[test]
+fn where_no_shell_is_left_to_wake_us_we_never_stop() {
+    // The subshell is gone, and with it who could say `fg` to our group. A stop request is heard all the same.
+    let Some(terminal) = bash() else { return };
+    run(&terminal, "stty -echo");
+    terminal.shows("prompt> ");
+    terminal.types(&format!("({SOFTSTOP} sh -c 'echo ready $PPID.; read line' &)\r"));
+    terminal.shows("ready ");
+    let init: i32 = terminal.shows(".").parse().unwrap();
+    let child = child(init);
+    eventually("it may not read", || (state(child) == Some('T')).then_some(()));
+    send(init, 15);
+    eventually("both are gone", || (state(init).is_none() && state(child).is_none()).then_some(()));
 }
 
 #[test]

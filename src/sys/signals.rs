@@ -1,6 +1,7 @@
 //! Signals: block them all, remember what was inherited, take what has arrived.
 //!
-//! No handler is ever installed. Every signal stays blocked for our whole life and is read from a signalfd(2), so none
+//! No handler is ever installed. Every signal stays blocked for our whole life (but for [`stop_our_group`], a stop by the
+//! terminal) and is read from a signalfd(2), so none
 //! can arrive in between, interrupt a system call or leak into the child. As PID 1 that is more than tidiness: the
 //! kernel drops a signal for which PID 1 has neither a handler nor a block (`man 7 pid_namespaces`).
 //!
@@ -86,6 +87,30 @@ fn is_ignored(signal: Signal) -> bool {
 fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
     // SAFETY: installs no handler, so there is no code that could run in a signal's context.
     unsafe { libc::signal(signal.number(), disposition) };
+}
+
+/// Stops our whole process group by this signal, ourselves with it: who runs us in a script must stop too. Returns when
+/// somebody has woken us, and says so; `false` says that we never stopped, as the kernel has it where our group's parents
+/// could not wake it (`man 3 setpgid`, orphaned process groups).
+///
+/// The others get the app's own signal, as they would in one group with it: timeout(1) ignores SIGTTIN, and must go on.
+/// One system call reaches all of us. Were we to stop after the others, a quick `fg` could come in between, and nobody
+/// would wake us again.
+#[must_use]
+pub(super) fn stop_our_group(signal: Signal) -> bool {
+    set_disposition(signal, libc::SIG_DFL); // we may have inherited it as ignored; the app has its own copy of that
+    let _ = set_mask(SignalSet::from_bits(u64::MAX).without(signal.into()));
+    // SAFETY: takes two integers. Here we stop.
+    unsafe { libc::kill(0, signal.number()) };
+    let _ = set_mask(SignalSet::from_bits(u64::MAX));
+    is_pending(Signal::CONT) // blocked as it is, it wakes us and waits for the inbox
+}
+
+fn is_pending(signal: Signal) -> bool {
+    let mut pending = 0_u64;
+    // SAFETY: the kernel writes 8 bytes, which is what the pointer leads to.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigpending, ptr::from_mut(&mut pending), mem::size_of::<u64>()) };
+    result == 0 && SignalSet::from_bits(pending).contains(signal)
 }
 
 /// A signal that has arrived.

@@ -5,10 +5,11 @@
 
 use std::io::{self, IsTerminal};
 
-use nix::sys::signal::{Signal as Classic, kill, killpg};
+use nix::sys::signal::{Signal as Classic, killpg};
 use nix::unistd::{Pid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
 
 use super::process::is_pid_one;
+use super::signals;
 use crate::signal::Signal;
 
 /// Whether stdin is the terminal that controls our session, be we in its foreground or not.
@@ -49,13 +50,9 @@ fn a_shell_may_wake_us() -> bool {
 #[must_use]
 pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> bool {
     let group = Pid::from_raw(group);
-    let stopped = a_shell_may_wake_us();
-    if stopped {
-        // The others in our group first: what runs us in a script must stop too. They get the app's own signal, as they
-        // would in one group with it: timeout(1) ignores SIGTTIN, and must go on. We ourselves block it.
-        let _ = kill(Pid::from_raw(0), Classic::try_from(signal.number()).unwrap_or(Classic::SIGTSTP));
-        let _ = kill(Pid::this(), Classic::SIGSTOP);
-        // Here we have been woken: by `fg` in the foreground, by `bg` not.
+    let woken = a_shell_may_wake_us() && signals::stop_our_group(signal);
+    if woken {
+        // By `fg` in the foreground, by `bg` not.
         if hands_over && is_ours() {
             put_in_foreground(group);
         }
@@ -63,5 +60,5 @@ pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> bool {
         return true; // in the background it may not use the terminal: awake it would only ask again
     }
     let _ = killpg(group, Classic::SIGCONT);
-    stopped
+    woken
 }
