@@ -53,7 +53,7 @@ fn nginx_image(entrypoint: &str) -> Image {
         .file("/etc/nginx.conf", NGINX_CONF)
         .file("/srv/quick", "here")
         .file("/srv/slow", slow_body())
-        .image([entrypoint, "STOPSIGNAL SIGTERM"])
+        .image([entrypoint])
 }
 
 fn nginx_words() -> String {
@@ -104,7 +104,8 @@ fn a_locked_down_nginx_from_scratch_loses_nothing_by_docker_stop() {
     let entrypoint =
         format!(r#"ENTRYPOINT ["/softstop", "--pre-delay", "4s", "--grace-period", "60s", {}]"#, nginx_words());
     let image = nginx_image(&entrypoint);
-    let container = image.container().locked_down().options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080"]);
+    let container =
+        image.container().locked_down().options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"]);
     nothing_is_lost_by_docker_stop(container.start());
 }
 
@@ -125,7 +126,11 @@ fn without_softstop_docker_stop_cuts_the_responses_of_the_same_nginx() {
         return;
     }
     let image = nginx_image(&format!("ENTRYPOINT [{}]", nginx_words()));
-    let container = image.container().locked_down().options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080"]).start();
+    let container = image
+        .container()
+        .locked_down()
+        .options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"])
+        .start();
     let server = container.address();
     eventually("nginx answers", || get(server, "/quick").body().ok());
     let in_flight: Vec<Response> = (0..4).map(|_| get(server, "/slow").begins()).collect();
@@ -157,7 +162,7 @@ fn a_script_cleans_up_on_docker_stop_and_its_exit_code_is_the_containers() {
     let container = script(
         &image,
         &[],
-        "touch /tmp/lock; trap 'rm /tmp/lock; echo cleaned up; exit 7' TERM; echo ready; while :; do sleep 1000 & wait $!; done",
+        "touch /tmp/lock; trap 'rm /tmp/lock; echo cleaned up; exit 7' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done",
     )
     .start();
     container.logs("ready");
@@ -176,7 +181,7 @@ fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_
     }
     let image = shell_image();
     let container =
-        script(&image, &["--drain-timeout=1s"], "trap '' TERM; sleep 1000 & echo ready; while :; do wait; done")
+        script(&image, &["--drain-timeout=1s"], "trap '' TERM; /bin/sleep 1000 & echo ready; while :; do wait; done")
             .start();
     container.logs("ready");
     let asked = Instant::now();
@@ -190,8 +195,27 @@ fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_
     }
 }
 
-/// Starts fifty processes whose parents go before them.
-const FIFTY_ORPHANS: &str = "i=0; while [ $i -lt 50 ]; do (sleep 0 &); i=$((i+1)); done; echo ready; exec sleep 1000";
+/// Leaves twenty processes to PID 1, which the program of a container becomes, and ends them then: a shell would reap
+/// them itself.
+const TWENTY_ORPHANS: &str = "
+    i=0
+    while [ $i -lt 20 ]; do
+        (while [ ! -e /tmp/end ]; do /bin/sleep 0.2; done &)
+        i=$((i+1))
+    done
+    exec /bin/sleep 1000
+";
+
+fn end_the_orphans(container: &Container) {
+    let words = "for comm in /proc/[0-9]*/comm; do cat $comm 2>/dev/null; done; echo of PID 1: $(cat /proc/1/comm)";
+    eventually("the shell has become another program", || {
+        let names = container.exec(&["sh", "-c", words]);
+        let is_done = names.ends_with("PID 1: sleep") || names.ends_with("PID 1: softstop");
+        let orphans = names.lines().filter(|name| *name == "sh" || *name == "exe").count();
+        (is_done && orphans >= 20).then_some(())
+    });
+    container.exec(&["touch", "/tmp/end"]);
+}
 
 #[test]
 fn orphans_are_reaped() {
@@ -199,10 +223,11 @@ fn orphans_are_reaped() {
         return;
     }
     let image = shell_image();
-    let container = script(&image, &["--warn-on-reap"], FIFTY_ORPHANS).start();
-    eventually("each of fifty is reaped", || {
+    let container = script(&image, &["--warn-on-reap"], TWENTY_ORPHANS).start();
+    end_the_orphans(&container);
+    eventually("each of twenty is reaped", || {
         let reaped = container.logs.all().iter().filter(|line| line.contains("reaped zombie process")).count();
-        (reaped == 50).then_some(())
+        (reaped == 20).then_some(())
     });
     assert_eq!(container.zombies(), 0);
 }
@@ -213,9 +238,9 @@ fn without_softstop_orphans_stay_zombies() {
         return;
     }
     let image = Files::with_softstop().shell().image([]);
-    let container = script(&image, &[], FIFTY_ORPHANS).start();
-    container.logs("ready");
-    eventually("fifty zombies", || (container.zombies() == 50).then_some(()));
+    let container = script(&image, &[], TWENTY_ORPHANS).start();
+    end_the_orphans(&container);
+    eventually("twenty zombies", || (container.zombies() == 20).then_some(()));
 }
 
 #[test]
@@ -224,9 +249,9 @@ fn a_stop_request_by_docker_exec_is_told_from_one_from_outside() {
         return;
     }
     let image = shell_image();
-    let container = script(&image, &[], "echo ready; exec sleep 1000").start();
+    let container = script(&image, &[], "echo ready; exec /bin/sleep 1000").start();
     container.logs("ready");
-    container.exec(&["sh", "-c", "kill -TERM 1"]);
+    container.exec_to_the_end(&["sh", "-c", "kill -TERM 1"]);
     let (code, log) = container.wait();
     assert_eq!(code, 143, "{log}");
     assert!(log.contains("stop requested: SIGTERM from pid "), "{log}");
@@ -292,7 +317,7 @@ fn a_seccomp_profile_without_pidfds_close_range_and_prctl_is_no_hindrance() {
     let container = script(
         &image,
         &["--wait-for=all", "--drain-timeout=3s", "--warn-on-reap"],
-        "(trap '' TERM; exec sleep 1000) & sh -c 'trap \"echo the other goes; exit\" TERM; echo ready; sleep 1000 & wait' & wait",
+        "(trap '' TERM; exec /bin/sleep 1000) & sh -c 'trap \"echo the other goes; exit\" TERM; echo ready; /bin/sleep 1000 & wait' & wait",
     )
     .options([seccomp.as_str()])
     .start();
@@ -314,11 +339,11 @@ fn where_prctl_is_refused_softstop_warns_that_it_is_no_subreaper_and_serves() {
     let profile = tight_profile();
     let seccomp = format!("--security-opt=seccomp={}", profile.path().display());
     // As the child of a shell, which is PID 1 and passes nothing on.
-    let words = "/softstop -- sh -c 'trap \"exit 7\" TERM; echo ready; sleep 1000 & wait'; echo code $?";
+    let words = "/softstop -- sh -c 'trap \"exit 7\" TERM; echo ready; /bin/sleep 1000 & wait'; echo code $?";
     let container = script(&image, &[], words).options([seccomp.as_str()]).start();
     container.logs("ready");
     container.logs("warning: cannot become a subreaper");
-    container.exec(&[
+    container.exec_to_the_end(&[
         "sh",
         "-c",
         "for p in /proc/[0-9]*; do case $(cat $p/comm) in softstop) kill -TERM ${p#/proc/};; esac; done",
@@ -333,14 +358,14 @@ fn ctrl_c_on_the_containers_terminal_reaches_the_program() {
         return;
     }
     let image = shell_image();
-    let words = "trap 'echo got SIGINT; exit 9' INT; echo ready; while :; do sleep 1000 & wait $!; done";
+    let words = "trap 'echo got SIGINT; exit 9' INT; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
     let (container, mut keys) = script(&image, &[], words).start_on_a_terminal();
     container.logs("ready");
     keys.write_all(b"\x03").unwrap();
     container.logs("got SIGINT");
     assert_eq!(container.wait().0, 9);
     // A program that does not care for signals is ended by it...
-    let (container, mut keys) = script(&image, &[], "echo ready; exec sleep 1000").start_on_a_terminal();
+    let (container, mut keys) = script(&image, &[], "echo ready; exec /bin/sleep 1000").start_on_a_terminal();
     container.logs("ready");
     keys.write_all(b"\x03").unwrap();
     assert_eq!(container.wait().0, 130);
@@ -352,7 +377,7 @@ fn without_softstop_ctrl_c_does_not_end_a_program_that_is_pid_1() {
         return;
     }
     let image = Files::with_softstop().shell().image([]);
-    let (container, mut keys) = script(&image, &[], "echo ready; exec sleep 1000").start_on_a_terminal();
+    let (container, mut keys) = script(&image, &[], "echo ready; exec /bin/sleep 1000").start_on_a_terminal();
     container.logs("ready");
     keys.write_all(b"\x03\n").unwrap();
     container.logs("^C"); // the terminal's echo: it has sent SIGINT
@@ -370,7 +395,7 @@ fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_wh
     let container = script(
         &image,
         &["--pre-delay=5s", "--drain-timeout=60s"],
-        "trap 'echo still here' HUP; trap 'echo stopping; exit 7' TERM; echo ready; while :; do sleep 1000 & wait $!; done",
+        "trap 'echo still here' HUP; trap 'echo stopping; exit 7' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done",
     )
     .start();
     container.logs("ready");

@@ -71,6 +71,8 @@ impl Files {
         for directory in ["/tmp", "/proc", "/sys", "/dev"] {
             fs::create_dir(files.at(directory)).unwrap();
         }
+        // A --tmpfs takes this from the directory it hides.
+        fs::set_permissions(files.at("/tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
         files
     }
 
@@ -112,7 +114,7 @@ impl Files {
         files
     }
 
-    /// Makes the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV, STOPSIGNAL...
+    /// Makes the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV...
     #[track_caller]
     pub fn image<'a>(&self, changes: impl IntoIterator<Item = &'a str>) -> Image {
         let mut tar = Command::new("tar");
@@ -122,8 +124,10 @@ impl Files {
         let mut import = Command::new("docker");
         import.arg("import").args(changes.into_iter().flat_map(|change| ["--change", change])).args(["-", &image.0]);
         let output = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
-        assert!(tar.wait().unwrap().success(), "tar");
+        drop(import); // holds the pipe, in which tar would wait for ever where the engine has not taken it all
+        let is_packed = tar.wait().unwrap().success();
         assert!(output.status.success(), "docker import: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(is_packed, "tar");
         image
     }
 }
@@ -288,6 +292,11 @@ impl Container {
     #[track_caller]
     pub fn exec(&self, words: &[&str]) -> String {
         docker_says(["exec", &self.name].iter().chain(words).copied())
+    }
+
+    /// The same where its end may be the container's.
+    pub fn exec_to_the_end(&self, words: &[&str]) {
+        docker(["exec", &self.name].iter().chain(words).copied());
     }
 
     /// What `docker inspect` has under this key.
