@@ -263,11 +263,16 @@ fn what_cannot_be_started_is_said_in_the_containers_log() {
         return;
     }
     let files = Files::with_softstop().file("/script", "#!/bin/no-shell\n").file("/text", "no program\n");
+    // The machine that an ELF file is for is its 19th byte, and no machine has this number.
+    let mut other = std::fs::read(static_softstop()).unwrap();
+    other[18] = 0xEE;
+    let files = files.file("/of-another-machine", other);
     let image = files.image([r#"ENTRYPOINT ["/softstop"]"#]);
     for (words, code, sentence) in [
         (&["no-such-program"][..], 127, "`no-such-program` was not found"),
         (&["/script"], 127, "`/script` is there, but the interpreter it names"),
-        (&["/text"], 126, "`/text` cannot be run"),
+        (&["/text"], 126, "`/text` cannot be run: it is no program for this machine"),
+        (&["/of-another-machine"], 126, "`/of-another-machine` cannot be run: it is no program for this machine"),
         (&["/tmp"], 126, "`/tmp` cannot be run"),
         (&["--pre-dealy=5s", "/text"], 2, "--pre-delay"),
         (&[], 2, "softstop: error: "),
