@@ -6,7 +6,8 @@
 
 use std::env;
 use std::ffi::{OsString, c_char, c_int};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
@@ -130,6 +131,13 @@ fn not_started(program: &OsString, error: &io::Error) -> Failure {
         io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
             Failure::new(OUR_FAILURE, format!("cannot make a process for `{shown}`: {error}"))
         }
+        // What the kernel does not know (ENOEXEC) the C library gives to /bin/sh, and it is that which is not there.
+        io::ErrorKind::NotFound if shown.contains('/') && is_file_of_no_known_kind(Path::new(program)) => Failure::new(
+            NOT_RUNNABLE,
+            format!(
+                "`{shown}` cannot be run: it is no program for this machine, and there is no /bin/sh to take it for a script"
+            ),
+        ),
         io::ErrorKind::NotFound if shown.contains('/') && Path::new(program).exists() => Failure::new(
             NOT_FOUND,
             format!(
@@ -141,6 +149,18 @@ fn not_started(program: &OsString, error: &io::Error) -> Failure {
         }
         _ => Failure::new(NOT_RUNNABLE, format!("`{shown}` cannot be run: {error}")),
     }
+}
+
+/// Whether a file has neither `#!` nor the header of a program for this machine, which is that of our own.
+fn is_file_of_no_known_kind(path: &Path) -> bool {
+    const ELF_HEADER: usize = 20; // as far as the machine it is for, which ends it; the word size is the fifth byte
+    let head = |path: &Path| {
+        let mut head = [0_u8; ELF_HEADER];
+        File::open(path).and_then(|mut file| file.read(&mut head)).map(|_| head)
+    };
+    let (Ok(theirs), Ok(ours)) = (head(path), head(Path::new("/proc/self/exe"))) else { return false };
+    let is_elf_for_us = theirs.get(..5) == ours.get(..5) && theirs.get(18..) == ours.get(18..);
+    !theirs.starts_with(b"#!") && !is_elf_for_us
 }
 
 /// Prints what was asked for. Who closes stdout did not want to read it.

@@ -23,6 +23,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep, and waits for its own children")]
 
+pub mod docker;
 pub mod http;
 pub mod nginx;
 

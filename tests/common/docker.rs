@@ -1,0 +1,408 @@
+//! Real containers of the running Docker engine: an image made of files, a container of it, what it logs, how it ends.
+//!
+//! Whatever a test makes here is gone when the test is, a failed one too.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use super::{DEAD_MAN, Lines, eventually, have, have_program, in_path};
+
+/// The documented command that builds the static binary.
+pub const BUILD_STATIC: &str = r#"RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" cargo build --release --locked --target "$(uname -m)-unknown-linux-gnu""#;
+
+/// Whether a Docker engine answers, by the rules of [`have`].
+#[track_caller]
+pub fn have_engine() -> bool {
+    let answers = in_path("docker").is_some() && docker(["info"]).status.success();
+    have("a Docker engine (`docker info`)", answers)
+}
+
+/// The static binary, built by the documented command. It is the work of a minute, the first time.
+#[track_caller]
+pub fn static_softstop() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", BUILD_STATIC]).current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{BUILD_STATIC}: {}", String::from_utf8_lossy(&output.stderr));
+        let machine = String::from_utf8(Command::new("uname").arg("-m").output().unwrap().stdout).unwrap();
+        target.join(format!("{}-unknown-linux-gnu/release/softstop", machine.trim()))
+    })
+}
+
+/// `docker ARGUMENTS..`, to its end.
+pub fn docker<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Output {
+    Command::new("docker").args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The same, where nothing else than success will do: what it says on stdout.
+#[track_caller]
+pub fn docker_says<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
+    let arguments: Vec<&str> = arguments.into_iter().collect();
+    let output = docker(arguments.iter().copied());
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A name that nobody else has.
+fn new_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("softstop-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The files of an image that has nothing else: `FROM scratch`.
+pub struct Files(tempfile::TempDir);
+
+impl Files {
+    /// The static softstop, as `/softstop`, and nothing more.
+    #[track_caller]
+    pub fn with_softstop() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        fs::copy(static_softstop(), files.at("/softstop")).unwrap();
+        for directory in ["/tmp", "/proc", "/sys", "/dev"] {
+            fs::create_dir(files.at(directory)).unwrap();
+        }
+        // A --tmpfs takes this from the directory it hides.
+        fs::set_permissions(files.at("/tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
+        files
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        let inside = self.0.path().join(path.strip_prefix('/').unwrap());
+        fs::create_dir_all(inside.parent().unwrap()).unwrap();
+        inside
+    }
+
+    /// A file that everybody may read and run.
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.at(path), content).unwrap();
+        fs::set_permissions(self.at(path), PermissionsExt::from_mode(0o755)).unwrap();
+        self
+    }
+
+    /// A program of this machine under the same path, with the shared libraries that ldd(1) names.
+    #[track_caller]
+    pub fn program(self, path: &Path) -> Self {
+        let ldd = Command::new("ldd").arg(path).env("LC_ALL", "C").output().unwrap();
+        let ldd = String::from_utf8(ldd.stdout).unwrap(); // "not a dynamic executable", and a failure, for a static one
+        let libraries = ldd.split_ascii_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
+        for file in libraries.chain([path]) {
+            fs::copy(file, self.at(file.to_str().unwrap())).unwrap();
+        }
+        self
+    }
+
+    /// A shell and its tools: busybox.
+    pub fn shell(self) -> Self {
+        let busybox = in_path("busybox").unwrap();
+        let files = self.program(&busybox);
+        for applet in ["sh", "sleep", "cat", "kill", "touch", "rm"] {
+            let link = files.at(&format!("/bin/{applet}"));
+            if link != files.at(busybox.to_str().unwrap()) {
+                symlink(&busybox, link).unwrap();
+            }
+        }
+        files
+    }
+
+    /// Makes the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV...
+    #[track_caller]
+    pub fn image<'a>(&self, changes: impl IntoIterator<Item = &'a str>) -> Image {
+        let mut tar = Command::new("tar");
+        tar.args(["--create", "--owner=0", "--group=0", "--mode=a+rX", "--directory"]).arg(self.0.path()).arg(".");
+        let mut tar = tar.stdout(Stdio::piped()).spawn().unwrap();
+        let image = Image(new_name());
+        let mut import = Command::new("docker");
+        import.arg("import").args(changes.into_iter().flat_map(|change| ["--change", change])).args(["-", &image.0]);
+        let output = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
+        drop(import); // holds the pipe, in which tar would wait for ever where the engine has not taken it all
+        let is_packed = tar.wait().unwrap().success();
+        assert!(output.status.success(), "docker import: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(is_packed, "tar");
+        image
+    }
+}
+
+/// A file on this machine that goes when this is dropped.
+pub fn file_with(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file
+}
+
+/// An image of ours. It is removed when this is dropped.
+pub struct Image(String);
+
+impl Image {
+    /// `docker build ARGUMENTS..` in the project's root.
+    #[track_caller]
+    pub fn build<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let image = Self(new_name());
+        let mut command = Command::new("docker");
+        // The classic builder takes the base images of this machine, and asks no registry for them.
+        command.env("DOCKER_BUILDKIT", "0").args(["build", "--force-rm", "--tag", &image.0]).args(arguments).arg(".");
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "docker build: {said}");
+        image
+    }
+
+    /// A container of it, not yet started.
+    pub fn container(&self) -> Setup {
+        Setup { image: self.0.clone(), options: Vec::new(), command: Vec::new() }
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        docker(["rmi", "--force", &self.0]);
+    }
+}
+
+/// What a container is to be like.
+pub struct Setup {
+    image: String,
+    options: Vec<String>,
+    command: Vec<String>,
+}
+
+impl Setup {
+    /// As hard as the engine can make it, but for the network: a user without a name, a root that nobody can write to,
+    /// no capability, and no way to any. The engine's own seccomp profile is in force too.
+    pub fn locked_down(self) -> Self {
+        self.options(["--user=65532:65532", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"])
+    }
+
+    /// Options of `docker run`.
+    pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
+        self.options.extend(options.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// What follows the ENTRYPOINT.
+    pub fn command<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.extend(words.into_iter().map(str::to_owned));
+        self
+    }
+
+    fn words<'a>(&'a self, first: &[&'a str], name: &'a str) -> Vec<&'a str> {
+        let mut words = first.to_vec();
+        words.extend(["--name", name]);
+        words.extend(self.options.iter().map(String::as_str));
+        words.push(&self.image);
+        words.extend(self.command.iter().map(String::as_str));
+        words
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Container {
+        self.start_with(&[])
+    }
+
+    /// With these files of this machine copied into it before it starts.
+    #[track_caller]
+    pub fn start_with(self, files: &[(&Path, &str)]) -> Container {
+        let name = new_name();
+        let container = Container { logs: Lines::of(io::empty()), follower: None, name: name.clone() };
+        docker_says(self.words(&["create"], &name));
+        for (from, to) in files {
+            docker_says(["cp", from.to_str().unwrap(), &format!("{name}:{to}")]);
+        }
+        docker_says(["start", &name]);
+        container.followed()
+    }
+
+    /// With a terminal, which is the test: what the container writes comes out of `logs`, and `type_keys` goes in.
+    #[track_caller]
+    pub fn start_on_a_terminal(self) -> (Container, File) {
+        let name = new_name();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let mut command = Command::new("docker");
+        command.args(self.words(&["run", "--interactive", "--tty"], &name));
+        command.stdin(terminal.slave.try_clone().unwrap()).stdout(terminal.slave.try_clone().unwrap());
+        let client = command.stderr(terminal.slave).spawn().unwrap();
+        drop(command); // holds the terminal open, whose end we are to see
+        let keys = File::from(terminal.master);
+        let logs = Lines::of(keys.try_clone().unwrap());
+        (Container { name, logs, follower: Some(client) }, keys)
+    }
+}
+
+/// A container. It is removed when this is dropped.
+pub struct Container {
+    name: String,
+    /// What `docker logs` shows: stdout and stderr.
+    pub logs: Lines,
+    follower: Option<Child>,
+}
+
+impl Container {
+    fn followed(mut self) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec docker logs --follow \"$0\" 2>&1", &self.name]);
+        let mut follower = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        self.logs = Lines::of(follower.stdout.take().unwrap());
+        self.follower = Some(follower);
+        self
+    }
+
+    /// Waits for a line in the container's log that holds this.
+    #[track_caller]
+    pub fn logs(&self, part: &str) -> String {
+        self.logs.wait_containing(part)
+    }
+
+    /// Whether there is such a line by now.
+    pub fn has_logged(&self, part: &str) -> bool {
+        self.logs.all().iter().any(|line| line.contains(part))
+    }
+
+    /// `docker stop -t SECONDS`, which goes on while the test does.
+    pub fn stop(&self, seconds: u32) -> JoinHandle<Output> {
+        let words = ["stop".to_owned(), "-t".to_owned(), seconds.to_string(), self.name.clone()];
+        thread::spawn(move || docker(words.iter().map(String::as_str)))
+    }
+
+    /// `docker kill --signal`: a signal from outside the container.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        docker_says(["kill", "--signal", signal, &self.name]);
+    }
+
+    #[track_caller]
+    pub fn pause(&self) {
+        docker_says(["pause", &self.name]);
+    }
+
+    #[track_caller]
+    pub fn unpause(&self) {
+        docker_says(["unpause", &self.name]);
+    }
+
+    /// `docker exec`: what it says.
+    #[track_caller]
+    pub fn exec(&self, words: &[&str]) -> String {
+        docker_says(["exec", &self.name].iter().chain(words).copied())
+    }
+
+    /// The same where its end may be the container's.
+    pub fn exec_to_the_end(&self, words: &[&str]) {
+        docker(["exec", &self.name].iter().chain(words).copied());
+    }
+
+    /// What `docker inspect` has under this key.
+    #[track_caller]
+    pub fn inspect(&self, key: &str) -> String {
+        docker_says(["inspect", "--format", &format!("{{{{{key}}}}}"), &self.name])
+    }
+
+    /// Where the published port is on this machine.
+    #[track_caller]
+    pub fn address(&self) -> SocketAddr {
+        docker_says(["port", &self.name]).rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    /// How many zombies there are.
+    pub fn zombies(&self) -> usize {
+        // A process may go between the listing and the look.
+        let stats = self.exec(&["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null; true"]);
+        stats.lines().filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))).count()
+    }
+
+    /// Waits for its end: the exit code and the whole log.
+    #[track_caller]
+    pub fn wait(mut self) -> (i32, String) {
+        let said = format!("{} ends", self.name);
+        eventually(&said, || (self.inspect(".State.Running") == "false").then_some(()));
+        // Its log comes to its end with it; but the engine may take its time.
+        let follower = self.follower.as_mut().unwrap();
+        eventually("the log's end", || follower.try_wait().unwrap());
+        (self.inspect(".State.ExitCode").parse().unwrap(), self.logs.to_the_end())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        docker(["rm", "--force", "--volumes", &self.name]);
+        if let Some(follower) = &mut self.follower {
+            let _ = follower.kill();
+            let _ = follower.wait();
+        }
+    }
+}
+
+/// A request whose response comes while the test goes on.
+pub struct Response {
+    reader: JoinHandle<io::Result<Vec<u8>>>,
+    so_far: Arc<AtomicUsize>,
+}
+
+/// Sends `GET PATH` to a server and reads the response, all of it, as it comes.
+pub fn get(server: SocketAddr, path: &str) -> Response {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let so_far = Arc::new(AtomicUsize::new(0));
+    let count = so_far.clone();
+    let reader = thread::spawn(move || {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(DEAD_MAN))?;
+        stream.write_all(request.as_bytes())?;
+        let mut response = Vec::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => return Ok(response),
+                Ok(length) => response.extend_from_slice(&buffer[..length]),
+                // A reset in the middle: what came before it is what there is.
+                Err(_) if !response.is_empty() => return Ok(response),
+                Err(error) => return Err(error),
+            }
+            count.store(response.len(), Ordering::Relaxed);
+        }
+    });
+    Response { reader, so_far }
+}
+
+impl Response {
+    /// Waits until the server has begun to answer.
+    #[track_caller]
+    pub fn begins(self) -> Self {
+        eventually("the first bytes of a response", || {
+            (self.so_far.load(Ordering::Relaxed) > 0 || self.reader.is_finished()).then_some(())
+        });
+        self
+    }
+
+    /// Whether it is still coming.
+    pub fn is_in_flight(&self) -> bool {
+        !self.reader.is_finished()
+    }
+
+    /// The body, at its end. `Err` holds how much is missing, or why there is nothing.
+    pub fn body(self) -> Result<Vec<u8>, String> {
+        let response = self.reader.join().unwrap().map_err(|error| error.to_string())?;
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n").ok_or("the head was cut off")?;
+        let head = String::from_utf8_lossy(&response[..end]).to_ascii_lowercase();
+        if !head.starts_with("http/1.1 200 ") {
+            return Err(head);
+        }
+        let promised = head.lines().find_map(|line| line.strip_prefix("content-length: ")).ok_or("no length")?;
+        let promised: usize = promised.parse().map_err(|_| "no number")?;
+        let body = response[end + 4..].to_vec();
+        if body.len() == promised { Ok(body) } else { Err(format!("cut off after {} of {promised} bytes", body.len())) }
+    }
+}
+
+/// Whether all that [`Files::shell`] takes is there, by the rules of [`have`].
+#[track_caller]
+pub fn have_shell() -> bool {
+    have_engine() && have_program("busybox")
+}

@@ -1,0 +1,466 @@
+//! Real containers: `FROM scratch`, locked down, stopped by `docker stop`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong, and waits for facts"
+)]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::docker::*;
+use common::*;
+
+/// What a slow response holds: it takes 15 s to arrive, and its bytes tell where they belong.
+fn slow_body() -> Vec<u8> {
+    (0..300_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect()
+}
+
+const NGINX_CONF: &str = "
+    daemon off;
+    worker_processes 2;
+    user root;  # of use where nginx is root
+    pid /tmp/nginx.pid;
+    error_log stderr notice;
+    events { worker_connections 64; }
+    http {
+        access_log off;
+        client_body_temp_path /tmp/body;
+        proxy_temp_path /tmp/proxy;
+        fastcgi_temp_path /tmp/fastcgi;
+        uwsgi_temp_path /tmp/uwsgi;
+        scgi_temp_path /tmp/scgi;
+        server {
+            listen 8080;
+            root /srv;
+            location /slow { limit_rate 20k; }
+        }
+    }
+";
+
+/// softstop, this machine's nginx with its libraries, and what it serves; nothing else.
+fn nginx_image(entrypoint: &str) -> Image {
+    Files::with_softstop()
+        .program(&in_path("nginx").unwrap())
+        .file("/etc/passwd", "root:x:0:0:root:/:/nowhere\n")
+        .file("/etc/group", "root:x:0:\n")
+        .file("/etc/nginx.conf", NGINX_CONF)
+        .file("/srv/quick", "here")
+        .file("/srv/slow", slow_body())
+        .image([entrypoint])
+}
+
+fn nginx_words() -> String {
+    let nginx = in_path("nginx").unwrap();
+    format!(r#""{}", "-e", "stderr", "-c", "/etc/nginx.conf""#, nginx.display())
+}
+
+/// Stops a container by `docker stop` with slow responses in flight, and asks it for more as long as it is in its
+/// pre-delay. All must arrive whole.
+fn nothing_is_lost_by_docker_stop(container: Container) {
+    let server = container.address();
+    eventually("nginx answers", || get(server, "/quick").body().ok());
+    let in_flight: Vec<Response> = (0..4).map(|_| get(server, "/slow").begins()).collect();
+
+    let stop = container.stop(60);
+    container.logs("pre-delay: ");
+    let mut answered = 0;
+    loop {
+        let body = get(server, "/quick").body();
+        if container.has_logged("drain after ") {
+            break; // the listener may have been closed under this one
+        }
+        assert_eq!(body.as_deref(), Ok(b"here".as_slice()), "request {answered} of the pre-delay");
+        answered += 1;
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(answered > 0);
+
+    container.logs("gracefully shutting down");
+    assert!(in_flight.iter().all(Response::is_in_flight), "the drain had nothing to wait for");
+    for response in in_flight {
+        assert!(response.body().unwrap() == slow_body());
+    }
+    assert!(stop.join().unwrap().status.success());
+    let (code, log) = container.wait();
+    assert_eq!(code, 0, "{log}");
+    for part in ["stop requested: SIG", " from outside the container", "drain after SIGQUIT", "exited with code 0"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+    assert!(!log.contains("SIGKILL"), "{log}");
+}
+
+#[test]
+fn a_locked_down_nginx_from_scratch_loses_nothing_by_docker_stop() {
+    if !(have_engine() && have_program("nginx")) {
+        return;
+    }
+    let entrypoint =
+        format!(r#"ENTRYPOINT ["/softstop", "--pre-delay", "4s", "--grace-period", "60s", {}]"#, nginx_words());
+    let image = nginx_image(&entrypoint);
+    let container =
+        image.container().locked_down().options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"]);
+    nothing_is_lost_by_docker_stop(container.start());
+}
+
+#[test]
+fn an_nginx_that_is_root_with_the_engines_defaults_loses_nothing_either() {
+    if !(have_engine() && have_program("nginx")) {
+        return;
+    }
+    let entrypoint = format!(r#"ENTRYPOINT ["/softstop", {}]"#, nginx_words());
+    let image = nginx_image(&entrypoint);
+    let container = image.container().options(["--publish=127.0.0.1::8080", "--env=SOFTSTOP_PRE_DELAY=4s"]);
+    nothing_is_lost_by_docker_stop(container.start());
+}
+
+#[test]
+fn without_softstop_docker_stop_cuts_the_responses_of_the_same_nginx() {
+    if !(have_engine() && have_program("nginx")) {
+        return;
+    }
+    let image = nginx_image(&format!("ENTRYPOINT [{}]", nginx_words()));
+    let container = image
+        .container()
+        .locked_down()
+        .options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"])
+        .start();
+    let server = container.address();
+    eventually("nginx answers", || get(server, "/quick").body().ok());
+    let in_flight: Vec<Response> = (0..4).map(|_| get(server, "/slow").begins()).collect();
+    let stop = container.stop(60);
+    for response in in_flight {
+        let end = response.body().unwrap_err();
+        assert!(end.starts_with("cut off after "), "{end}");
+    }
+    assert!(stop.join().unwrap().status.success());
+}
+
+/// An image with a shell, and softstop as its ENTRYPOINT.
+fn shell_image() -> Image {
+    Files::with_softstop().shell().image([r#"ENTRYPOINT ["/softstop"]"#])
+}
+
+/// A script as the program, with nothing that it could need but /tmp.
+fn script(image: &Image, options: &[&str], script: &str) -> Setup {
+    let container = image.container().locked_down().options(["--network=none", "--tmpfs=/tmp"]);
+    container.command(options.iter().copied().chain(["sh", "-c", script]))
+}
+
+#[test]
+fn a_script_cleans_up_on_docker_stop_and_its_exit_code_is_the_containers() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let container = script(
+        &image,
+        &[],
+        "touch /tmp/lock; trap 'rm /tmp/lock; echo cleaned up; exit 7' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done",
+    )
+    .start();
+    container.logs("ready");
+    assert!(container.stop(60).join().unwrap().status.success());
+    let (code, log) = container.wait();
+    assert_eq!(code, 7, "{log}");
+    for part in ["cleaned up", "stop requested: SIGTERM from outside the container", "sh exited with code 7"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+}
+
+#[test]
+fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_not_by_the_engine() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let container =
+        script(&image, &["--drain-timeout=1s"], "trap '' TERM; /bin/sleep 1000 & echo ready; while :; do wait; done")
+            .start();
+    container.logs("ready");
+    let asked = Instant::now();
+    assert!(container.stop(600).join().unwrap().status.success());
+    assert!(asked.elapsed() < Duration::from_secs(300), "the engine's own timeout has ended it");
+    let (code, log) = container.wait();
+    assert_eq!(code, 137, "{log}");
+    // The engine's SIGKILL would have left softstop no time for its last words.
+    for part in ["drain timeout: sh ", "killed pid ", "(sleep)", "SIGKILL to 2 processes, sh was ended by SIGKILL"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+}
+
+/// Leaves twenty processes to PID 1, which the program of a container becomes, and ends them then: a shell would reap
+/// them itself.
+const TWENTY_ORPHANS: &str = "
+    i=0
+    while [ $i -lt 20 ]; do
+        (while [ ! -e /tmp/end ]; do /bin/sleep 0.2; done &)
+        i=$((i+1))
+    done
+    exec /bin/sleep 1000
+";
+
+fn end_the_orphans(container: &Container) {
+    let words = "for comm in /proc/[0-9]*/comm; do cat $comm 2>/dev/null; done; echo of PID 1: $(cat /proc/1/comm)";
+    eventually("the shell has become another program", || {
+        let names = container.exec(&["sh", "-c", words]);
+        let is_done = names.ends_with("PID 1: sleep") || names.ends_with("PID 1: softstop");
+        let orphans = names.lines().filter(|name| *name == "sh" || *name == "exe").count();
+        (is_done && orphans >= 20).then_some(())
+    });
+    container.exec(&["touch", "/tmp/end"]);
+}
+
+#[test]
+fn orphans_are_reaped() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let container = script(&image, &["--warn-on-reap"], TWENTY_ORPHANS).start();
+    end_the_orphans(&container);
+    eventually("each of twenty is reaped", || {
+        let reaped = container.logs.all().iter().filter(|line| line.contains("reaped zombie process")).count();
+        (reaped == 20).then_some(())
+    });
+    assert_eq!(container.zombies(), 0);
+}
+
+#[test]
+fn without_softstop_orphans_stay_zombies() {
+    if !have_shell() {
+        return;
+    }
+    let image = Files::with_softstop().shell().image([]);
+    let container = script(&image, &[], TWENTY_ORPHANS).start();
+    end_the_orphans(&container);
+    eventually("twenty zombies", || (container.zombies() == 20).then_some(()));
+}
+
+#[test]
+fn a_stop_request_by_docker_exec_is_told_from_one_from_outside() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let container = script(&image, &[], "echo ready; exec /bin/sleep 1000").start();
+    container.logs("ready");
+    container.exec_to_the_end(&["sh", "-c", "kill -TERM 1"]);
+    let (code, log) = container.wait();
+    assert_eq!(code, 143, "{log}");
+    assert!(log.contains("stop requested: SIGTERM from pid "), "{log}");
+}
+
+#[test]
+fn what_cannot_be_started_is_said_in_the_containers_log() {
+    if !have_engine() {
+        return;
+    }
+    let files = Files::with_softstop().file("/script", "#!/bin/no-shell\n").file("/text", "no program\n");
+    // The machine that an ELF file is for is its 19th byte, and no machine has this number.
+    let mut other = std::fs::read(static_softstop()).unwrap();
+    other[18] = 0xEE;
+    let files = files.file("/of-another-machine", other);
+    let image = files.image([r#"ENTRYPOINT ["/softstop"]"#]);
+    for (words, code, sentence) in [
+        (&["no-such-program"][..], 127, "`no-such-program` was not found"),
+        (&["/script"], 127, "`/script` is there, but the interpreter it names"),
+        (&["/text"], 126, "`/text` cannot be run: it is no program for this machine"),
+        (&["/of-another-machine"], 126, "`/of-another-machine` cannot be run: it is no program for this machine"),
+        (&["/tmp"], 126, "`/tmp` cannot be run"),
+        (&["--pre-dealy=5s", "/text"], 2, "--pre-delay"),
+        (&[], 2, "softstop: error: "),
+    ] {
+        let container = image.container().locked_down().options(["--network=none"]).command(words.iter().copied());
+        let (ended, log) = container.start().wait();
+        assert_eq!(ended, code, "{words:?}: {log}");
+        assert!(log.contains(sentence), "{words:?}: no {sentence:?} in {log}");
+        assert_eq!(log.lines().count(), 1, "{words:?}: {log}");
+    }
+}
+
+#[test]
+fn where_the_container_may_have_no_second_process_softstop_says_so() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let container = script(&image, &[], "echo here").options(["--pids-limit=1"]).start();
+    let (code, log) = container.wait();
+    assert_eq!(code, 125, "{log}");
+    assert!(log.contains("cannot make a process for `sh`"), "{log}");
+    // What it is that there was too little of.
+    let container = script(&image, &[], "echo here").options(["--pids-limit=2"]).start();
+    let (code, log) = container.wait();
+    assert_eq!((code, log.as_str()), (0, "here\n"));
+}
+
+/// A seccomp profile that refuses what old kernels, and tight profiles, do not know.
+fn tight_profile() -> tempfile::NamedTempFile {
+    file_with(
+        r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{
+            "names": ["pidfd_open", "pidfd_send_signal", "pidfd_getfd", "close_range", "prctl"],
+            "action": "SCMP_ACT_ERRNO" }] }"#,
+    )
+}
+
+#[test]
+fn a_seccomp_profile_without_pidfds_close_range_and_prctl_is_no_hindrance() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let profile = tight_profile();
+    let seccomp = format!("--security-opt=seccomp={}", profile.path().display());
+    // The main child goes on SIGTERM. It leaves one that goes on SIGTERM too, and one that ignores it.
+    let container = script(
+        &image,
+        &["--wait-for=all", "--drain-timeout=3s", "--warn-on-reap"],
+        "(trap '' TERM; exec /bin/sleep 1000) & sh -c 'trap \"echo the other goes; exit\" TERM; echo ready; /bin/sleep 1000 & wait' & wait",
+    )
+    .options([seccomp.as_str()])
+    .start();
+    container.logs("ready");
+    assert!(container.stop(60).join().unwrap().status.success());
+    let (code, log) = container.wait();
+    assert_eq!(code, 143, "{log}");
+    for part in ["the other goes", "what it left behind is to stop too", "(sleep)", "sh was ended by SIGTERM"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+}
+
+#[test]
+fn where_prctl_is_refused_softstop_warns_that_it_is_no_subreaper_and_serves() {
+    if !have_shell() {
+        return;
+    }
+    let image = Files::with_softstop().shell().image([]);
+    let profile = tight_profile();
+    let seccomp = format!("--security-opt=seccomp={}", profile.path().display());
+    // As the child of a shell, which is PID 1 and passes nothing on.
+    let words = "/softstop -- sh -c 'trap \"exit 7\" TERM; echo ready; /bin/sleep 1000 & wait'; echo code $?";
+    let container = script(&image, &[], words).options([seccomp.as_str()]).start();
+    container.logs("ready");
+    container.logs("warning: cannot become a subreaper");
+    container.exec_to_the_end(&[
+        "sh",
+        "-c",
+        "for p in /proc/[0-9]*; do case $(cat $p/comm) in softstop) kill -TERM ${p#/proc/};; esac; done",
+    ]);
+    let (_, log) = container.wait();
+    assert!(log.contains("code 7\n"), "{log}");
+}
+
+#[test]
+fn ctrl_c_on_the_containers_terminal_reaches_the_program() {
+    if !have_shell() {
+        return;
+    }
+    let image = shell_image();
+    let words = "trap 'echo got SIGINT; exit 9' INT; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
+    let (container, mut keys) = script(&image, &[], words).start_on_a_terminal();
+    container.logs("ready");
+    keys.write_all(b"\x03").unwrap();
+    container.logs("got SIGINT");
+    assert_eq!(container.wait().0, 9);
+    // A program that does not care for signals is ended by it...
+    let (container, mut keys) = script(&image, &[], "echo ready; exec /bin/sleep 1000").start_on_a_terminal();
+    container.logs("ready");
+    keys.write_all(b"\x03").unwrap();
+    assert_eq!(container.wait().0, 130);
+}
+
+#[test]
+fn without_softstop_ctrl_c_does_not_end_a_program_that_is_pid_1() {
+    if !have_shell() {
+        return;
+    }
+    let image = Files::with_softstop().shell().image([]);
+    let (container, mut keys) = script(&image, &[], "echo ready; exec /bin/sleep 1000").start_on_a_terminal();
+    container.logs("ready");
+    keys.write_all(b"\x03\n").unwrap();
+    container.logs("^C"); // the terminal's echo: it has sent SIGINT
+    assert_eq!(container.inspect(".State.Running"), "true");
+    assert!(container.exec(&["cat", "/proc/1/comm"]).contains("sleep"));
+}
+
+#[test]
+fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_whole() {
+    if !have_shell() {
+        return;
+    }
+    let pre_delay = Duration::from_secs(5);
+    let image = shell_image();
+    let container = script(
+        &image,
+        &["--pre-delay=5s", "--drain-timeout=60s"],
+        "trap 'echo still here' HUP; trap 'echo stopping; exit 7' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done",
+    )
+    .start();
+    container.logs("ready");
+    container.signal("TERM");
+    container.logs("pre-delay: ");
+    let began = Instant::now();
+    container.pause();
+    assert!(!container.has_logged("drain after"), "the pause came too late");
+    while began.elapsed() < pre_delay * 2 {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!container.has_logged("drain after"), "it was not paused");
+    container.unpause();
+    let woken = Instant::now();
+    let drain = container.logs("drain after SIGTERM");
+    assert!(woken.elapsed() < pre_delay, "the pre-delay, long over, was waited for again");
+    assert!(drain.contains("has 1m to finish its work"), "{drain}");
+    let (code, log) = container.wait();
+    assert_eq!(code, 7, "{log}");
+}
+
+/// Whether all that `Dockerfile.example` begins with is there, by the rules of [`have`].
+fn have_base_images() -> bool {
+    have_engine()
+        && ["rust:1.85-slim", "nginx:1.26"].iter().all(|image| {
+            let there = docker(["image", "inspect", image]).status.success();
+            have(&format!("the base image {image} (`tests/base-images` makes it)"), there)
+        })
+}
+
+#[test]
+fn the_image_of_dockerfile_example_loses_nothing_by_docker_stop() {
+    if !have_base_images() {
+        return;
+    }
+    // The stage that builds is an image too, which nobody would clear away if it had no name.
+    let stage = Image::build(["--file", "Dockerfile.example", "--target", "build"]);
+    let image = Image::build(["--file", "Dockerfile.example"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let site = b"server { listen 80; root /usr/share/nginx/html; location /slow { limit_rate 20k; } }";
+    let container = image.container().options(["--publish=127.0.0.1::80"]).start_with(&[
+        (&file("site", site), "/etc/nginx/conf.d/default.conf"),
+        (&file("slow", &slow_body()), "/usr/share/nginx/html/slow"),
+        (&file("quick", b"here"), "/usr/share/nginx/html/quick"),
+    ]);
+    nothing_is_lost_by_docker_stop(container);
+    drop((image, stage));
+}
+
+#[test]
+fn users_are_told_the_command_that_the_tests_build_the_static_binary_with() {
+    for file in ["Dockerfile.example", "README.md", "CONTRIBUTING.md"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let told: Vec<&str> = text.lines().filter(|line| line.contains("crt-static")).collect();
+        assert!(told.iter().all(|line| line.contains(BUILD_STATIC)), "{file}: {told:?}");
+    }
+}
