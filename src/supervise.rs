@@ -13,7 +13,7 @@ use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, Target};
 use crate::signal::Signal;
 use crate::sys::process::{Change, Child};
 use crate::sys::signals::Inbox;
-use crate::sys::terminal;
+use crate::sys::terminal::{self, Suspended};
 
 /// How to deal with the main child.
 #[derive(Clone, Copy, Debug)]
@@ -134,8 +134,13 @@ impl Supervisor {
             debug!("pid {} was stopped by {signal}", self.child.pid());
             return self.happened(Event::MainStopped, now);
         }
-        if !terminal::suspend_with(self.child.pid(), signal, self.manner.hands_over) {
-            info!("{signal} stopped pid {}, and no shell is here to wake it: it goes on", self.child.pid());
+        match terminal::suspend_with(self.child.pid(), signal, self.manner.hands_over) {
+            Suspended::UntilWoken => {}
+            Suspended::NotAtAll => {
+                info!("{signal} stopped pid {}, and no shell is here to wake it: it goes on", self.child.pid());
+            }
+            // The machine wakes it for its stop signal.
+            Suspended::Still => self.happened(Event::MainStopped, now),
         }
     }
 }

@@ -192,6 +192,21 @@ fn an_httpd_at_a_terminal_ends_on_ctrl_c_still() {
     assert_eq!(terminal.ends(), 130);
 }
 
+#[test]
+fn a_child_that_may_not_read_the_terminal_is_woken_for_its_stop_signal() {
+    // An httpd is kept from the foreground, for the sake of the resizes; one that reads there is stopped by SIGTTIN.
+    for (name, start) in ways() {
+        let options = ["--profile", "httpd", "--pre-delay", "0s", "--stop-signal", "TERM"];
+        let command = ["sh", "-c", "echo ready; read line"];
+        let (mut terminal, pid) = start(&[&options[..], &command].concat());
+        terminal.shows("ready");
+        let child = child(pid);
+        eventually("it may not read", || (state(child) == Some('T')).then_some(()));
+        send(pid, 15);
+        assert_eq!(terminal.ends(), 143, "{name}");
+    }
+}
+
 /// An interactive shell with job control.
 fn bash() -> Option<Terminal> {
     if !have_program("bash") {
@@ -352,17 +367,27 @@ fn a_job_that_reads_in_the_background_waits_for_fg() {
 
 #[test]
 fn where_no_shell_is_left_to_wake_us_we_never_stop() {
-    // The subshell is gone, and with it who could say `fg` to our group. A stop request is heard all the same.
     let Some(terminal) = bash() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [script, go] = ["script", "go"].map(|name| directory.path().join(name));
+    make_fifo(&go);
+    let app = "echo ready $PPID.; while :; do stty -echo; sleep 0.01; done";
+    std::fs::write(&script, format!("read go <'{}'; exec {SOFTSTOP} sh -c '{app}'", go.display())).unwrap();
     run(&terminal, "stty -echo");
     terminal.shows("prompt> ");
-    terminal.types(&format!("({SOFTSTOP} sh -c 'echo ready $PPID.; read line' &)\r"));
+    terminal.types(&format!("(sh '{}' <&0 &)\r", script.display()));
+    terminal.shows("prompt> ");
+    // By now the subshell is gone, and with it who could say `fg` to the group that it led.
+    std::fs::write(&go, "go\n").unwrap();
     terminal.shows("ready ");
     let init: i32 = terminal.shows(".").parse().unwrap();
     let child = child(init);
-    eventually("it may not read", || (state(child) == Some('T')).then_some(()));
+    eventually("it may not touch the terminal", || (state(child) == Some('T')).then_some(()));
+    assert_eq!(terminal.foreground(), terminal.pid);
     send(init, 15);
-    eventually("both are gone", || (state(init).is_none() && state(child).is_none()).then_some(()));
+    // Whose child softstop is by now may not reap.
+    gone(child);
+    gone(init);
 }
 
 #[test]

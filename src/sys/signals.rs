@@ -103,14 +103,26 @@ pub(super) fn stop_our_group(signal: Signal) -> bool {
     // SAFETY: takes two integers. Here we stop.
     unsafe { libc::kill(0, signal.number()) };
     let _ = set_mask(SignalSet::from_bits(u64::MAX));
-    is_pending(Signal::CONT) // blocked as it is, it wakes us and waits for the inbox
+    // Blocked as it is, it has woken us and waits. It was for us, and the app is to be woken by us: passed on later, it
+    // could undo the next Ctrl-Z.
+    take_pending(Signal::CONT)
 }
 
-fn is_pending(signal: Signal) -> bool {
-    let mut pending = 0_u64;
-    // SAFETY: the kernel writes 8 bytes, which is what the pointer leads to.
-    let result = unsafe { libc::syscall(libc::SYS_rt_sigpending, ptr::from_mut(&mut pending), mem::size_of::<u64>()) };
-    result == 0 && SignalSet::from_bits(pending).contains(signal)
+fn take_pending(signal: Signal) -> bool {
+    let set = SignalSet::from(signal).bits();
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let no_info = ptr::null_mut::<libc::siginfo_t>();
+    // SAFETY: the kernel reads 8 bytes and a timespec, which is what the pointers lead to, and writes nothing.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigtimedwait,
+            ptr::from_ref(&set),
+            no_info,
+            ptr::from_ref(&at_once),
+            mem::size_of::<u64>(),
+        )
+    };
+    result > 0 // EAGAIN: none was there
 }
 
 /// A signal that has arrived.

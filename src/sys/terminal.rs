@@ -42,13 +42,24 @@ fn a_shell_may_wake_us() -> bool {
     !is_pid_one() && getsid(None) != Ok(Pid::this())
 }
 
+/// How long the app was stopped by the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspended {
+    /// Until a shell woke us, and we it.
+    UntilWoken,
+    /// No shell is here to wake it, so it goes on.
+    NotAtAll,
+    /// It is stopped still: it asked for what it may not have in the background, and no shell could give it.
+    Still,
+}
+
 /// Has the app's stop by the terminal become ours, until the shell says `fg` or `bg`; then wakes the app, in the
 /// foreground if the shell has given it to us and `hands_over` lets us pass it on.
 ///
 /// Where no shell can wake anybody the app goes on at once after a Ctrl-Z, as the kernel has it for a process group
-/// whose parents could not wake it (`man 3 setpgid`, orphaned process groups). `false` says so.
+/// whose parents could not wake it (`man 3 setpgid`, orphaned process groups).
 #[must_use]
-pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> bool {
+pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> Suspended {
     let group = Pid::from_raw(group);
     let woken = a_shell_may_wake_us() && signals::stop_our_group(signal);
     if woken {
@@ -57,8 +68,8 @@ pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> bool {
             put_in_foreground(group);
         }
     } else if signal != Signal::TSTP {
-        return true; // in the background it may not use the terminal: awake it would only ask again
+        return Suspended::Still; // in the background it may not use the terminal: awake it would only ask again
     }
     let _ = killpg(group, Classic::SIGCONT);
-    woken
+    if woken { Suspended::UntilWoken } else { Suspended::NotAtAll }
 }

@@ -33,7 +33,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -592,7 +592,12 @@ impl Terminal {
             let mut buffer = [0; 4096];
             // The end is an error (EIO).
             while let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
-                shown.0.lock().unwrap().text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+                shown
+                    .0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .text
+                    .push_str(&String::from_utf8_lossy(&buffer[..length]));
                 shown.1.notify_all();
             }
         });
