@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A stop is a [`Plan`]: a list of steps, each an optional signal and a wait with a lower and an upper bound. The short
-//! form that settings give (`pre_delay`, `stop_signal`, `drain_timeout`) is the plan *[wait], [send the signal, wait]*.
+//! form that settings give (`pre_delay`, `stop_signal`, `drain_timeout`) is the plan `[wait], [send the signal, wait]`.
 //! After the last step comes SIGKILL; a step whose wait has no upper bound is therefore the last that ever comes.
 //!
 //! The `match` in [`Shutdown::on`] is the specification: one arm per transition, in the order of life.
