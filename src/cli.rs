@@ -65,7 +65,7 @@ pub struct Cli {
     /// Log a warning for each zombie reaped
     #[arg(short, long)]
     warn_on_reap: bool,
-    /// Log more: info, debug, trace [environment: `SOFTSTOP_LOG=level`; default: warn, and the lines of a stop]
+    /// Log more: -v info, -vv debug [environment: `SOFTSTOP_LOG=level`; default: warn, and the lines of a stop]
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
     /// Log lines as `text` or `json` [default: text]
@@ -127,6 +127,8 @@ pub fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    // That tip is wrong here: behind `--` stands the command.
+    let said = said.filter(|line| !line.starts_with("tip: to pass"));
     let said: Vec<&str> = said.map(|line| line.trim_start_matches("error: ")).collect();
     format!("{}: `softstop --help` shows the usage", said.join("; "))
 }

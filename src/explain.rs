@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
+use crate::duration::show;
 use crate::profile::PROFILES;
-use crate::settings::{LogFormat, Settings, Sourced, base_name, show};
+use crate::settings::{LogFormat, Settings, Sourced, base_name};
 use crate::shutdown::{KILL_WAIT, StopSignal, Target, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 

@@ -15,6 +15,7 @@
 //! the kernel.
 
 pub mod cli;
+pub mod duration;
 pub mod explain;
 pub mod logging;
 pub mod profile;

@@ -7,21 +7,16 @@ use std::time::SystemTime;
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Record};
 
+use crate::report::STOP;
 use crate::settings::{LogFormat, Settings};
 use crate::sys::log_pipe::LogPipe;
-
-/// The target of the lines that a stop writes: shown by default, though their level is "info".
-pub const STOP: &str = "softstop::stop";
 
 /// Starts the log, and says which descriptor it opened, if one.
 #[must_use]
 pub fn start(settings: &Settings) -> Option<RawFd> {
-    let line = match settings.log_format.value {
-        LogFormat::Text => text_line,
-        LogFormat::Json => json_line,
-    };
-    let pipe =
-        LogPipe::open(move |lost| line(Level::Warn, &format!("{lost} log lines were lost: stderr took no more")));
+    let format = settings.log_format.value;
+    let tell_loss = |lost| format!("{lost} log lines were lost: stderr took no more");
+    let pipe = LogPipe::open(move |lost| line(format, Level::Warn, &tell_loss(lost)));
     let descriptor = pipe.descriptor();
     let mut builder = Builder::new();
     match settings.log.value {
@@ -29,16 +24,23 @@ pub fn start(settings: &Settings) -> Option<RawFd> {
         None => builder.filter_level(LevelFilter::Warn).filter_module(STOP, LevelFilter::Info),
     };
     builder.format(move |out, record: &Record<'_>| {
-        out.write_all(line(record.level(), &record.args().to_string()).as_bytes())
+        out.write_all(line(format, record.level(), &record.args().to_string()).as_bytes())
     });
     // A second start can only be a test's: it keeps the first one's log.
     let _ = builder.target(Target::Pipe(Box::new(pipe))).try_init();
     descriptor
 }
 
-/// A line for people.
+/// A line of the log.
 #[must_use]
-pub fn text_line(level: Level, message: &str) -> String {
+pub fn line(format: LogFormat, level: Level, message: &str) -> String {
+    match format {
+        LogFormat::Text => text_line(level, message),
+        LogFormat::Json => json_line(level, message),
+    }
+}
+
+fn text_line(level: Level, message: &str) -> String {
     let severity = match level {
         Level::Error => "error: ",
         Level::Warn => "warning: ",

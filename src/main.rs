@@ -6,22 +6,23 @@
 
 use std::env;
 use std::ffi::{OsString, c_char, c_int};
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use log::{debug, warn};
+use nix::errno::Errno;
 
 use softstop::cli::{self, Cli};
 use softstop::explain;
 use softstop::logging;
 use softstop::report::Report;
-use softstop::settings::{Error, Settings, base_name};
+use softstop::settings::{Error, LogFormat, Settings, base_name};
 use softstop::shutdown::Shutdown;
-use softstop::supervise::{Manner, supervise};
+use softstop::supervise::{Options, supervise};
 use softstop::sys::process::{self, Child};
 use softstop::sys::signals::{self, Inbox, Inherited};
 use softstop::sys::{arguments, descriptors, memory, terminal};
@@ -39,7 +40,7 @@ extern "C" fn main(count: c_int, argv: *const *const c_char) -> c_int {
     descriptors::fill_standard_holes();
     // SAFETY: the C library passes `count` strings that live as long as the process.
     let arguments = unsafe { arguments::collect(count, argv) };
-    c_int::from(run(&arguments, inherited).unwrap_or_else(|failure| failure.tell()))
+    c_int::from(run(&arguments, inherited).unwrap_or_else(|failure| failure.tell(LogFormat::Text)))
 }
 
 /// Why nothing was started, or not what was asked for.
@@ -53,9 +54,9 @@ impl Failure {
         Self { code, sentence }
     }
 
-    /// One sentence on stderr.
-    fn tell(&self) -> u8 {
-        let line = logging::text_line(log::Level::Error, &self.sentence);
+    /// One sentence on stderr, whatever the log's level.
+    fn tell(&self, format: LogFormat) -> u8 {
+        let line = logging::line(format, log::Level::Error, &self.sentence);
         let _ = io::stderr().write_all(line.as_bytes()); // nobody is left to tell
         self.code
     }
@@ -84,18 +85,29 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     }
     let Some(program) = cli.command.first() else { return Err(Error::NoCommand.into()) };
 
-    let log = logging::start(&settings);
+    Ok(start(&cli.command, program, &settings, inherited)
+        .unwrap_or_else(|failure| failure.tell(settings.log_format.value)))
+}
+
+/// Starts the program and watches over it to its end.
+fn start(command: &[OsString], program: &OsString, settings: &Settings, inherited: Inherited) -> Result<u8, Failure> {
+    let log = logging::start(settings);
     for warning in &settings.warnings {
         warn!("{warning}");
     }
     let inbox = Inbox::open().map_err(|error| Failure::new(OUR_FAILURE, format!("cannot receive signals: {error}")))?;
-    prepare(&settings);
+    prepare(settings);
     let has_terminal = terminal::controls_us();
     // httpd would take the resizes that a terminal tells its foreground for stop requests.
     let hands_over = has_terminal && !settings.takes_resize_for_stop();
     // Started in the background we have no foreground to hand over yet: a shell's `fg` may bring it.
-    let child = Child::start(&cli.command, inherited, hands_over && terminal::is_ours())
-        .map_err(|error| not_started(program, &error))?;
+    let in_foreground = hands_over && terminal::is_ours();
+    let child = Child::start(command, inherited, in_foreground).map_err(|error| {
+        if in_foreground {
+            terminal::take_back_from_nobody();
+        }
+        not_started(program, &error)
+    })?;
 
     // From here on nothing may end us but the child.
     let name = base_name(program);
@@ -104,9 +116,9 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
     let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
     memory::give_back_stack();
     let report = Report::new(name, child.pid());
-    let manner =
-        Manner { target: settings.target.value, warn_on_reap: settings.warn_on_reap.value, has_terminal, hands_over };
-    let code = supervise(child, inbox, Shutdown::new(settings.rules()), manner, report);
+    let options =
+        Options { target: settings.target.value, warn_on_reap: settings.warn_on_reap.value, has_terminal, hands_over };
+    let code = supervise(child, inbox, Shutdown::new(settings.rules()), options, report);
     Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code })
 }
 
@@ -114,7 +126,7 @@ fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
 fn prepare(settings: &Settings) {
     if settings.subreaper.value.unwrap_or(!process::is_pid_one()) {
         if let Err(error) = process::become_subreaper() {
-            warn!("cannot become a subreaper, so orphans will not be reaped by us: {error}");
+            warn!("cannot become a subreaper, so orphans will be neither reaped nor waited for: {error}");
         }
     }
     if let Some(signal) = settings.parent_death_signal.value {
@@ -126,41 +138,35 @@ fn prepare(settings: &Settings) {
 
 fn not_started(program: &OsString, error: &io::Error) -> Failure {
     let shown = program.to_string_lossy();
-    match error.kind() {
-        // fork(2), not execve(2): no more processes or memory
-        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => {
+    match error.raw_os_error().map(Errno::from_raw) {
+        // Not of execve(2), but of what comes before it: no process, memory or descriptor left.
+        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => {
             Failure::new(OUR_FAILURE, format!("cannot make a process for `{shown}`: {error}"))
         }
-        // What the kernel does not know (ENOEXEC) the C library gives to /bin/sh, and it is that which is not there.
-        io::ErrorKind::NotFound if shown.contains('/') && is_file_of_no_known_kind(Path::new(program)) => Failure::new(
+        Some(Errno::ENOEXEC) => Failure::new(
             NOT_RUNNABLE,
-            format!(
-                "`{shown}` cannot be run: it is no program for this machine, and there is no /bin/sh to take it for a script"
-            ),
+            format!("`{shown}` cannot be run: it is no program for this machine, nor a script that begins with #!"),
         ),
-        io::ErrorKind::NotFound if shown.contains('/') && Path::new(program).exists() => Failure::new(
+        Some(Errno::ENOENT) if exists(program) => Failure::new(
             NOT_FOUND,
             format!(
-                "`{shown}` is there, but the interpreter it names (behind #!, or its dynamic loader) is not: add that to the image"
+                "`{shown}` is there, but the interpreter it names (behind #!, or its dynamic loader) is not: add that"
             ),
         ),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+        Some(Errno::ENOENT | Errno::ENOTDIR) => {
             Failure::new(NOT_FOUND, format!("`{shown}` was not found: check its name and PATH"))
         }
         _ => Failure::new(NOT_RUNNABLE, format!("`{shown}` cannot be run: {error}")),
     }
 }
 
-/// Whether a file has neither `#!` nor the header of a program for this machine, which is that of our own.
-fn is_file_of_no_known_kind(path: &Path) -> bool {
-    const ELF_HEADER: usize = 20; // as far as the machine it is for, which ends it; the word size is the fifth byte
-    let head = |path: &Path| {
-        let mut head = [0_u8; ELF_HEADER];
-        File::open(path).and_then(|mut file| file.read(&mut head)).map(|_| head)
-    };
-    let (Ok(theirs), Ok(ours)) = (head(path), head(Path::new("/proc/self/exe"))) else { return false };
-    let is_elf_for_us = theirs.get(..5) == ours.get(..5) && theirs.get(18..) == ours.get(18..);
-    !theirs.starts_with(b"#!") && !is_elf_for_us
+/// Whether the program is a file, by its path or in PATH.
+fn exists(program: &OsString) -> bool {
+    if program.as_bytes().contains(&b'/') {
+        return Path::new(program).exists();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    !program.is_empty() && env::split_paths(&path).any(|directory| directory.join(program).exists())
 }
 
 /// Prints what was asked for. Who closes stdout did not want to read it.

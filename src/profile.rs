@@ -242,8 +242,7 @@ pub const PROFILES: &[Profile] = &[
 ];
 
 /// The entrypoint scripts of official images that exec the server named by their first argument.
-const WRAPPERS: &[&str] =
-    &["docker-entrypoint.sh", "docker-php-entrypoint", "docker-varnish-entrypoint", "entrypoint.sh"];
+const WRAPPERS: &[&str] = &["docker-entrypoint.sh", "docker-php-entrypoint", "docker-varnish-entrypoint"];
 
 impl Profile {
     /// The profile with this name or alias.

@@ -5,11 +5,13 @@ use std::time::{Duration, SystemTime};
 
 use log::{debug, info, warn};
 
-use crate::logging::STOP;
-use crate::settings::show;
+use crate::duration::show;
 use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Wait};
 use crate::signal::{Origin, Signal};
 use crate::sys::procfs::Process;
+
+/// The target of the lines that a stop writes: shown by default, though their level is "info".
+pub const STOP: &str = "softstop::stop";
 
 /// Follows one stop.
 #[derive(Debug)]
@@ -60,10 +62,9 @@ impl Report {
             Note::Requested(signal, origin) => {
                 info!(target: STOP, "stop requested: {signal} {origin}");
                 self.request = Some(Request { signal, origin, at: SystemTime::now() });
-                self.began = Some(now);
+                self.began.get_or_insert(now);
             }
             Note::Waiting { sent, wait, .. } => {
-                self.began.get_or_insert(now);
                 match sent {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
@@ -88,27 +89,31 @@ impl Report {
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
             Note::OthersLeft(exit) => {
+                self.began.get_or_insert(now);
                 info!(target: STOP, "{} {exit}; what it left behind is to stop too", self.app());
                 self.main = Some(exit);
             }
         }
     }
 
-    /// Says who was sent SIGKILL.
-    pub fn killed(&mut self, killed: &[Process]) {
+    /// Says who was sent SIGKILL, where that is known.
+    pub fn killed(&mut self, killed: Option<&[Process]>) {
         warn!(
             "SIGKILL to all that is left{}",
-            if killed.is_empty() { ", whoever that is: /proc does not tell" } else { "" }
+            if killed.is_none() { ", whoever that is: /proc does not tell" } else { "" }
         );
-        for process in killed {
+        for process in killed.unwrap_or_default() {
             warn!("killed {}", Named(process));
         }
-        self.killed = Some(killed.len());
+        self.killed = Some(killed.map_or(0, <[Process]>::len));
     }
 
     /// Says who did not die of it.
     pub fn undead(&self, left: &[Process]) {
-        warn!("still there {} after SIGKILL (in uninterruptible sleep?); leaving all the same", show(KILL_WAIT));
+        let wait = show(KILL_WAIT);
+        warn!(
+            "still there {wait} after SIGKILL (in uninterruptible sleep, or out of our reach?); leaving all the same"
+        );
         for process in left {
             warn!("left {}", Named(process));
         }
@@ -127,7 +132,7 @@ impl Report {
             Some(Request { signal, origin, at }) => {
                 format!("{signal} {origin} at {}", humantime::format_rfc3339_seconds(*at))
             }
-            None => format!("{} had ended by itself", self.name),
+            None => format!("{} had ended by itself and left others", self.name),
         }];
         let ends = self.phases.iter().skip(1).map(|phase| phase.since).chain([now]);
         for (phase, end) in self.phases.iter().zip(ends) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 pub use self::error::Error;
-pub use self::value::show;
+use crate::duration::show;
 use crate::profile::Profile;
 use crate::shutdown::{KILL_WAIT, Plan, Rules, StopSignal, Target, Wait, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
@@ -24,9 +24,14 @@ use crate::signal::{Rewrite, Signal, SignalSet};
 /// Read where no other file is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/softstop.toml";
 
+/// A profile's pre-delay leaves the drain at least this much of the grace period, or half of what there is.
+const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
+
 const PREFIX: &str = "SOFTSTOP_";
 /// The switch of the project's own tests: no setting, but theirs to find in the environment.
 const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
+/// By custom a Dockerfile's own variable: which version it fetches (`TINI_VERSION`).
+const VERSION: &str = "VERSION";
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +154,13 @@ pub struct Given {
     pub source: Source,
 }
 
+/// What each signal is rewritten to.
+pub type Rewrites = BTreeMap<Signal, Sourced<Rewrite>>;
+
+fn ignored(rewrite: &Rewrites) -> SignalSet {
+    rewrite.iter().filter(|(_, to)| to.value == Rewrite::Ignore).map(|(&from, _)| from).collect()
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -169,7 +181,7 @@ pub struct Settings {
     pub pre_delay: Sourced<Duration>,
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
-    pub rewrite: BTreeMap<Signal, Sourced<Rewrite>>,
+    pub rewrite: Rewrites,
     pub target: Sourced<Target>,
     pub wait_for: Sourced<WaitFor>,
     /// `None`: a subreaper unless PID 1.
@@ -240,7 +252,7 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<
                 Ok(text) => given.push(Given { key, text, source }),
                 Err(_) => return Err(Error::NotText { source }),
             },
-            None if name == REQUIRE_ALL || is_service_link(suffix) => {}
+            None if name == REQUIRE_ALL || suffix == VERSION || is_service_link(suffix) => {}
             None => {
                 let nearest = value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known));
                 let nearest = nearest.map(|suffix| format!("{PREFIX}{suffix}"));
@@ -278,7 +290,7 @@ impl Layers {
         let rewrite = self.rewrite()?;
         let stop_on = self.stop_on(profile.value, &rewrite)?;
         let mut settings = Settings {
-            hurry_on: self.hurry_on(stop_on.value)?,
+            hurry_on: self.hurry_on(stop_on.value, &rewrite)?,
             stop_on,
             stop_signal: self.stop_signal(profile.value)?,
             pre_delay: match (self.read(Key::PreDelay, value::duration)?, profile.value) {
@@ -300,6 +312,10 @@ impl Layers {
             profile,
             warnings: Vec::new(),
         };
+        if settings.wait_for.value == WaitFor::All && settings.subreaper.value == Some(false) {
+            let (wait_for, subreaper) = (settings.wait_for.source, settings.subreaper.source);
+            return Err(Error::OrphansGetLost { wait_for, subreaper });
+        }
         settings.fit_into_grace_period()?;
         Ok(settings)
     }
@@ -324,10 +340,10 @@ impl Layers {
     }
 
     /// All layers together, signal by signal: the strongest word on each.
-    fn rewrite(&self) -> Result<BTreeMap<Signal, Sourced<Rewrite>>, Error> {
+    fn rewrite(&self) -> Result<Rewrites, Error> {
         let mut all = BTreeMap::new();
         for layer in &self.0 {
-            let mut in_layer: BTreeMap<Signal, Sourced<Rewrite>> = BTreeMap::new();
+            let mut in_layer = Rewrites::new();
             for given in layer.iter().filter(|given| given.key == Key::Rewrite) {
                 for (from, to) in value::rewrites(given)? {
                     if in_layer.insert(from, Sourced::new(to, given.source.clone())).is_some() {
@@ -342,40 +358,41 @@ impl Layers {
         Ok(all)
     }
 
-    fn stop_on(
-        &self,
-        profile: Option<&'static Profile>,
-        rewrite: &BTreeMap<Signal, Sourced<Rewrite>>,
-    ) -> Result<Sourced<SignalSet>, Error> {
-        let ignored = rewrite.iter().filter(|(_, to)| to.value == Rewrite::Ignore);
-        if let Some(given) = self.read(Key::StopOn, value::received_signals)? {
-            return match ignored.clone().find(|&(&from, _)| given.value.contains(from)) {
-                Some((&signal, to)) => {
-                    Err(Error::IgnoredStopRequest { source: given.source, signal, ignored_by: to.source.clone() })
-                }
-                None => Ok(given),
-            };
+    fn stop_on(&self, profile: Option<&'static Profile>, rewrite: &Rewrites) -> Result<Sourced<SignalSet>, Error> {
+        if let Some(given) = self.received_signals(Key::StopOn, rewrite)? {
+            return Ok(given);
         }
-        let ignored = ignored.map(|(&from, _)| from).collect();
         let term = SignalSet::from(Signal::TERM);
         Ok(match profile {
             // Base images set STOPSIGNAL to the server's own, so the request is often no TERM.
             Some(profile) => {
                 let both: SignalSet = [Signal::TERM, profile.stop_signal].into_iter().collect();
-                Sourced::new(both.without(ignored), Source::Profile(profile.name))
+                Sourced::new(both.without(ignored(rewrite)), Source::Profile(profile.name))
             }
-            None => Sourced::default(term.without(ignored)),
+            None => Sourced::default(term.without(ignored(rewrite))),
         })
     }
 
     /// By default SIGINT, unless it is a stop request: a repeated one must change no clock.
-    fn hurry_on(&self, stop_on: SignalSet) -> Result<Sourced<SignalSet>, Error> {
-        let default = SignalSet::from(Signal::INT).without(stop_on);
-        self.or_default(Key::HurryOn, default, value::received_signals)
+    fn hurry_on(&self, stop_on: SignalSet, rewrite: &Rewrites) -> Result<Sourced<SignalSet>, Error> {
+        let given = self.received_signals(Key::HurryOn, rewrite)?;
+        let default = SignalSet::from(Signal::INT).without(stop_on).without(ignored(rewrite));
+        Ok(given.unwrap_or_else(|| Sourced::default(default)))
+    }
+
+    /// Signals that a person gave a meaning to, none of which may be ignored as well.
+    fn received_signals(&self, key: Key, rewrite: &Rewrites) -> Result<Option<Sourced<SignalSet>>, Error> {
+        let Some(given) = self.read(key, value::received_signals)? else { return Ok(None) };
+        for (&signal, to) in rewrite {
+            if to.value == Rewrite::Ignore && given.value.contains(signal) {
+                return Err(Error::Ignored { source: given.source, signal, ignored_by: to.source.clone() });
+            }
+        }
+        Ok(Some(given))
     }
 
     fn stop_signal(&self, profile: Option<&'static Profile>) -> Result<Sourced<StopSignal>, Error> {
-        if let Some(given) = self.read(Key::StopSignal, value::signal)? {
+        if let Some(given) = self.read(Key::StopSignal, value::stop_signal)? {
             return Ok(Sourced::new(StopSignal::Always(given.value), given.source));
         }
         Ok(match profile {
@@ -395,35 +412,32 @@ impl Settings {
             return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
         }
         let drain = self.drain_timeout.value;
-        // Without a drain timeout of a person's, there must at least be some time to drain.
-        let fits = match drain {
-            Some(drain) => self.pre_delay.value.checked_add(drain).is_some_and(|plan| plan <= usable),
-            None => self.pre_delay.value < usable,
+        // What the pre-delay may take: all but the drain timeout. Where nobody gave one, there must at least be some time
+        // to drain, and where nobody chose the pre-delay either, time worth the name.
+        let room = match drain {
+            Some(drain) => usable.checked_sub(drain),
+            None if self.pre_delay.source.is_a_person() => usable.checked_sub(Duration::from_millis(1)),
+            None => usable.checked_sub(SHORTEST_DRAIN.min(usable / 2)),
         };
-        if !fits {
-            let shortened = match drain {
-                Some(drain) => usable.checked_sub(drain),
-                None => Some(usable / 2),
-            };
-            match shortened {
-                Some(shortened) if !self.pre_delay.source.is_a_person() => {
-                    self.warnings.push(format!(
-                        "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
-                        show(self.pre_delay.value),
-                        self.pre_delay.source,
-                        show(grace),
-                        self.grace_period.source,
-                        show(shortened)
-                    ));
-                    self.pre_delay.value = shortened;
-                }
-                _ => {
-                    return Err(Error::DoesNotFit {
-                        pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
-                        drain: drain.map(|drain| (drain, self.drain_timeout.source.clone())),
-                        grace: (grace, self.grace_period.source.clone()),
-                    });
-                }
+        match room {
+            Some(room) if self.pre_delay.value <= room => {}
+            Some(room) if !self.pre_delay.source.is_a_person() => {
+                self.warnings.push(format!(
+                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
+                    show(self.pre_delay.value),
+                    self.pre_delay.source,
+                    show(grace),
+                    self.grace_period.source,
+                    show(room)
+                ));
+                self.pre_delay.value = room;
+            }
+            _ => {
+                return Err(Error::DoesNotFit {
+                    pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
+                    drain: drain.map(|drain| (drain, self.drain_timeout.source.clone())),
+                    grace: (grace, self.grace_period.source.clone()),
+                });
             }
         }
         if drain.is_none() {

@@ -204,7 +204,7 @@ pub enum Note {
     Requested(Signal, Origin),
     /// A step of the plan begins with this signal, and lasts so long.
     Waiting {
-        /// Which step of the plan.
+        /// Which step of the plan, counted from 0.
         step: usize,
         /// What the app was sent.
         sent: Option<Signal>,
@@ -325,6 +325,14 @@ impl Shutdown {
             (Phase::Running | Phase::Step { .. }, Meaning::PassOn(signal)) => todo.push(Action::Forward(signal)),
 
             // A stop is under way.
+            (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) if self.request.is_none() => {
+                // It began with the main child's exit. The platform's request comes second, and changes no clock.
+                self.request = Some(signal);
+                todo.push(Action::Note(Note::Requested(signal, origin)));
+                if self.passed_on == Some(signal) {
+                    todo.push(Action::Forward(signal));
+                }
+            }
             (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) => {
                 let passed_on = self.passed_on == Some(signal);
                 todo.push(Action::Note(Note::Repeated { signal, origin, passed_on }));
@@ -457,9 +465,12 @@ impl Shutdown {
         let mut index = first;
         while let Some(&Step { send, wait }) = self.rules.plan.0.get(index) {
             let sent = send.map(|stop_signal| self.send(stop_signal, todo));
-            if wait.at_most != Some(Duration::ZERO) {
-                self.phase = Phase::Step { index, since: now };
+            let waits = wait.at_most != Some(Duration::ZERO);
+            if waits || sent.is_some() {
                 todo.push(Action::Note(Note::Waiting { step: index, sent, wait }));
+            }
+            if waits {
+                self.phase = Phase::Step { index, since: now };
                 return;
             }
             index += 1;
@@ -470,14 +481,14 @@ impl Shutdown {
 
     fn send(&mut self, stop_signal: StopSignal, todo: &mut Vec<Action>) -> Signal {
         let (signal, chosen) = self.resolve(stop_signal);
+        if !chosen {
+            self.passed_on = Some(signal);
+        }
         if self.main.is_some() {
             todo.push(Action::StopRest(signal));
             return signal;
         }
         todo.push(Action::Stop(signal));
-        if !chosen {
-            self.passed_on = Some(signal);
-        }
         if self.stopped {
             todo.push(Action::Continue);
         }

@@ -66,6 +66,8 @@ impl Signal {
     pub const KILL: Self = Self(9);
     /// The first signal a program may give a meaning of its own.
     pub const USR1: Self = Self(10);
+    /// Somebody wrote to a pipe that nobody reads.
+    pub const PIPE: Self = Self(13);
     /// What a platform sends to stop a container, unless the image says otherwise.
     pub const TERM: Self = Self(15);
     /// A child has changed its state.

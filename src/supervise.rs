@@ -2,6 +2,7 @@
 //!
 //! The only clock of the program is here.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -9,15 +10,15 @@ use log::{debug, info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::report::Report;
-use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, Target};
+use crate::shutdown::{Action, Event, Moment, Note, Shutdown, Target};
 use crate::signal::Signal;
 use crate::sys::process::{Change, Child};
 use crate::sys::signals::Inbox;
 use crate::sys::terminal::{self, Suspended};
 
-/// How to deal with the main child.
+/// How to deal with the main child, beside what the state machine knows.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct Options {
     /// Who gets the signals.
     pub target: Target,
     /// Whether each reaped orphan is worth a warning.
@@ -32,10 +33,10 @@ pub struct Manner {
 ///
 /// There is no `Result`: as PID 1 we would take the whole container with us. What fails is logged and lived with.
 #[must_use]
-pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, manner: Manner, report: Report) -> u8 {
+pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> u8 {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let start = Instant::now();
-    let mut supervisor = Supervisor { child, shutdown, manner, report };
+    let mut supervisor = Supervisor { child, shutdown, options, report, group_told: false };
     loop {
         sleep(&inbox, supervisor.shutdown.deadline().map(|deadline| deadline.saturating_sub(start.elapsed())));
         let now = start.elapsed();
@@ -47,9 +48,6 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, manner: Man
         supervisor.happened(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
             supervisor.report.close(now);
-            if manner.hands_over {
-                terminal::take_back(supervisor.child.pid());
-            }
             return code;
         }
     }
@@ -69,8 +67,10 @@ fn sleep(inbox: &Inbox, limit: Option<Duration>) {
 struct Supervisor {
     child: Child,
     shutdown: Shutdown,
-    manner: Manner,
+    options: Options,
     report: Report,
+    /// Whether the main child's whole group has had its stop signal.
+    group_told: bool,
 }
 
 impl Supervisor {
@@ -82,59 +82,69 @@ impl Supervisor {
 
     fn act(&mut self, action: Action, now: Moment) {
         match action {
-            Action::Forward(signal) | Action::Stop(signal) => self.send(signal),
-            Action::Continue => self.send(Signal::CONT),
-            Action::StopRest(signal) => self.child.send_rest(signal),
-            Action::KillAll => {
-                let killed = self.child.kill_all();
-                self.report.killed(&killed);
+            Action::Forward(signal) => log_sending(signal, self.child.send(signal, self.options.target)),
+            Action::Stop(signal) => {
+                log_sending(signal, self.child.send(signal, self.options.target));
+                if self.options.target == Target::Group {
+                    self.group_told = true;
+                    // We hear of our children's stops only, not of those of the others in the group.
+                    log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
+                }
             }
+            Action::StopRest(signal) => {
+                let told_already = self.group_told.then_some(self.child.pid());
+                log_sending(signal, self.child.send_rest(signal, told_already));
+            }
+            Action::Continue => log_sending(Signal::CONT, self.child.send(Signal::CONT, self.options.target)),
+            Action::KillAll => self.report.killed(self.child.kill_all().as_deref()),
             Action::Note(Note::Undead) => self.report.undead(&self.child.left()),
             Action::Note(note) => self.report.note(note, now),
-        }
-    }
-
-    fn send(&self, signal: Signal) {
-        match self.child.send(signal, self.manner.target) {
-            Ok(()) => debug!("sent {signal}"),
-            Err(error) => warn!("cannot send {signal} to pid {}: {error}", self.child.pid()),
         }
     }
 
     /// Signals are a set, not a count: one SIGCHLD may stand for many children, so all are asked for on every wake-up.
     fn reap(&mut self, now: Moment) {
         let harvest = self.child.reap();
-        let mut main_exit = None;
-        for &(pid, change) in &harvest.changes {
+        let pid = self.child.pid();
+        let main_exit = harvest.changes.iter().find_map(|&(changed, change)| match change {
+            Change::Exited(exit) if changed == pid => Some(exit),
+            Change::Exited(_) | Change::Stopped(_) | Change::Continued => None,
+        });
+        for &(changed, change) in &harvest.changes {
             match change {
-                Change::Exited(exit) if pid == self.child.pid() => main_exit = Some(exit),
-                Change::Exited(_) if self.manner.warn_on_reap => warn!("reaped zombie process with pid {pid}"),
-                Change::Exited(exit) => debug!("reaped pid {pid}, which {exit}"),
-                Change::Stopped(signal) if pid == self.child.pid() => self.main_stopped(signal, now),
-                Change::Continued if pid == self.child.pid() => self.happened(Event::MainContinued, now),
-                Change::Stopped(_) | Change::Continued => {} // another's child: its parent's affair
+                Change::Exited(_) if changed == pid => {}
+                Change::Exited(_) if self.options.warn_on_reap => warn!("reaped zombie process with pid {changed}"),
+                Change::Exited(exit) => debug!("reaped pid {changed}, which {exit}"),
+                // What it did before it exited is of no interest any more, and nobody is to act on its number.
+                Change::Stopped(_) | Change::Continued if changed != pid || main_exit.is_some() => {}
+                Change::Stopped(signal) => self.main_stopped(signal, now),
+                Change::Continued => self.happened(Event::MainContinued, now),
             }
         }
         if let Some(exit) = main_exit {
-            self.main_exited(exit, harvest.nobody_left, now);
+            self.report.main_exited(exit);
+            self.give_terminal_back();
+            self.happened(Event::MainExited { exit, last: harvest.nobody_left }, now);
         } else if harvest.nobody_left {
             self.happened(Event::NobodyLeft, now);
         }
     }
 
-    fn main_exited(&mut self, exit: Exit, last: bool, now: Moment) {
-        self.report.main_exited(exit);
-        self.happened(Event::MainExited { exit, last }, now);
+    /// A dead group in the foreground would swallow Ctrl-C.
+    fn give_terminal_back(&self) {
+        if self.options.hands_over {
+            terminal::take_back(self.child.pid());
+        }
     }
 
     fn main_stopped(&mut self, signal: Signal, now: Moment) {
         let by_the_terminal = matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU);
         // During a stop the machine wakes the child itself: nobody is to wait for a person at a keyboard then.
-        if !(by_the_terminal && self.manner.has_terminal && self.shutdown.is_running()) {
+        if !(by_the_terminal && self.options.has_terminal && self.shutdown.is_running()) {
             debug!("pid {} was stopped by {signal}", self.child.pid());
             return self.happened(Event::MainStopped, now);
         }
-        match terminal::suspend_with(self.child.pid(), signal, self.manner.hands_over) {
+        match terminal::suspend_with(self.child.pid(), signal, self.options.hands_over) {
             Suspended::UntilWoken => {}
             Suspended::NotAtAll => {
                 info!("{signal} stopped pid {}, and no shell is here to wake it: it goes on", self.child.pid());
@@ -142,5 +152,12 @@ impl Supervisor {
             // The machine wakes it for its stop signal.
             Suspended::Still => self.happened(Event::MainStopped, now),
         }
+    }
+}
+
+fn log_sending(signal: Signal, result: io::Result<()>) {
+    match result {
+        Ok(()) => debug!("sent {signal}"),
+        Err(error) => warn!("{signal} did not reach the app: {error}"),
     }
 }

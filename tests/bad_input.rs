@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
 mod common;
-use common::{Outcome, Softstop, softstop};
+use common::{Outcome, SOFTSTOP, Softstop, program, softstop};
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -85,6 +85,7 @@ fn variables_that_are_not_ours_to_judge_are_left_alone() {
         .env("SOFTSTOP_SERVICE_HOST", "10.0.0.1")
         .env("SOFTSTOP_PORT_80_TCP_ADDR", "10.0.0.1")
         .env("SOFTSTOP_REQUIRE_ALL", "1")
+        .env("SOFTSTOP_VERSION", "0.1.0")
         .env("SOFTSTOP_PRE_DELAY", "");
     run.run().code(0);
 }
@@ -183,7 +184,7 @@ fn what_is_no_rewrite() {
 fn a_stop_request_that_is_to_be_ignored() {
     is_refused(
         with_flags(&["-r", "TERM:ignore"]).env("SOFTSTOP_STOP_ON", "TERM"),
-        "SOFTSTOP_STOP_ON: SIGTERM is to be a stop request, but --rewrite says to ignore it: take one of the two back",
+        "SOFTSTOP_STOP_ON: SIGTERM is named here, but --rewrite says to ignore it: take one of the two back",
     );
     with_flags(&["-r", "TERM:ignore"]).run().code(0); // then it is none
 }
@@ -264,9 +265,74 @@ fn a_key_given_twice_in_the_file() {
 fn a_value_of_the_wrong_type() {
     file_is_refused(
         "pre_delay = { a = 1 }",
-        "softstop.toml:1:13: `pre_delay` is table: write a string such as \"5s\" or \"TERM\"",
+        "softstop.toml:1:13: `pre_delay` is table: write a word in quotes, such as \"5s\" or \"TERM\"",
     );
     file_is_refused("signals = 3", "softstop.toml:1:11: `signals` is integer: write a table of signals");
+}
+
+#[test]
+fn a_list_where_one_value_is_wanted() {
+    file_is_refused(
+        "pre_delay = [\"5s\"]",
+        "softstop.toml:1:13: `pre_delay` is array: write a word in quotes, such as \"5s\" or \"TERM\"",
+    );
+    file_is_refused(
+        "[signals]\nHUP = \"USR1,TERM:ignore\"",
+        "softstop.toml:2:1: `USR1,TERM:ignore` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
+    );
+}
+
+#[test]
+fn a_flags_name_in_the_file() {
+    file_is_refused("rewrite = \"HUP:USR1\"", "softstop.toml:1:1: unknown setting `rewrite`: did you mean `signals`?");
+    file_is_refused(
+        "log_format = \"json\"",
+        "softstop.toml:1:1: unknown setting `log_format`: did you mean `log.format`?",
+    );
+}
+
+#[test]
+fn months_which_nobody_means() {
+    is_refused(
+        with_flags(&["--pre-delay", "5M"]),
+        "--pre-delay: `5M` is no duration (minutes are written with a small m): write it like 500ms, 5s or 1m30s",
+    );
+}
+
+#[test]
+fn a_stop_signal_that_would_freeze_the_program() {
+    is_refused(
+        with_flags(&["--stop-signal", "STOP"]),
+        "--stop-signal: SIGSTOP would freeze the program, not stop it: name another signal here",
+    );
+}
+
+#[test]
+fn to_wait_for_all_and_to_adopt_nobody() {
+    is_refused(
+        with_flags(&["--wait-for", "all"]).env("SOFTSTOP_SUBREAPER", "false"),
+        "--wait-for: to wait for all, softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: take one of the two back",
+    );
+}
+
+#[test]
+fn to_hurry_on_what_is_to_be_ignored() {
+    is_refused(
+        with_flags(&["--hurry-on", "INT", "-r", "INT:ignore"]),
+        "--hurry-on: SIGINT is named here, but --rewrite says to ignore it: take one of the two back",
+    );
+}
+
+#[test]
+fn what_cannot_be_started_is_said_in_the_logs_own_format() {
+    let outcome = softstop(["--log-format", "json", "softstop-no-such-program"]).run();
+    outcome.code(127).logged("\"level\":\"error\",\"message\":\"`softstop-no-such-program` was not found");
+}
+
+#[test]
+fn no_descriptor_left_is_125() {
+    let outcome = program("sh", ["-c", &format!("ulimit -n 5; exec {SOFTSTOP} true")]).run();
+    outcome.code(125);
 }
 
 #[test]

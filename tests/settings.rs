@@ -181,6 +181,30 @@ fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
 }
 
 #[test]
+fn a_profiles_pre_delay_never_leaves_the_drain_next_to_nothing() {
+    // 5 s of 6.001 s, less 1 s to report in, left a drain of 1 ms.
+    for (grace, pre_delay, drain) in
+        [("10s", "5s", "4s"), ("6001ms", "3s 1ms", "2s"), ("6s", "3s", "2s"), ("3s", "1s", "1s")]
+    {
+        let explained = explain(&["--grace-period", grace], &[], "", &["nginx"]);
+        has(&explained, "pre_delay", pre_delay, "profile nginx");
+        has(&explained, "drain_timeout", drain, "what grace_period leaves");
+    }
+}
+
+#[test]
+fn a_number_in_the_file_may_have_any_base() {
+    has(&explain(&[], &[], "stop_signal = 0o17", &["sleep"]), "stop_signal", "SIGTERM", "s.toml:1:1");
+    has(&explain(&[], &[], "remap_exit = [0x8F]", &["sleep"]), "remap_exit", "143 to 0", "s.toml:1:1");
+    has(&explain(&[], &[], "remap_exit = []", &["sleep"]), "remap_exit", "none", "s.toml:1:1");
+}
+
+#[test]
+fn what_is_ignored_hurries_nobody() {
+    has(&explain(&["-r", "INT:ignore"], &[], "", &["sleep"]), "hurry_on", "none", "default");
+}
+
+#[test]
 fn without_settings_there_is_no_sigkill_of_ours() {
     let explained = explain(&[], &[], "", &["postgres"]);
     has(&explained, "drain_timeout", "no limit", "default");

@@ -293,6 +293,18 @@ fn with_wait_for_all_a_child_that_ends_in_the_pre_delay_leaves_the_others_a_whol
 }
 
 #[test]
+fn a_request_that_comes_after_the_child_went_by_itself_is_passed_on_to_the_others_but_no_mapped_one() {
+    let mut app = Story::of(Rules { wait_for: WaitFor::All, ..plain() });
+    app.on(EXITS_BEFORE_OTHERS, at(0));
+    assert_eq!(app.on(arrives(Signal::TERM), at(1)), [Forward(Signal::TERM)]);
+    let mut nginx = Story::of(Rules { wait_for: WaitFor::All, ..nginx() });
+    nginx.on(EXITS_BEFORE_OTHERS, at(0));
+    let requested = Action::Note(Note::Requested(Signal::TERM, Origin::Outside));
+    assert_eq!(nginx.0.on(arrives(Signal::TERM), at(1)), [requested]);
+    assert_eq!(nginx.0.deadline(), Some(at(20)), "the clock is the one that runs");
+}
+
+#[test]
 fn with_wait_for_main_the_others_are_not_waited_for() {
     let mut plain = Story::of(plain());
     plain.on(EXITS_BEFORE_OTHERS, at(0));

@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Source, show};
+use super::Source;
+use crate::duration::show;
 use crate::signal::Signal;
 
 /// Wrong usage or configuration. softstop leaves with exit code 2, before the child starts.
@@ -20,7 +21,9 @@ pub enum Error {
     UnknownSignal { source: Source, word: String, nearest: Option<String> },
     NotCatchable { source: Source, signal: Signal },
     OurOwn { source: Source, signal: Signal },
-    IgnoredStopRequest { source: Source, signal: Signal, ignored_by: Source },
+    Ignored { source: Source, signal: Signal, ignored_by: Source },
+    WouldFreeze { source: Source },
+    OrphansGetLost { wait_for: Source, subreaper: Source },
     NotARewrite { source: Source, word: String },
     RewrittenTwice { source: Source, signal: Signal },
     Negative { source: Source, word: String },
@@ -78,9 +81,18 @@ impl fmt::Display for Error {
                 f,
                 "{source}: {signal} speaks to softstop itself (a child's change, or a fault): name another signal here"
             ),
-            Self::IgnoredStopRequest { source, signal, ignored_by } => write!(
+            Self::Ignored { source, signal, ignored_by } => {
+                write!(
+                    f,
+                    "{source}: {signal} is named here, but {ignored_by} says to ignore it: take one of the two back"
+                )
+            }
+            Self::WouldFreeze { source } => {
+                write!(f, "{source}: SIGSTOP would freeze the program, not stop it: name another signal here")
+            }
+            Self::OrphansGetLost { wait_for, subreaper } => write!(
                 f,
-                "{source}: {signal} is to be a stop request, but {ignored_by} says to ignore it: take one of the two back"
+                "{wait_for}: to wait for all, softstop must adopt orphans, which {subreaper} forbids: take one of the two back"
             ),
             Self::NotARewrite { source, word } => {
                 write!(f, "{source}: `{word}` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore")

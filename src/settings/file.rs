@@ -5,11 +5,15 @@ use std::io;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::{Error, Given, KEYS, Key, Source, value};
 
 const LOG_KEYS: &[(&str, Key)] = &[("level", Key::Log), ("format", Key::LogFormat)];
+
+/// What flags and variables call by a name that the file has not.
+const OTHER_NAMES: &[(&str, &str)] =
+    &[("rewrite", "signals"), ("log_level", "log.level"), ("log_format", "log.format"), ("group", "target")];
 
 /// Reads the file; that the default one does not exist is no error.
 pub(super) fn read(path: &Path, named_by: Source) -> Result<Option<Vec<Given>>, Error> {
@@ -28,6 +32,9 @@ pub(super) fn read(path: &Path, named_by: Source) -> Result<Option<Vec<Given>>, 
     };
     File { path, text }.read().map(Some)
 }
+
+type Name<'i> = Spanned<DeString<'i>>;
+type Value<'i> = Spanned<DeValue<'i>>;
 
 struct File<'a> {
     path: &'a Path,
@@ -53,69 +60,88 @@ impl File<'_> {
         })?;
         let mut given = Vec::new();
         for (name, value) in table.get_ref() {
-            let source = self.place(name.span().start);
-            let name: &str = name.get_ref();
-            match KEYS.iter().find(|(_, _, known)| *known == Some(name)) {
-                Some((Key::Rewrite, ..)) => {
-                    for (from, to) in self.table(name, value, "a table of signals")? {
-                        let (to, source) =
-                            (self.scalar(from.get_ref(), to, "a signal")?, self.place(from.span().start));
-                        given.push(Given { key: Key::Rewrite, text: format!("{}:{to}", from.get_ref()), source });
-                    }
-                }
-                Some((Key::Log, ..)) => {
-                    for (name, value) in self.table(name, value, "a table with level and format")? {
-                        let source = self.place(name.span().start);
-                        let name: &str = name.get_ref();
-                        let Some(&(_, key)) = LOG_KEYS.iter().find(|(known, _)| *known == name) else {
-                            let nearest = value::nearest(name, LOG_KEYS.iter().map(|&(known, _)| known));
-                            let nearest = nearest.map(|key| format!("log.{key}"));
-                            return Err(Error::UnknownKey { source, key: format!("log.{name}"), nearest });
-                        };
-                        given.push(Given { key, text: self.scalar(name, value, "a word")?, source });
-                    }
-                }
-                Some(&(key, ..)) => given.push(Given { key, text: self.list(name, value)?, source }),
-                None => {
-                    let nearest =
-                        value::nearest(name, KEYS.iter().filter_map(|&(_, _, known)| known)).map(str::to_owned);
-                    return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
-                }
-            }
+            self.read_setting(name, value, &mut given)?;
         }
         Ok(given)
+    }
+
+    fn read_setting(&self, name: &Name<'_>, value: &Value<'_>, given: &mut Vec<Given>) -> Result<(), Error> {
+        let source = self.place(name.span().start);
+        let name: &str = name.get_ref();
+        let key = KEYS.iter().find(|(_, _, known)| *known == Some(name)).map(|&(key, ..)| key);
+        match key {
+            Some(Key::Rewrite) => {
+                for (from, to) in self.table(name, value, "a table of signals")? {
+                    let source = self.place(from.span().start);
+                    let to = self.scalar(from.get_ref(), to, "a signal")?;
+                    if to.contains([',', ':']) {
+                        return Err(Error::NotARewrite { source, word: to });
+                    }
+                    given.push(Given { key: Key::Rewrite, text: format!("{}:{to}", from.get_ref()), source });
+                }
+            }
+            Some(Key::Log) => {
+                for (name, value) in self.table(name, value, "a table with level and format")? {
+                    let source = self.place(name.span().start);
+                    let name: &str = name.get_ref();
+                    let Some(&(_, key)) = LOG_KEYS.iter().find(|(known, _)| *known == name) else {
+                        let nearest = value::nearest(name, LOG_KEYS.iter().map(|&(known, _)| known));
+                        let nearest = nearest.map(|key| format!("log.{key}"));
+                        return Err(Error::UnknownKey { source, key: format!("log.{name}"), nearest });
+                    };
+                    given.push(Given { key, text: self.scalar(name, value, "a word in quotes")?, source });
+                }
+            }
+            Some(key @ (Key::StopOn | Key::HurryOn | Key::RemapExit)) => {
+                given.push(Given { key, text: self.list(name, value)?, source });
+            }
+            Some(key) => {
+                let text = self.scalar(name, value, "a word in quotes, such as \"5s\" or \"TERM\"")?;
+                given.push(Given { key, text, source });
+            }
+            None => {
+                let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|&(_, known)| known);
+                let nearest = || value::nearest(name, KEYS.iter().filter_map(|&(_, _, known)| known));
+                let nearest = other.or_else(nearest).map(str::to_owned);
+                return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
+            }
+        }
+        Ok(())
     }
 
     fn table<'a, 'i>(
         &self,
         name: &str,
-        value: &'a Spanned<DeValue<'i>>,
+        value: &'a Value<'i>,
         expected: &'static str,
     ) -> Result<&'a DeTable<'i>, Error> {
         value.get_ref().as_table().ok_or_else(|| self.wrong_type(name, value, expected))
     }
 
     /// A list, written as an array or as one string, becomes the flag's comma-separated words.
-    fn list(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<String, Error> {
+    fn list(&self, name: &str, value: &Value<'_>) -> Result<String, Error> {
         let Some(array) = value.get_ref().as_array() else {
-            return self.scalar(name, value, "a string such as \"5s\" or \"TERM\"");
+            return self.scalar(name, value, "a list such as [\"TERM\", \"QUIT\"]");
         };
         let words = array.iter().map(|word| self.scalar(name, word, "a list of strings"));
         let words: Vec<String> = words.collect::<Result<_, _>>()?;
-        Ok(if words.is_empty() { "none".to_owned() } else { words.join(",") })
+        Ok(if words.is_empty() { value::NONE.to_owned() } else { words.join(",") })
     }
 
-    fn scalar(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &'static str) -> Result<String, Error> {
+    fn scalar(&self, name: &str, value: &Value<'_>, expected: &'static str) -> Result<String, Error> {
         match value.get_ref() {
             DeValue::String(text) => Ok(text.clone().into_owned()),
-            DeValue::Integer(number) => Ok(number.as_str().to_owned()),
+            DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+                Ok(number) => Ok(number.to_string()),
+                Err(_) => Err(self.wrong_type(name, value, expected)), // it does not fit
+            },
             DeValue::Float(number) => Ok(number.as_str().to_owned()),
             DeValue::Boolean(truth) => Ok(truth.to_string()),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => Err(self.wrong_type(name, value, expected)),
         }
     }
 
-    fn wrong_type(&self, name: &str, value: &Spanned<DeValue<'_>>, expected: &'static str) -> Error {
+    fn wrong_type(&self, name: &str, value: &Value<'_>, expected: &'static str) -> Error {
         let source = self.place(value.span().start);
         Error::WrongType { source, key: name.to_owned(), expected, found: value.get_ref().type_str() }
     }

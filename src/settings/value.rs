@@ -6,9 +6,13 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{Error, Given, LogFormat};
+use crate::duration::{self, Wrong};
 use crate::profile::Profile;
 use crate::shutdown::{Target, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
+
+/// The empty list.
+pub(super) const NONE: &str = "none";
 
 /// What `profile` may say.
 #[derive(Clone, Copy)]
@@ -16,12 +20,6 @@ pub(super) enum ProfileChoice {
     Auto,
     None,
     Named(&'static Profile),
-}
-
-/// A duration as settings write it: `5s`, `1m 30s`.
-#[must_use]
-pub fn show(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }
 
 /// The known word that is fewest slips of the keyboard away, if they are few.
@@ -84,14 +82,22 @@ pub(super) fn profile(given: &Given) -> Result<ProfileChoice, Error> {
     }
 }
 
-/// A signal that we send.
+/// A signal that we are sent, or send.
 pub(super) fn signal(given: &Given) -> Result<Signal, Error> {
     read_signal(given, &given.text)
 }
 
+/// The signal that asks the app to stop. SIGSTOP would freeze it instead.
+pub(super) fn stop_signal(given: &Given) -> Result<Signal, Error> {
+    match signal(given)? {
+        Signal::STOP => Err(Error::WouldFreeze { source: given.source.clone() }),
+        signal => Ok(signal),
+    }
+}
+
 /// Signals that we are to receive, separated by commas; `none` for none.
 pub(super) fn received_signals(given: &Given) -> Result<SignalSet, Error> {
-    if given.text.trim() == "none" {
+    if given.text.trim() == NONE {
         return Ok(SignalSet::default());
     }
     given.text.split(',').map(|word| received_signal(given, word)).collect()
@@ -137,23 +143,21 @@ fn read_signal(given: &Given, word: &str) -> Result<Signal, Error> {
 
 pub(super) fn duration(given: &Given) -> Result<Duration, Error> {
     let word = given.text.trim();
-    let source = given.source.clone();
-    if word.starts_with('-') {
-        return Err(Error::Negative { source, word: word.to_owned() });
-    }
-    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(Error::NoUnit { source, word: word.to_owned() });
-    }
-    humantime::parse_duration(word).map_err(|error| {
-        let reason = match error {
-            humantime::DurationError::UnknownUnit { unit, .. } => format!("`{unit}` is no unit"),
-            other => other.to_string(),
-        };
-        Error::NotADuration { source, word: word.to_owned(), reason }
+    duration::read(word).map_err(|wrong| {
+        let (source, word) = (given.source.clone(), word.to_owned());
+        match wrong {
+            Wrong::Negative => Error::Negative { source, word },
+            Wrong::NoUnit => Error::NoUnit { source, word },
+            Wrong::Other(reason) => Error::NotADuration { source, word, reason },
+        }
     })
 }
 
+/// Exit codes, separated by commas; `none` for none.
 pub(super) fn exit_codes(given: &Given) -> Result<BTreeSet<u8>, Error> {
+    if given.text.trim() == NONE {
+        return Ok(BTreeSet::new());
+    }
     let code = |word: &str| {
         let word = word.trim();
         word.parse().map_err(|_| Error::NotAnExitCode { source: given.source.clone(), word: word.to_owned() })

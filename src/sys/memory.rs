@@ -8,8 +8,9 @@ use nix::unistd::{SysconfVar, sysconf};
 /// More than reading the settings has ever used of the stack (some 40 kB).
 const USED: usize = 256 * 1024;
 
-/// Gives back the stack below us, which the reading of the settings has touched and the loop will not again. That is
-/// most of our anonymous memory.
+/// Gives back the main thread's stack below us, which the reading of the settings has touched and the loop will not
+/// again. That is most of our anonymous memory. (Another thread's stack has no gap below it: never call it from one.)
+#[inline(never)] // in its caller's frame `here` could lie far above what is still alive
 pub fn give_back_stack() {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok());
     let Some(page) = page else { return };

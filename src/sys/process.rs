@@ -70,9 +70,9 @@ pub struct Harvest {
 pub struct Child {
     pid: Pid,
     is_reaped: bool,
-    /// Children that we had before: a shell that ends in `exec softstop ..` hands its background jobs over. They are
+    /// Descendants that we had before: a shell that ends in `exec softstop ..` hands its background jobs over. They are
     /// not ours, except to PID 1, to whom everybody is.
-    strangers: Vec<i32>,
+    strangers: Vec<Process>,
 }
 
 impl Child {
@@ -87,7 +87,8 @@ impl Child {
     /// Those of fork(2) and execve(2).
     pub fn start(command: &[OsString], inherited: Inherited, in_foreground: bool) -> io::Result<Self> {
         let [program, arguments @ ..] = command else { return Err(io::ErrorKind::InvalidInput.into()) };
-        let strangers = if is_pid_one() { Vec::new() } else { children() };
+        let strangers =
+            if is_pid_one() || !has_children() { Vec::new() } else { procfs::descendants(&[]).unwrap_or_default() };
         let mut command = Command::new(program);
         command.args(arguments).process_group(0);
         // SAFETY: allocates nothing, takes no lock; calls only tcsetpgrp, getpid, signal and rt_sigprocmask.
@@ -125,7 +126,6 @@ impl Child {
             let change = change(status);
             if let Some(Change::Exited(_)) = change {
                 self.is_reaped |= pid == self.pid.as_raw();
-                self.strangers.retain(|&stranger| stranger != pid);
             }
             harvest.changes.extend(change.map(|change| (pid, change)));
         }
@@ -142,8 +142,7 @@ impl Child {
     /// The kernel's: a child that changed its user may be out of our reach (EPERM). That somebody has just gone is none.
     pub fn send(&self, signal: Signal, target: Target) -> io::Result<()> {
         if self.is_reaped {
-            self.send_rest(signal);
-            return Ok(());
+            return self.send_rest(signal, None);
         }
         let result = match target {
             Target::Child => kill(self.pid.as_raw(), signal),
@@ -158,44 +157,60 @@ impl Child {
         }
     }
 
-    /// Sends a signal to every process that descends from us.
-    pub fn send_rest(&self, signal: Signal) {
-        for process in procfs::descendants(&self.strangers).unwrap_or_default() {
-            send_to(&process, signal);
+    /// Sends a signal to every process that descends from us, but for the members of one group. Who is stopped is woken
+    /// too, or could never act on it.
+    ///
+    /// # Errors
+    ///
+    /// Where we cannot see who that is.
+    pub fn send_rest(&self, signal: Signal, but_group: Option<i32>) -> io::Result<()> {
+        match procfs::descendants(&self.strangers) {
+            Some(rest) => {
+                for process in rest.iter().filter(|process| Some(process.group) != but_group) {
+                    send_to(process, signal);
+                    if process.is_stopped {
+                        send_to(process, Signal::CONT);
+                    }
+                }
+                Ok(())
+            }
+            // Everybody else in the namespace, then. ESRCH: nobody is left.
+            None if is_pid_one() => {
+                let _ = kill(-1, signal);
+                let _ = kill(-1, Signal::CONT);
+                Ok(())
+            }
+            None => Err(io::Error::other("/proc does not tell who is left")),
         }
     }
 
-    /// SIGKILL to all that is left, and who that was. As PID 1 this is everybody in our namespace; elsewhere the main
-    /// child's group and every descendant of ours.
+    /// SIGKILL to all that is left. As PID 1 this is everybody in our namespace; elsewhere the main child's group and
+    /// every descendant of ours. Says who that was, where /proc tells.
     #[must_use]
-    pub fn kill_all(&self) -> Vec<Process> {
+    pub fn kill_all(&self) -> Option<Vec<Process>> {
         if is_pid_one() {
-            let killed = procfs::others().unwrap_or_default();
+            let killed = procfs::others();
             let _ = kill(-1, Signal::KILL); // ESRCH: nobody is left, as we wanted
             return killed;
         }
-        let mut killed = procfs::descendants(&self.strangers).unwrap_or_default();
+        let seen = procfs::descendants(&self.strangers);
         if !self.is_reaped {
             let _ = kill(-self.pid.as_raw(), Signal::KILL);
             let _ = kill(self.pid.as_raw(), Signal::KILL); // where it went to another group by itself
         }
-        for process in &killed {
-            send_to(process, Signal::KILL);
-        }
+        let mut seen = seen?;
+        let mut killed: Vec<Process> = seen.iter().filter(|process| send_to(process, Signal::KILL)).cloned().collect();
         // One that was about to fork when we looked may have: look again until no new one turns up, but not for ever.
         for _ in 0..16 {
-            let known: Vec<i32> = killed.iter().map(|process| process.pid).collect();
             let mut new = procfs::descendants(&self.strangers).unwrap_or_default();
-            new.retain(|process| !known.contains(&process.pid));
+            new.retain(|process| !seen.iter().any(|known| known.is(process)));
             if new.is_empty() {
                 break;
             }
-            for process in &new {
-                send_to(process, Signal::KILL);
-            }
-            killed.append(&mut new);
+            killed.extend(new.iter().filter(|process| send_to(process, Signal::KILL)).cloned());
+            seen.append(&mut new);
         }
-        killed
+        Some(killed)
     }
 
     /// Who is still there of ours: after SIGKILL, those that do not die.
@@ -205,15 +220,11 @@ impl Child {
     }
 }
 
-/// The children that we have already.
-fn children() -> Vec<i32> {
+fn has_children() -> bool {
     // SAFETY: asks only; with WNOWAIT nobody is reaped, and a null pointer is allowed.
-    let none = unsafe { libc::waitid(libc::P_ALL, 0, ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
-    if none == -1 {
-        return Vec::new(); // ECHILD, as nearly always: no need to read all of /proc
-    }
-    let others = procfs::others().unwrap_or_default();
-    others.iter().filter(|process| process.is_our_child()).map(|process| process.pid).collect()
+    let result =
+        unsafe { libc::waitid(libc::P_ALL, 0, ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+    result == 0 // else ECHILD
 }
 
 fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
@@ -222,28 +233,31 @@ fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
 }
 
 /// Signals a process that may not be our child, so that its parent may reap it at any time and its number be given to
-/// a stranger. A pidfd pins the process (`man 2 pidfd_open`); then we make sure that it is the one we saw.
-fn send_to(process: &Process, signal: Signal) {
+/// a stranger. A pidfd pins the process (`man 2 pidfd_open`); then we make sure that it is the one we saw. Says whether
+/// it was sent, or is gone.
+fn send_to(process: &Process, signal: Signal) -> bool {
     // SAFETY: takes integers, gives a new descriptor.
     let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) });
-    match pidfd.map(RawFd::try_from) {
-        Ok(Ok(fd)) => {
-            // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
-            if process.is_still_there() {
-                // SAFETY: without a siginfo the kernel reads no memory of ours. A refusal leaves the process alone.
-                unsafe {
-                    libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), ptr::null::<u8>(), 0)
-                };
-            }
-        }
-        Ok(Err(_)) | Err(Errno::ESRCH) => {} // gone, as we wanted
-        // Linux before 5.3, or a seccomp filter: the number of a child of ours is its own until we reap it.
-        Err(_) if process.is_our_child() && process.is_still_there() => {
-            let _ = kill(process.pid, signal);
-        }
-        Err(_) => {}
+    let Ok(Ok(fd)) = pidfd.map(RawFd::try_from) else { return send_at_once(process, signal) };
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if !process.is_still_there() {
+        return true;
     }
+    // SAFETY: without a siginfo the kernel reads no memory of ours.
+    let result = Errno::result(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), ptr::null::<u8>(), 0)
+    });
+    match result {
+        Ok(_) | Err(Errno::ESRCH) => true,
+        Err(_) => send_at_once(process, signal),
+    }
+}
+
+/// The same where there are no pidfds: Linux before 5.3, or a seccomp filter. Between the look and the signal lie
+/// microseconds, in which the kernel would have to hand out every other number first.
+fn send_at_once(process: &Process, signal: Signal) -> bool {
+    !process.is_still_there() || matches!(kill(process.pid, signal), Ok(()) | Err(Errno::ESRCH))
 }
 
 fn change(status: i32) -> Option<Change> {

@@ -13,8 +13,12 @@ pub struct Process {
     pub pid: i32,
     /// The kernel's name for it: the first 15 bytes of the program's.
     pub name: String,
+    /// Its process group.
+    pub group: i32,
+    /// Whether it is stopped.
+    pub is_stopped: bool,
     parent: i32,
-    is_zombie: bool,
+    is_dead: bool,
     /// When it started, in clock ticks since boot. A pid may come again, but not with the same start.
     started: u64,
 }
@@ -26,30 +30,35 @@ impl Process {
         Self::parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// Reads `/proc/PID/stat`: `pid (name) state parent ...`, the start being field 22. The name may hold anything, a
-    /// closing bracket too.
+    /// Reads `/proc/PID/stat`: `pid (name) state parent group ...`, field 20 being the number of threads, 22 the start.
+    /// The name may hold anything, a closing bracket too.
     fn parse(pid: i32, stat: &[u8]) -> Option<Self> {
         let stat = String::from_utf8_lossy(stat);
         let (head, tail) = stat.rsplit_once(')')?;
         let (_, name) = head.split_once('(')?;
         let mut fields = tail.split_ascii_whitespace();
-        let is_zombie = matches!(fields.next()?, "Z" | "X");
+        let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
-        let started = fields.nth(17)?.parse().ok()?;
-        let name = name.escape_debug().to_string(); // it goes into a log
-        Some(Self { pid, name, parent, is_zombie, started })
+        let group = fields.next()?.parse().ok()?;
+        let threads: u32 = fields.nth(14)?.parse().ok()?;
+        let started = fields.nth(1)?.parse().ok()?;
+        // It goes into a log.
+        let name = name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] });
+        // Where only the main thread has ended, the process shows as a zombie and is none.
+        let is_dead = matches!(state, "Z" | "X") && threads <= 1;
+        Some(Self { pid, name: name.collect(), group, is_stopped: state == "T", parent, is_dead, started })
+    }
+
+    /// Whether this is the same process, seen at another moment.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
     }
 
     /// Whether this is still the same process, and not another under the same number.
     #[must_use]
     pub fn is_still_there(&self) -> bool {
-        Self::look(self.pid).is_some_and(|now| now.started == self.started)
-    }
-
-    /// Whether we are its parent. Then its number stays its own until we reap it.
-    #[must_use]
-    pub fn is_our_child(&self) -> bool {
-        self.parent == Pid::this().as_raw()
+        Self::look(self.pid).is_some_and(|now| now.is(self))
     }
 
     /// How long ago it started.
@@ -72,19 +81,21 @@ pub fn others() -> Option<Vec<Process>> {
         return None;
     }
     let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Some(pids.filter(|&pid| pid != ourselves).filter_map(Process::look).filter(|process| !process.is_zombie).collect())
+    Some(pids.filter(|&pid| pid != ourselves).filter_map(Process::look).filter(|process| !process.is_dead).collect())
 }
 
-/// Our descendants, but for the children in `except` and what descends from them.
+/// Our descendants, but for those in `except` and what descends from them.
 #[must_use]
-pub fn descendants(except: &[i32]) -> Option<Vec<Process>> {
+pub fn descendants(except: &[Process]) -> Option<Vec<Process>> {
     let mut rest = others()?;
     let mut family = vec![Pid::this().as_raw()];
     let mut found = Vec::new();
     // Generation by generation: each round takes the children of the last.
     while !family.is_empty() {
         let (children, others): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|p| family.contains(&p.parent) && !except.contains(&p.pid));
+            rest.into_iter().partition(|process| family.contains(&process.parent));
+        let (children, _strangers): (Vec<_>, Vec<_>) =
+            children.into_iter().partition(|process| !except.iter().any(|stranger| stranger.is(process)));
         rest = others;
         family = children.iter().map(|process| process.pid).collect();
         found.extend(children);
@@ -101,7 +112,7 @@ mod tests {
         let stat = b"12 (a) b)\n(c) S 7 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000 2 18446744073709551615";
         let process = Process::parse(12, stat).unwrap();
         assert_eq!((process.name.as_str(), process.parent, process.started), ("a) b)\\n(c", 7, 4242));
-        assert!(!process.is_zombie);
+        assert!(!process.is_dead);
     }
 
     #[test]

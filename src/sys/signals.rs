@@ -1,9 +1,9 @@
 //! Signals: block them all, remember what was inherited, take what has arrived.
 //!
-//! No handler is ever installed. Every signal stays blocked for our whole life (but for [`stop_our_group`], a stop by the
-//! terminal) and is read from a signalfd(2), so none
-//! can arrive in between, interrupt a system call or leak into the child. As PID 1 that is more than tidiness: the
-//! kernel drops a signal for which PID 1 has neither a handler nor a block (`man 7 pid_namespaces`).
+//! No handler is ever installed. Every signal stays blocked for our whole life (but for a moment in [`stop_our_group`])
+//! and is read from a signalfd(2), so none can arrive in between, interrupt a system call or leak into the child. As
+//! PID 1 that is more than tidiness: the kernel drops a signal for which PID 1 has neither a handler nor a block
+//! (`man 7 pid_namespaces`).
 //!
 //! The masks go to the kernel as they are, by system call: the C library's functions leave out 32 and 33.
 
@@ -22,6 +22,7 @@ use crate::signal::{Origin, Signal, SignalSet};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inherited {
     mask: SignalSet,
+    /// Of the signals that were ignored, those that we or the standard library set otherwise.
     ignored: SignalSet,
 }
 
@@ -32,7 +33,7 @@ pub struct Inherited {
 #[must_use]
 pub fn block_all() -> Inherited {
     let mask = set_mask(SignalSet::from_bits(u64::MAX)).unwrap_or_default();
-    let ignored = Signal::all().filter(|&signal| is_ignored(signal)).collect();
+    let ignored = [Signal::CHLD, Signal::PIPE].into_iter().filter(|&signal| is_ignored(signal)).collect();
     set_disposition(Signal::CHLD, libc::SIG_DFL);
     Inherited { mask, ignored }
 }
@@ -45,13 +46,11 @@ impl Inherited {
     ///
     /// The kernel's, where it refuses the mask.
     pub fn restore(&self) -> io::Result<()> {
-        if self.ignored.contains(Signal::CHLD) {
-            set_disposition(Signal::CHLD, libc::SIG_IGN);
-        }
         // The standard library resets SIGPIPE in each child it makes.
-        let sigpipe = Signal::from_number(libc::SIGPIPE);
-        if let Some(sigpipe) = sigpipe.filter(|&signal| self.ignored.contains(signal)) {
-            set_disposition(sigpipe, libc::SIG_IGN);
+        for signal in [Signal::CHLD, Signal::PIPE] {
+            if self.ignored.contains(signal) {
+                set_disposition(signal, libc::SIG_IGN);
+            }
         }
         set_mask(self.mask)?; // last: a signal that waited takes effect here, as it would have on the app
         Ok(())

@@ -37,6 +37,11 @@ pub fn take_back(group: i32) {
     }
 }
 
+/// Makes us the foreground again where the child had been made it and could not be run.
+pub fn take_back_from_nobody() {
+    put_in_foreground(getpgrp());
+}
+
 /// Whether a shell with job control may be waiting for us: not for PID 1 and not for the leader of a session.
 fn a_shell_may_wake_us() -> bool {
     !is_pid_one() && getsid(None) != Ok(Pid::this())
