@@ -4,8 +4,9 @@
 mod common;
 use common::*;
 
-/// Ends on SIGTERM, and says so.
-const LISTENS: &str = "(trap 'echo rest got it; exit' TERM; echo rest is there; while :; do sleep 0.05; done)";
+/// Leaves somebody behind who is ready for SIGTERM, says that it came, and then does THEN. Needs a directory.
+const LEAVES: &str = "(trap 'echo rest got it; THEN' TERM; touch ready; while [ ! -e end ]; do sleep 0.05; done) & \
+                      until [ -e ready ]; do :; done";
 
 /// A process that is stopped, once it is what it is: before its execve it has the shell's handlers.
 const STOPPED: &str = "sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!";
@@ -91,15 +92,14 @@ fn the_group_is_sent_its_stop_signal_once_not_again_when_the_main_child_has_gone
 
 #[test]
 fn the_platforms_request_after_the_main_child_went_by_itself_is_one_and_is_passed_on() {
-    let script =
-        "(trap 'echo rest got it' TERM; echo rest is there; while [ ! -e gone ]; do sleep 0.05; done) & exit 5";
+    let script = format!("{}; exit 5", LEAVES.replace("THEN", ":"));
     let directory = tempfile::tempdir().unwrap();
-    let run = softstop(["--wait-for", "all"].into_iter().map(str::to_owned).chain(sh(script)));
+    let run = softstop(["--wait-for", "all"].into_iter().map(str::to_owned).chain(sh(&script)));
     let run = run.directory(directory.path()).pid_one().start();
     run.says("rest got it");
     run.signal(15);
     run.stdout.wait_times("rest got it", 2);
-    std::fs::write(directory.path().join("gone"), "").unwrap();
+    std::fs::write(directory.path().join("end"), "").unwrap();
     let outcome = run.wait();
     outcome.code(5).logged("stop requested: SIGTERM from outside the container");
     outcome.logged("stopped in ").not_logged("another stop request");
@@ -110,10 +110,11 @@ fn pid_1_without_proc_tells_all_that_is_left() {
     if !have("root, to unmount /proc", is_root()) {
         return;
     }
-    let script = format!("{LISTENS} & exit 5");
+    let script = format!("{}; exit 5", LEAVES.replace("THEN", "exit"));
+    let directory = tempfile::tempdir().unwrap();
     let without_proc = ["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"];
     let run = softstop(["--wait-for", "all"].into_iter().map(str::to_owned).chain(sh(&script)));
-    let run = run.through(without_proc).pid_one().start();
+    let run = run.through(without_proc).directory(directory.path()).pid_one().start();
     run.says("rest got it");
     run.wait().code(5);
 }
@@ -123,10 +124,12 @@ fn a_wrapper_without_proc_says_that_it_can_tell_nobody() {
     if !have("root, to unmount /proc", is_root()) {
         return;
     }
-    let script = format!("{LISTENS} & echo $!; exit 5");
+    let script = format!("{}; echo $!; exit 5", LEAVES.replace("THEN", "exit"));
+    let directory = tempfile::tempdir().unwrap();
     let without_proc = ["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"];
     let options = ["--wait-for", "all", "--drain-timeout", "300ms"];
-    let run = softstop(options.into_iter().map(str::to_owned).chain(sh(&script))).through(without_proc).start();
+    let run = softstop(options.into_iter().map(str::to_owned).chain(sh(&script)));
+    let run = run.through(without_proc).directory(directory.path()).start();
     let _rest = Stray(run.stdout.wait_for("a pid", |line| line.parse::<i32>().is_ok()).parse().unwrap());
     run.logs("SIGTERM did not reach the app: /proc does not tell who is left");
     run.wait().code(5);
