@@ -1,0 +1,110 @@
+//! What one copy in every container costs, beside the inits it replaces: the static binary as users get it.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong, and may measure time and tell it"
+)]
+
+mod common;
+use common::docker::{have_engine, static_softstop};
+use common::*;
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Each init of Debian's packages with the words that put it before a command, where it is not PID 1.
+const PEERS: [&[&str]; 4] = [&["tini-static", "-s", "--"], &["tini", "-s", "--"], &["dumb-init"], &["catatonit", "--"]];
+
+fn have_peers() -> bool {
+    have_engine() && ["tini-static", "tini", "dumb-init", "catatonit"].iter().all(|peer| have_program(peer))
+}
+
+fn words<'a>(init: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
+    [init, command].concat()
+}
+
+#[test]
+fn the_static_binary_is_below_1_mib() {
+    if !have_engine() {
+        return;
+    }
+    let size = fs::metadata(static_softstop()).unwrap().len();
+    println!("{size} bytes");
+    assert!(size < 1024 * 1024, "{size} bytes");
+}
+
+/// The anonymous memory of an init that sleeps, in kB: what a copy in each container adds, for the rest is the file's.
+fn anonymous(init: &[&str]) -> u64 {
+    let words = words(init, &["sleep", "1000"]);
+    let run = program(words[0], &words[1..]).start();
+    // It has done all that it does at the start when it sleeps, with its child.
+    eventually("it sleeps", || {
+        let child = run.children().into_iter().next()?;
+        let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+        (name.trim() == "sleep" && state(run.pid) == Some('S')).then_some(())
+    });
+    let memory = fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid)).unwrap();
+    let line = memory.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap().trim().trim_end_matches(" kB");
+    line.parse().unwrap()
+}
+
+#[test]
+fn asleep_it_holds_no_more_memory_of_its_own_than_any_peer() {
+    if !have_peers() {
+        return;
+    }
+    // The kernel counts whole pages and the stack begins where it likes: of three looks the least.
+    let least = |init: &[&str]| (0..3).map(|_| anonymous(init)).min().unwrap();
+    let ours = least(&[static_softstop().to_str().unwrap()]);
+    println!("softstop {ours} kB");
+    for peer in PEERS {
+        let theirs = least(peer);
+        println!("{} {theirs} kB", peer[0]);
+        assert!(ours <= theirs, "softstop {ours} kB, {} {theirs} kB", peer[0]);
+    }
+}
+
+/// The time from the start of an init to the end of a command that does nothing.
+fn start(init: &[&str]) -> Duration {
+    let words = words(init, &["true"]);
+    let start = Instant::now();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).env_remove("SOFTSTOP_REQUIRE_ALL");
+    assert!(command.status().unwrap().success());
+    start.elapsed()
+}
+
+#[test]
+fn it_starts_about_as_fast_as_its_peers() {
+    if !have_peers() {
+        return;
+    }
+    let softstop = static_softstop().to_str().unwrap();
+    let inits = PEERS;
+    let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); inits.len()]);
+    // In turn, so that what else the machine does is the same to all.
+    for _ in 0..300 {
+        ours.push(start(&[softstop]));
+        for (times, init) in theirs.iter_mut().zip(&inits) {
+            times.push(start(init));
+        }
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let ours = median(&mut ours);
+    println!("softstop {ours:?}");
+    let slowest = inits.iter().zip(&mut theirs).map(|(init, times)| {
+        let theirs = median(times);
+        println!("{} {theirs:?}", init[0]);
+        theirs
+    });
+    let slowest = slowest.max().unwrap();
+    let ratio = ours.as_secs_f64() / slowest.as_secs_f64();
+    assert!(ratio < 1.25, "softstop {ours:?}, the slowest peer {slowest:?}");
+}
