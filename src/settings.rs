@@ -3,8 +3,10 @@
 //! A flag, a variable and a line of the file all become a [`Given`]: the key, the text, and where it stands. So each
 //! value is read by one piece of code, however it was given.
 
+mod environment;
 mod error;
 mod file;
+mod grace;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,22 +18,12 @@ use std::time::Duration;
 use log::LevelFilter;
 
 pub use self::error::Error;
-use crate::duration::show;
 use crate::profile::Profile;
-use crate::shutdown::{KILL_WAIT, Plan, Rules, StopSignal, Target, Wait, WaitFor};
+use crate::shutdown::{Plan, Rules, StopSignal, Target, Wait, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// Read where no other file is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/softstop.toml";
-
-/// A profile's pre-delay leaves the drain at least this much of the grace period, or half of what there is.
-const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
-
-const PREFIX: &str = "SOFTSTOP_";
-/// The switch of the project's own tests: no setting, but theirs to find in the environment.
-const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
-/// By custom a Dockerfile's own variable: which version it fetches (`TINI_VERSION`).
-const VERSION: &str = "VERSION";
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +199,7 @@ impl Settings {
         flags: Vec<Given>,
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
-        let mut layers = Layers(vec![flags, self::environment(environment)?]);
+        let mut layers = Layers(vec![flags, environment::read(environment)?]);
         let (path, named_by) = match layers.pick(Key::Config) {
             Some(given) => (PathBuf::from(&given.text), given.source.clone()),
             None => (PathBuf::from(DEFAULT_FILE), Source::Default),
@@ -237,37 +229,6 @@ impl Settings {
     pub fn takes_resize_for_stop(&self) -> bool {
         self.stop_on.value.contains(Signal::WINCH)
     }
-}
-
-/// Reads the variables that are ours. An empty one counts as not set, which is what `${NAME:-}` in a Compose file makes.
-fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<Given>, Error> {
-    let mut given = Vec::new();
-    for (name, value) in variables.filter(|(_, value)| !value.is_empty()) {
-        let Some((name, suffix)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
-            continue;
-        };
-        let source = Source::Environment(name.to_owned());
-        match KEYS.iter().find(|(_, known, _)| *known == suffix) {
-            Some(&(key, ..)) => match value.into_string() {
-                Ok(text) => given.push(Given { key, text, source }),
-                Err(_) => return Err(Error::NotText { source }),
-            },
-            None if name == REQUIRE_ALL || suffix == VERSION || is_service_link(suffix) => {}
-            None => {
-                let nearest = value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known));
-                let nearest = nearest.map(|suffix| format!("{PREFIX}{suffix}"));
-                return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
-            }
-        }
-    }
-    Ok(given)
-}
-
-/// Whether Kubernetes or Docker made this variable for a service called "softstop" or "softstop-...":
-/// `SOFTSTOP_SERVICE_HOST`, `SOFTSTOP_PORT_80_TCP_ADDR` and the like.
-fn is_service_link(suffix: &str) -> bool {
-    let padded = format!("_{suffix}_");
-    ["_SERVICE_HOST_", "_SERVICE_PORT_", "_PORT_"].iter().any(|link| padded.contains(link))
 }
 
 /// Everything that was given, the strongest layer first.
@@ -399,52 +360,6 @@ impl Layers {
             Some(profile) => Sourced::new(StopSignal::Mapped(Some(profile.stop_signal)), Source::Profile(profile.name)),
             None => Sourced::default(StopSignal::Mapped(None)),
         })
-    }
-}
-
-impl Settings {
-    /// Makes the plan fit the platform's budget: the drain gets what the pre-delay leaves of it, less the time to report
-    /// in. What a person chose must fit; a profile's pre-delay is shortened.
-    fn fit_into_grace_period(&mut self) -> Result<(), Error> {
-        let Some(grace) = self.grace_period.value else { return Ok(()) };
-        let usable = grace.saturating_sub(KILL_WAIT);
-        if usable.is_zero() {
-            return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
-        }
-        let drain = self.drain_timeout.value;
-        // What the pre-delay may take: all but the drain timeout. Where nobody gave one, there must at least be some time
-        // to drain, and where nobody chose the pre-delay either, time worth the name.
-        let room = match drain {
-            Some(drain) => usable.checked_sub(drain),
-            None if self.pre_delay.source.is_a_person() => usable.checked_sub(Duration::from_millis(1)),
-            None => usable.checked_sub(SHORTEST_DRAIN.min(usable / 2)),
-        };
-        match room {
-            Some(room) if self.pre_delay.value <= room => {}
-            Some(room) if !self.pre_delay.source.is_a_person() => {
-                self.warnings.push(format!(
-                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
-                    show(self.pre_delay.value),
-                    self.pre_delay.source,
-                    show(grace),
-                    self.grace_period.source,
-                    show(room)
-                ));
-                self.pre_delay.value = room;
-            }
-            _ => {
-                return Err(Error::DoesNotFit {
-                    pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
-                    drain: drain.map(|drain| (drain, self.drain_timeout.source.clone())),
-                    grace: (grace, self.grace_period.source.clone()),
-                });
-            }
-        }
-        if drain.is_none() {
-            let rest = usable.saturating_sub(self.pre_delay.value);
-            self.drain_timeout = Sourced::new(Some(rest), Source::GracePeriod);
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals: block them all, remember what was inherited, take what has arrived.
 //!
-//! No handler is ever installed. Every signal stays blocked for our whole life (but for a moment in [`stop_our_group`])
+//! No handler is ever installed. Every signal stays blocked for our whole life (but for a moment in `stop_our_group`)
 //! and is read from a signalfd(2), so none can arrive in between, interrupt a system call or leak into the child. As
 //! PID 1 that is more than tidiness: the kernel drops a signal for which PID 1 has neither a handler nor a block
 //! (`man 7 pid_namespaces`).

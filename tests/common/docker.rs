@@ -42,10 +42,13 @@ pub fn static_softstop() -> &'static Path {
         ]);
         let output = docker(["run", "--rm", BUILD_STAGE, "cat", "target/static/softstop"]);
         assert!(output.status.success(), "docker run: {}", String::from_utf8_lossy(&output.stderr));
-        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap().keep();
-        let binary = directory.join("softstop");
-        fs::write(&binary, output.stdout).unwrap();
-        fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+        // Put in its place whole: another test file may be running the last one.
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut file = tempfile::NamedTempFile::new_in(directory).unwrap();
+        file.write_all(&output.stdout).unwrap();
+        fs::set_permissions(file.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let binary = directory.join("static-softstop");
+        file.persist(&binary).unwrap();
         binary
     })
 }

@@ -1,0 +1,56 @@
+//! The platform's budget for a stop, and what of it goes to the pre-delay and to the drain.
+
+use std::time::Duration;
+
+use super::{Error, Settings, Source, Sourced};
+use crate::duration::show;
+use crate::shutdown::KILL_WAIT;
+
+/// A profile's pre-delay leaves the drain at least this much of the grace period, or half of what there is.
+const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
+
+impl Settings {
+    /// Makes the plan fit the platform's budget: the drain gets what the pre-delay leaves of it, less the time to report
+    /// in. What a person chose must fit; a profile's pre-delay is shortened.
+    pub(super) fn fit_into_grace_period(&mut self) -> Result<(), Error> {
+        let Some(grace) = self.grace_period.value else { return Ok(()) };
+        let usable = grace.saturating_sub(KILL_WAIT);
+        if usable.is_zero() {
+            return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
+        }
+        let drain = self.drain_timeout.value;
+        // What the pre-delay may take: all but the drain timeout. Where nobody gave one, there must at least be some time
+        // to drain, and where nobody chose the pre-delay either, time worth the name.
+        let room = match drain {
+            Some(drain) => usable.checked_sub(drain),
+            None if self.pre_delay.source.is_a_person() => usable.checked_sub(Duration::from_millis(1)),
+            None => usable.checked_sub(SHORTEST_DRAIN.min(usable / 2)),
+        };
+        match room {
+            Some(room) if self.pre_delay.value <= room => {}
+            Some(room) if !self.pre_delay.source.is_a_person() => {
+                self.warnings.push(format!(
+                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
+                    show(self.pre_delay.value),
+                    self.pre_delay.source,
+                    show(grace),
+                    self.grace_period.source,
+                    show(room)
+                ));
+                self.pre_delay.value = room;
+            }
+            _ => {
+                return Err(Error::DoesNotFit {
+                    pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
+                    drain: drain.map(|drain| (drain, self.drain_timeout.source.clone())),
+                    grace: (grace, self.grace_period.source.clone()),
+                });
+            }
+        }
+        if drain.is_none() {
+            let rest = usable.saturating_sub(self.pre_delay.value);
+            self.drain_timeout = Sourced::new(Some(rest), Source::GracePeriod);
+        }
+        Ok(())
+    }
+}
