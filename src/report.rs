@@ -69,7 +69,7 @@ impl Report {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
                         let app = if self.main.is_some() { "what is left".to_owned() } else { self.app() };
-                        info!(target: STOP, "drain: sent {signal} to {app}, which has {}", limit(wait));
+                        info!(target: STOP, "drain: sent {signal} to {app}, which {}", limit(wait));
                     }
                 }
                 self.phases.push(Phase { sent, since: now });
@@ -176,8 +176,8 @@ fn until(wait: Wait) -> String {
 /// How long the app may take.
 fn limit(wait: Wait) -> String {
     match wait.at_most {
-        Some(limit) => format!("{} to finish its work", show(limit)),
-        None => "as long as it needs: no drain timeout is set".to_owned(),
+        Some(limit) => format!("has {} to finish its work", show(limit)),
+        None => "may take as long as it needs: no drain timeout is set".to_owned(),
     }
 }
 

@@ -3,8 +3,10 @@
 //! The main child's group is made the foreground, so that Ctrl-C and Ctrl-Z reach the app and not us. Where a shell
 //! with job control waits for us, a stop of the app becomes a stop of ours, or the shell would never come back.
 
-use std::io::{self, IsTerminal};
+use std::io::IsTerminal;
+use std::os::fd::BorrowedFd;
 
+use nix::libc;
 use nix::sys::signal::{Signal as Classic, killpg};
 use nix::unistd::{Pid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
 
@@ -12,27 +14,33 @@ use super::process::is_pid_one;
 use super::signals;
 use crate::signal::Signal;
 
+/// The standard library's own handle would allocate a buffer, and the child asks between fork and exec.
+fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: nobody closes descriptor 0, and where it was closed something else has been put in its place.
+    unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
+}
+
 /// Whether stdin is the terminal that controls our session, be we in its foreground or not.
 #[must_use]
 pub fn controls_us() -> bool {
-    io::stdin().is_terminal() && tcgetpgrp(io::stdin()).is_ok() // ENOTTY: another session's
+    stdin().is_terminal() && tcgetpgrp(stdin()).is_ok() // ENOTTY: another session's
 }
 
 /// Whether stdin is a terminal and our process group is in its foreground.
 #[must_use]
 pub fn is_ours() -> bool {
-    io::stdin().is_terminal() && tcgetpgrp(io::stdin()) == Ok(getpgrp())
+    stdin().is_terminal() && tcgetpgrp(stdin()) == Ok(getpgrp())
 }
 
 /// Makes a process group the foreground of the terminal. A background process may do so too as long as it blocks
 /// SIGTTOU, which we always do (`man 3 tcsetpgrp`).
 pub(super) fn put_in_foreground(group: Pid) {
-    let _ = tcsetpgrp(io::stdin(), group); // ENOTTY: the terminal is not the one that controls our session
+    let _ = tcsetpgrp(stdin(), group); // ENOTTY: the terminal is not the one that controls our session
 }
 
 /// Takes the foreground back from the main child's group as we leave: a script that goes on after us needs its Ctrl-C.
 pub fn take_back(group: i32) {
-    if tcgetpgrp(io::stdin()) == Ok(Pid::from_raw(group)) {
+    if tcgetpgrp(stdin()) == Ok(Pid::from_raw(group)) {
         put_in_foreground(getpgrp());
     }
 }
