@@ -29,7 +29,7 @@ pub struct Cli {
     /// The signals that end the present wait during a stop [default: INT]
     #[arg(long, value_name = "SIG,..")]
     hurry_on: Option<String>,
-    /// What COMMAND is sent when it is to stop [default: the profile's, else the signal received]
+    /// What COMMAND is sent when it is to stop [default: what the signal received is rewritten to, else the profile's, else that signal]
     #[arg(long, value_name = "SIG")]
     stop_signal: Option<String>,
     /// How long COMMAND keeps serving after a stop request [default: 0s, or the profile's]

@@ -23,7 +23,7 @@ use crate::shutdown::{Plan, Rules, StopSignal, Target, Wait, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// Read where no other file is named, if it exists.
-pub const DEFAULT_FILE: &str = "/etc/softstop.toml";
+const DEFAULT_FILE: &str = "/etc/softstop.toml";
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ impl<T> Sourced<T> {
     }
 }
 
-/// A setting. Its name in the file is the variant's, in lower case with underscores.
+/// A setting. `KEYS` has its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "cli.rs says for each what it does")]
 pub enum Key {

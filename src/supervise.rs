@@ -60,7 +60,7 @@ fn sleep(inbox: &Inbox, limit: Option<Duration>) {
         let milliseconds = limit.as_nanos().div_ceil(1_000_000);
         i32::try_from(milliseconds).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
     });
-    // An error (no memory) is a wake-up too: looking once more for nothing does no harm, and stopping would.
+    // An error (no memory) is a wake-up too: to look once more is all that we can do, for to leave would end the app.
     let _ = poll(&mut [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)], timeout);
 }
 

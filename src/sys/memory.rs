@@ -15,7 +15,7 @@ pub fn give_back_stack() {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok());
     let Some(page) = page else { return };
     let here = 0_u8;
-    // The stack grows downwards. One page of leeway is for the call below, which is our only callee.
+    // The stack grows downwards. One page of leeway is for the call below.
     let end = (ptr::from_ref(&here).addr() & !(page - 1)).saturating_sub(page);
     let start = end.saturating_sub(USED);
     // SAFETY: below the stack pointer nothing is alive, and nothing else is mapped there: the kernel keeps a gap of 1 MiB
