@@ -1,0 +1,1 @@
+//! The ingress: HAProxy, or the embedded balancer where it is missing.

@@ -1,0 +1,1 @@
+//! One request from its connection to its verdict.

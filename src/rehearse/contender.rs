@@ -1,0 +1,1 @@
+//! Who takes part: the inits and what each is started as.

@@ -1,0 +1,1 @@
+//! The tell-tale lines in the servers' own logs.

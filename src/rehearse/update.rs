@@ -1,0 +1,1 @@
+//! One rolling update: every pod replaced, one after the other.
