@@ -37,6 +37,26 @@ fn the_static_binary_is_below_1_mib() {
     assert!(size < 1024 * 1024, "{size} bytes");
 }
 
+/// The crates that a build of the package with these options has in it.
+fn crates(options: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]).args(options);
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn nothing_that_the_rehearsal_needs_reaches_the_init() {
+    let of_the_rehearsal = ["hyper", "resvg", "rustls", "serde_json", "tokio"];
+    let has = |tree: &str, name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
+    let (init, rehearsal) = (crates(&[]), crates(&["--features", "rehearse"]));
+    for name in of_the_rehearsal {
+        assert!(has(&rehearsal, name), "{name} is not even there with it");
+        assert!(!has(&init, name), "{name} reaches the init:\n{init}");
+    }
+}
+
 /// The anonymous memory of an init that sleeps, in kB: what a copy in each container adds, for the rest is the file's.
 fn anonymous(init: &[&str]) -> u64 {
     let words = words(init, &["sleep", "1000"]);
