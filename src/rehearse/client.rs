@@ -53,6 +53,8 @@ pub(crate) struct Outcome {
     pub(crate) version: Option<Version>,
     /// Its body ended with its connection, and without a hash nobody can tell whether it was whole.
     pub(crate) end_unknown: bool,
+    /// Of a whole body, where one was asked for.
+    pub(crate) sha256: Option<[u8; 32]>,
     /// When the last byte was here, or it was lost.
     pub(crate) ended: Instant,
 }
@@ -114,6 +116,7 @@ struct SoFar {
     status: u16,
     version: Option<Version>,
     end_unknown: bool,
+    sha256: Option<[u8; 32]>,
 }
 
 /// How one try ended.
@@ -178,8 +181,8 @@ impl Client {
         if retried {
             tried = self.on_new(kept, deadline).await;
         }
-        let Tried { kind, words, so_far: SoFar { status, version, end_unknown }, .. } = tried;
-        Outcome { kind, status, retried, words, version, end_unknown, ended: Instant::now() }
+        let Tried { kind, words, so_far: SoFar { status, version, end_unknown, sha256 }, .. } = tried;
+        Outcome { kind, status, retried, words, version, end_unknown, sha256, ended: Instant::now() }
     }
 
     async fn on_kept_or_new(&self, kept: Option<&Kept>, deadline: Instant) -> Tried {
@@ -197,7 +200,8 @@ impl Client {
     }
 
     async fn on_new(&self, kept: Option<&Kept>, deadline: Instant) -> Tried {
-        let (kind, words) = match within(deadline, self.connect()).await {
+        // On the heap, as most requests of a kept-alive user need no room for a handshake.
+        let (kind, words) = match within(deadline, Box::pin(self.connect())).await {
             Some(Ok(connection)) => {
                 if let Some(kept) = kept {
                     kept.share(&connection);
@@ -221,9 +225,9 @@ impl Client {
             Sender::Two(..) => so_far.status == 0,
         };
         let again = matches!(&answer, Some(Err(lost)) if unanswered && lost.may_repeat(connection.used));
-        let (kind, words) = self.judge(answer.as_ref(), so_far.status, unanswered);
+        let (kind, words) = self.judge(answer.as_ref(), so_far, unanswered);
         match (answer, kept) {
-            (Some(Ok(_)), Some(kept)) => kept.give_back(connection),
+            (Some(Ok(())), Some(kept)) => kept.give_back(connection),
             // It may be dead without a word; the next request is not to wait for it too.
             (None, Some(kept)) => kept.forget(&connection),
             _ => {}
@@ -231,8 +235,8 @@ impl Client {
         Tried { kind, words, so_far, again }
     }
 
-    /// The hash of a whole body, where somebody wants to know it.
-    async fn exchange(&self, sender: &mut Sender, keep: bool, so_far: &mut SoFar) -> Result<Option<[u8; 32]>, Lost> {
+    /// Comes back when the whole body was here.
+    async fn exchange(&self, sender: &mut Sender, keep: bool, so_far: &mut SoFar) -> Result<(), Lost> {
         let response = match sender {
             Sender::One(sender) => sender.send_request(if keep { &self.kept } else { &self.fresh }.clone()).await?,
             Sender::Two(sender, _) => sender.send_request(self.two.clone()).await?,
@@ -255,22 +259,22 @@ impl Client {
             Sender::One(_) => true,
             Sender::Two(..) => body.is_end_stream() || missing == Some(0),
         };
-        if is_whole { Ok(hash.map(|hash| hash.finalize().into())) } else { Err(Lost::EndedEarly) }
+        if !is_whole {
+            return Err(Lost::EndedEarly);
+        }
+        so_far.sha256 = hash.map(|hash| hash.finalize().into());
+        Ok(())
     }
 
     /// The verdict, and in words what went wrong. No answer is one that did not come in time.
-    fn judge(
-        &self,
-        answer: Option<&Result<Option<[u8; 32]>, Lost>>,
-        status: u16,
-        unanswered: bool,
-    ) -> (Kind, Option<String>) {
+    fn judge(&self, answer: Option<&Result<(), Lost>>, so_far: SoFar, unanswered: bool) -> (Kind, Option<String>) {
+        let status = so_far.status;
         let is_expected = status == self.status;
         let is_error = status >= 500 && !is_expected;
         let (kind, words) = match answer {
-            Some(Ok(hash)) if is_expected && *hash == self.sha256 => return (Kind::Answered, None),
-            Some(Ok(_)) if is_expected => (Kind::WrongAnswer, "another body".to_owned()),
-            Some(Ok(_)) => (if is_error { Kind::ServerError } else { Kind::WrongAnswer }, format!("status {status}")),
+            Some(Ok(())) if is_expected && so_far.sha256 == self.sha256 => return (Kind::Answered, None),
+            Some(Ok(())) if is_expected => (Kind::WrongAnswer, "another body".to_owned()),
+            Some(Ok(())) => (if is_error { Kind::ServerError } else { Kind::WrongAnswer }, format!("status {status}")),
             Some(Err(lost)) if is_error => (Kind::ServerError, format!("status {status}, {}", lost.how())),
             Some(Err(Lost::Hyper(error))) if error.is_parse() => (Kind::WrongAnswer, "no HTTP".to_owned()),
             Some(Err(lost)) => {

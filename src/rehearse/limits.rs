@@ -1,7 +1,7 @@
 //! The generator's own limits: met, they must not pass for the server's.
 
 use std::num::NonZero;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
@@ -20,16 +20,20 @@ const LATE: Duration = Duration::from_millis(50);
 /// With so much of all cores in use a request waits for its turn.
 const BUSY: f64 = 0.9;
 
-/// Lets this process have as many descriptors as it may, and says how many it had before.
-///
-/// Whoever is started from here inherits it.
-pub(crate) fn raise_descriptors() -> Option<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    if soft >= hard {
-        return None;
+/// The soft limit of descriptors before it was raised.
+static BEFORE: OnceLock<u64> = OnceLock::new();
+
+/// Lets this process have as many descriptors as it may.
+pub(crate) fn raise_descriptors() {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        let _ = BEFORE.set(soft); // only the first was not ours
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?; // without it the old limit is met, and reported
-    Some(soft)
+}
+
+/// What a program that is started from here is to have, where it would inherit something else.
+pub(crate) fn descriptors_before() -> Option<u64> {
+    BEFORE.get().copied()
 }
 
 /// How many descriptors this process may have.

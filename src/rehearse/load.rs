@@ -10,12 +10,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
-use crate::cli::Http;
+use crate::cli::{self, Http};
 use crate::client::{Client, Kept, Outcome, later, locked};
 use crate::figures::{Kind, Request};
 use crate::limits::{self, Felt, Pulse, STALL, too_late};
 use crate::progress::Counts;
 
+/// Where nobody says how many users.
+const USERS: u32 = 20;
+/// Where nobody says how many arrivals may be in flight.
+const IN_FLIGHT: u32 = 1000;
 /// The HTTP/2 connections which the arrivals of an open loop share, before one carries two requests at once.
 const SHARED: usize = 8;
 /// How soon the thread that sends arrivals notices that it is over.
@@ -43,6 +47,15 @@ pub(crate) enum Pace {
     Open { per_second: f64, in_flight: u32 },
     /// So many users, each of whom asks, waits for the answer and pauses.
     Closed { users: u32, pause: Duration },
+}
+
+impl From<&cli::Pace> for Pace {
+    fn from(asked: &cli::Pace) -> Self {
+        match asked.rate {
+            Some(per_second) => Self::Open { per_second, in_flight: asked.concurrency.unwrap_or(IN_FLIGHT) },
+            None => Self::Closed { users: asked.concurrency.unwrap_or(USERS), pause: asked.pause },
+        }
+    }
 }
 
 /// A load.
@@ -83,7 +96,39 @@ impl Load {
             Pace::Open { per_second, in_flight } => sending.clone().open(per_second, in_flight, stop).await,
             Pace::Closed { users, pause } => sending.clone().closed(users, pause, stop).await,
         }
-        sending.seen(pulse.stop())
+        sending.seen(&pulse.stop())
+    }
+
+    /// How it measures, in sentences.
+    pub(crate) fn method(&self) -> Vec<String> {
+        let pace = match self.pace {
+            Pace::Open { per_second, in_flight } => format!(
+                "Open loop: {per_second} requests a second arrive at evenly spaced moments, whether or not earlier ones were \
+                 answered. Latency counts from the moment a request was due, so a server that stands still is seen by all that \
+                 arrive meanwhile (no coordinated omission). At most {in_flight} are in flight at once; what arrives beyond that \
+                 is not sent, and reported."
+            ),
+            Pace::Closed { users, pause } => format!(
+                "Closed loop: {users} users, each of whom asks, waits for the whole answer and pauses for {}. While a server \
+                 stands still its users wait and ask nothing, so a stall weighs less in the percentiles than with --rate. A user \
+                 of slow answers asks for nothing else, so they hold up nobody.",
+                humantime::format_duration(pause)
+            ),
+        };
+        let rest = [
+            "Half of the requests are on kept-alive connections, half on a new connection each; latency includes the making of \
+             the connection and ends with the last byte.",
+            "Answered means: the expected status and the whole body, of the expected hash where one is given. Lost are: 5xx (a \
+             status of 500 or more, where another was expected), refused (no connection, TLS included), cut off (the connection \
+             or stream ended before the whole answer), wrong answer (whole, but another status or body) and timed out.",
+            "A request whose kept-alive connection ends before a byte of its answer is sent once more on a new connection, as \
+             browsers do (RFC 9112, section 9.3.1), and so is one that an HTTP/2 server says it did not process (GOAWAY, \
+             REFUSED_STREAM; RFC 9113, section 8.7). Such a request counts as retried, and as what became of the second try.",
+            "What the generator could not send for want of its own descriptors, ports or places in flight is \"not sent\": neither \
+             answered nor lost. Its lateness and its use of the CPU are measured while it runs.",
+            "When the load ends, the answers that are still due are waited for until their timeout: no request is without a record.",
+        ];
+        std::iter::once(pace).chain(rest.map(str::to_owned)).collect()
     }
 }
 
@@ -119,9 +164,9 @@ impl Sending {
     /// Every user is a task of its own, so nobody waits for another's slow answer.
     async fn closed(self: Arc<Self>, users: u32, pause: Duration, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        for (number, (target, fresh)) in users_of(&self.load.targets, users).into_iter().enumerate() {
+        for (number, (target, fresh)) in (0_u32..).zip(users_of(&self.load.targets, users)) {
             // They come in one after the other, and not all at the same moment.
-            let first = self.began + pause.mul_f64(number as f64 / f64::from(users));
+            let first = self.began + pause.mul_f64(f64::from(number) / f64::from(users));
             tasks.spawn(self.clone().user(target, fresh, first, pause, stop.clone()));
         }
         while tasks.join_next().await.is_some() {}
@@ -175,6 +220,7 @@ impl Sending {
         let kept: Arc<Vec<Kept>> = Arc::new(self.clients.iter().map(|_| Kept::new(SHARED)).collect());
         let mut ended = None;
         for (number, (target, fresh)) in (0_u64..).zip(turns) {
+            #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
             let due = self.began + Duration::from_secs_f64(number as f64 / per_second);
             loop {
                 let now = Instant::now();
@@ -258,7 +304,7 @@ impl Sending {
         }
     }
 
-    fn seen(&self, felt: Felt) -> Seen {
+    fn seen(&self, felt: &Felt) -> Seen {
         let mut ledger = std::mem::take(&mut *locked(&self.ledger));
         ledger.requests.sort_by(|one, other| one.due_ms.total_cmp(&other.due_ms));
         let mut limits = felt.sentences();
@@ -328,6 +374,7 @@ fn not_sent(words: &str, ended: Instant) -> Outcome {
         words: Some(words.to_owned()),
         version: None,
         end_unknown: false,
+        sha256: None,
         ended,
     }
 }

@@ -67,6 +67,11 @@ impl Progress {
         }
     }
 
+    /// Others write on the terminal, and the bar stands out of their way meanwhile.
+    pub(crate) fn suspended(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
+    }
+
     /// The phase changes. Without a terminal it is a line of its own, with the counts so far.
     pub(crate) fn phase(&self, phase: &str, counts: &Counts) {
         if !self.on_terminal {
