@@ -52,9 +52,11 @@ impl Place {
     /// A rehearsal, not yet started: short, and with a few users in a hurry.
     fn rehearsal(&self, url: &str, options: &[&str], command: &[&str]) -> Softstop {
         let report = self.path("report");
-        let mut words = vec!["run", "--url", url, "--output", &report, "--before", "200ms", "--pause", "10ms"];
-        if !options.contains(&"--grace") {
-            words.extend(["--grace", "500ms"]);
+        let mut words = vec!["run", "--url", url, "--output", &report, "--pause", "10ms"];
+        for unless_given in [["--before", "200ms"], ["--grace", "500ms"]] {
+            if !options.contains(&unless_given[0]) {
+                words.extend(unless_given);
+            }
         }
         words.extend(options);
         words.push("--");
@@ -858,7 +860,8 @@ fn at_a_terminal_it_asks_before_it_loads_another_machine() {
 struct Cluster {
     directory: TempDir,
     port: u16,
-    _haproxy: Running,
+    #[expect(dead_code, reason = "it ends when it is dropped")]
+    haproxy: Running,
 }
 
 impl Cluster {
@@ -896,23 +899,23 @@ impl Cluster {
                 bind 127.0.0.1:{port}
                 default_backend web
             backend web
-                {servers}
-            "
+                {servers}\n"
         );
         let file = directory.path().join("haproxy.cfg");
         fs::write(&file, configuration).unwrap();
         let start = start.join(" ");
+        let nginx = in_path("nginx").unwrap().display().to_string();
         let script = format!(
             r#"
             cd {home}
             say() {{ exec 3<>/dev/tcp/127.0.0.1/{control}; echo "$1" >&3; cat <&3 >/dev/null; exec 3>&-; }}
             start() {{
-                {start} nginx -c {home}/$1.conf >$1.out 2>&1 </dev/null &
+                {start} {nginx} -c {home}/$1.conf >$1.out 2>&1 </dev/null &
                 echo $! >$1.pid
                 until grep -q "start worker processes" $1.log; do sleep 0.02; done
             }}
             gone() {{ ! grep -q "State:.[^Z]" /proc/$1/status 2>/dev/null; }}
-            if [ "$1" = first ]; then start a; start b; exec sleep 1000; fi
+            if [ "$1" = around ]; then start a; start b; shift; "$@"; exit $?; fi
             for pod in a b; do
                 old=$(cat $pod.pid)
                 kill -TERM $old
@@ -926,7 +929,48 @@ impl Cluster {
             "#
         );
         fs::write(directory.path().join("roll-out"), script).unwrap();
-        let haproxy = program("haproxy", ["-f", file.to_str().unwrap()]).start();
-        Self { directory, port, _haproxy: haproxy }
+        let haproxy = program(in_path("haproxy").unwrap(), ["-f", file.to_str().unwrap()]).start();
+        let cluster = Self { directory, port, haproxy };
+        eventually("HAProxy listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        cluster
     }
+
+    /// Rehearses the roll-out, in a PID namespace with which everything that was started ends.
+    fn rehearse(&self) -> (Outcome, Seen) {
+        let place = Place::new();
+        let script = self.directory.path().join("roll-out");
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let rehearsal =
+            place.rehearsal(&url, &["--before", "1s", "--grace", "1s"], &["bash", script.to_str().unwrap()]);
+        let outcome = rehearsal.through(["bash", script.to_str().unwrap(), "around"]).pid_one().run();
+        let seen = place.seen();
+        (outcome, seen)
+    }
+}
+
+fn have_cluster() -> bool {
+    ["nginx", "haproxy", "bash", "unshare"].into_iter().all(have_program)
+}
+
+/// The control of the next.
+#[test]
+fn a_roll_out_with_sigterm_to_nginx_loses_requests() {
+    if !have_cluster() {
+        return;
+    }
+    let (outcome, seen) = Cluster::start(&[]).rehearse();
+    outcome.code(1);
+    assert!(seen.count("cut off") > 5, "{}", seen.errors());
+}
+
+#[test]
+fn a_roll_out_with_softstop_loses_none() {
+    if !have_cluster() {
+        return;
+    }
+    let words = [SOFTSTOP, "--pre-delay", "1s", "--drain-timeout", "10s", "--"];
+    let (outcome, seen) = Cluster::start(&words).rehearse();
+    assert_eq!(seen.losses(), Vec::<String>::new(), "{} {outcome:?}", seen.errors());
+    outcome.code(0);
+    assert!(seen.count("answered") > 50);
 }
