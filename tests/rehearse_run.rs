@@ -712,6 +712,24 @@ fn the_soft_limit_of_descriptors_is_no_limit_and_the_command_does_not_see_that()
 }
 
 #[test]
+fn a_generator_that_stood_still_says_so_and_blames_nobody() {
+    let place = Place::new();
+    let server = Server::new(right);
+    let command = ["sh", "-c", "echo ready; until [ -e $0 ]; do sleep 0.05; done", &place.path("go")];
+    let options = ["--rate", "100", "--timeout", "500ms"];
+    let rehearsal = place.rehearsal(&server.url(), &options, &command).start();
+    rehearsal.says("ready");
+    rehearsal.signal(libc::SIGSTOP);
+    eventually("it stands still", || (state(rehearsal.pid) == Some('T')).then_some(()));
+    thread::sleep(Duration::from_secs(1));
+    rehearsal.signal(libc::SIGCONT);
+    fs::write(place.path("go"), "").unwrap();
+    rehearsal.wait().code(0);
+    let limits = place.seen().limits();
+    assert!(limits.contains("did not run when it wanted to") && limits.contains("sent late"), "{limits}");
+}
+
+#[test]
 fn a_bound_ends_the_load_and_not_the_command() {
     for (options, words) in [(["--max-requests", "100"], "--max-requests"), (["--max-time", "600ms"], "--max-time")] {
         let place = Place::new();
@@ -750,6 +768,19 @@ fn without_a_right_answer_beforehand_the_command_is_not_run() {
         assert!(!place.gate.is_open(), "the command was run: {words}");
         assert!(!place.has_report());
     }
+}
+
+#[test]
+fn where_the_load_itself_gets_no_right_answer_the_command_is_not_run() {
+    let place = Place::new();
+    let first = AtomicU64::new(0);
+    let server = Server::new(move |asked, stream| match first.fetch_add(1, Ordering::Relaxed) {
+        0 => right(asked, stream),
+        _ => Then::Close,
+    });
+    place.opens(&server.url(), &[]).code(3).logged("the command was not run");
+    assert!(!place.gate.is_open());
+    assert!(place.seen().count("cut off") > 0);
 }
 
 #[test]

@@ -82,7 +82,13 @@ pub(crate) struct Client {
 pub(crate) struct Kept {
     /// The HTTP/2 connections that all requests share.
     shared: usize,
-    open: Mutex<VecDeque<Connection>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    one: VecDeque<Connection>,
+    two: Vec<Connection>,
 }
 
 #[derive(Debug)]
@@ -400,11 +406,11 @@ impl Connection {
         }
     }
 
-    /// How many requests an HTTP/2 connection carries now.
-    fn streams(&self) -> Option<usize> {
+    /// How many requests it carries now.
+    fn streams(&self) -> usize {
         match &self.sender {
-            Sender::One(_) => None,
-            Sender::Two(_, token) => Some(Arc::strong_count(token) - 1),
+            Sender::One(_) => 1,
+            Sender::Two(_, token) => Arc::strong_count(token) - 1, // one is ours
         }
     }
 }
@@ -418,34 +424,35 @@ impl Kept {
     /// The one that has waited longest, so that many connections are many users and not one busy one.
     fn take(&self) -> Option<Connection> {
         let mut open = locked(&self.open);
-        open.retain(|connection| !connection.is_closed());
-        if let Some(at) = open.iter().position(|connection| matches!(connection.sender, Sender::One(_))) {
-            return open.remove(at);
+        while let Some(longest) = open.one.pop_front() {
+            if !longest.is_closed() {
+                return Some(longest);
+            }
         }
-        let least = open.iter().filter_map(|each| Some((each.streams()?, each))).min_by_key(|(streams, _)| *streams);
-        let (_, least) =
-            least.filter(|(streams, _)| *streams == 0 || (open.len() >= self.shared && *streams < STREAMS))?;
-        least.again()
+        open.two.retain(|connection| !connection.is_closed());
+        let least = open.two.iter().min_by_key(|connection| connection.streams())?;
+        let most = if open.two.len() < self.shared { 1 } else { STREAMS };
+        if least.streams() < most { least.again() } else { None }
     }
 
     /// Lets others use a new HTTP/2 connection too.
     fn share(&self, connection: &Connection) {
         let mut open = locked(&self.open);
-        if open.len() < self.shared || open.iter().filter_map(Connection::streams).all(|streams| streams >= STREAMS) {
-            open.extend(connection.again());
+        if open.two.len() < self.shared || open.two.iter().all(|each| each.streams() >= STREAMS) {
+            open.two.extend(connection.again());
         }
     }
 
     fn give_back(&self, connection: Connection) {
         if let Sender::One(_) = connection.sender {
-            locked(&self.open).push_back(Connection { used: true, ..connection });
+            locked(&self.open).one.push_back(Connection { used: true, ..connection });
         }
     }
 
     fn forget(&self, connection: &Connection) {
         if let Sender::Two(_, token) = &connection.sender {
             let is_it = |each: &Connection| matches!(&each.sender, Sender::Two(_, its) if Arc::ptr_eq(token, its));
-            locked(&self.open).retain(|each| !is_it(each));
+            locked(&self.open).two.retain(|each| !is_it(each));
         }
     }
 }

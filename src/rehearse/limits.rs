@@ -161,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn nearly_all_cores_in_use_is_said() {
+        let busy = |busiest| Felt { busiest, ..Felt::default() }.sentences();
+        assert!(busy(100_000.0).concat().contains("cores in its busiest second"));
+        assert_eq!(busy(0.2), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_stall_counts_only_as_far_as_it_lies_within() {
         let at = |start: Instant, seconds| start + Duration::from_secs(seconds);
         let start = Instant::now();

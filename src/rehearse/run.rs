@@ -239,6 +239,11 @@ impl RollOut {
         self.progress.say(&format!("{signal}: the load ends. Once more ends this program at once."));
     }
 
+    fn at_once(&self, signal: Signal) -> Failure {
+        self.progress.done();
+        Failure::not_measured(format!("ended at once by a second signal, {signal}; there is no report"))
+    }
+
     /// Waits for the end of the command, whatever becomes of the load.
     async fn see_off(&mut self, child: &mut Output) -> Result<ExitStatus, Failure> {
         loop {
@@ -247,7 +252,7 @@ impl RollOut {
                 signal = self.signals.next() => {
                     child.signal(signal);
                     if self.interrupted.is_some() {
-                        return Err(at_once(signal));
+                        return Err(self.at_once(signal));
                     }
                     self.interrupt(signal);
                 }
@@ -274,7 +279,7 @@ impl RollOut {
                 biased;
                 signal = self.signals.next() => {
                     if self.interrupted.is_some() {
-                        return Err(at_once(signal));
+                        return Err(self.at_once(signal));
                     }
                     self.interrupt(signal);
                 }
@@ -313,10 +318,6 @@ impl RollOut {
 fn of_load(seen: Result<Seen, tokio::task::JoinError>) -> Seen {
     let failed = |error| Seen { incomplete: Some(format!("The generator failed: {error}.")), ..Seen::default() };
     seen.unwrap_or_else(failed)
-}
-
-fn at_once(signal: Signal) -> Failure {
-    Failure::not_measured(format!("ended at once by a second signal, {signal}; there is no report"))
 }
 
 /// The command, and what it writes.
