@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -147,6 +148,8 @@ enum Then {
     Keep,
     /// Without a word.
     Close,
+    /// With a reset, as where the process is killed that has not read all yet.
+    Reset,
     /// With TLS's own word before.
     CloseProperly,
     /// Close, and listen no more.
@@ -155,9 +158,16 @@ enum Then {
 
 trait Stream: Read + Write + Send {
     fn say_goodbye(&mut self) {}
+
+    fn will_reset(&self) {}
 }
 
-impl Stream for TcpStream {}
+impl Stream for TcpStream {
+    fn will_reset(&self) {
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(self, sockopt::Linger, &at_once).unwrap();
+    }
+}
 
 impl Stream for rustls::StreamOwned<rustls::ServerConnection, TcpStream> {
     fn say_goodbye(&mut self) {
@@ -241,6 +251,7 @@ fn serve(stream: &mut dyn Stream, script: &Script, count: &AtomicU64, left: &Onc
             Then::Keep => return true,
             Then::Close => {}
             Then::CloseProperly => stream.say_goodbye(),
+            Then::Reset => stream.will_reset(),
             Then::Leave => drop(left.set(())),
         }
         false
@@ -541,12 +552,14 @@ fn silence_times_out_and_nobody_in_flight_is_forgotten() {
 
 #[test]
 fn a_kept_connection_closed_before_the_answer_is_tried_once_more_and_nothing_is_lost() {
-    let place = Place::new();
-    let server = Server::new(|asked, stream| if asked.nth == 2 { Then::Close } else { right(asked, stream) });
-    place.opens(&server.url(), &[]).code(0);
-    let seen = place.seen();
-    assert!(seen.rows().iter().any(|row| row.retried));
-    assert!(seen.rows().iter().all(|row| row.kind == "answered" && !(row.fresh && row.retried)));
+    for then in [Then::Close, Then::Reset] {
+        let place = Place::new();
+        let server = Server::new(move |asked, stream| if asked.nth == 2 { then } else { right(asked, stream) });
+        place.opens(&server.url(), &[]).code(0);
+        let seen = place.seen();
+        assert!(seen.rows().iter().any(|row| row.retried));
+        assert!(seen.rows().iter().all(|row| row.kind == "answered" && !(row.fresh && row.retried)));
+    }
 }
 
 #[test]
@@ -648,6 +661,31 @@ fn a_stream_that_fails_before_its_answer_is_lost() {
     place.opens(&server.url(), &["--http", "2"]).code(1);
     assert_eq!(place.seen().losses(), ["cut off"]);
     assert!(place.seen().rows().iter().all(|row| !row.retried));
+}
+
+#[test]
+fn a_new_http_2_connection_closed_before_the_answer_is_lost() {
+    for then in [Then::Close, Then::Reset] {
+        let place = Place::new();
+        let server = Server::until(&place.gate, move |asked, stream| match asked.nth {
+            0 => then,
+            _ => right(asked, stream),
+        });
+        place.opens(&server.url(), &["--http", "2"]).code(1);
+        let seen = place.seen();
+        assert_eq!(seen.losses(), ["cut off"]);
+        assert!(seen.rows().iter().all(|row| row.kind == "answered" || (row.fresh && !row.retried)));
+    }
+}
+
+#[test]
+fn a_kept_http_2_connection_closed_before_the_answer_is_tried_once_more_and_nothing_is_lost() {
+    for then in [Then::Close, Then::Reset] {
+        let place = Place::new();
+        let server = Server::new(move |asked, stream| if asked.nth == 2 { then } else { right(asked, stream) });
+        place.opens(&server.url(), &["--http", "2"]).code(0);
+        assert!(place.seen().rows().iter().any(|row| row.retried));
+    }
 }
 
 // How it measures.
@@ -846,17 +884,41 @@ fn a_second_signal_ends_it_at_once() {
 
 #[test]
 fn ctrl_c_reaches_the_command_once() {
+    let server = Server::new(right);
+    // With a bar, and without one.
+    for term in ["TERM=xterm", "TERM=dumb"] {
+        let place = Place::new();
+        let rehearsal = place.rehearsal(&server.url(), &[], &[recorder().to_str().unwrap()]).through(["env", term]);
+        let mut terminal = Terminal::start(&mut rehearsal.command());
+        terminal.shows("ready");
+        terminal.types("\x03");
+        terminal.shows("the load ends"); // by now it has passed on what it passes on
+        send(descendants(terminal.pid)[0], libc::SIGTERM);
+        terminal.shows("got 15");
+        assert_eq!(terminal.ends(), 3);
+        assert_eq!(terminal.text().matches("got 2\r").count(), 1, "{}", terminal.text());
+    }
+}
+
+#[test]
+fn what_the_command_writes_stands_above_the_bar() {
     let place = Place::new();
     let server = Server::new(right);
-    let command =
-        ["sh", "-c", "trap 'echo told' INT; echo ready; until [ -e $0 ]; do sleep 0.05; done", &place.path("go")];
-    let mut terminal = Terminal::start(&mut place.rehearsal(&server.url(), &[], &command).command());
-    terminal.shows("ready");
-    terminal.types("\x03");
-    terminal.shows("told");
+    let command = [
+        "sh",
+        "-c",
+        "echo one; printf 'two?'; echo three >&2; until [ -e $0 ]; do sleep 0.05; done",
+        &place.path("go"),
+    ];
+    let rehearsal = place.rehearsal(&server.url(), &[], &command).through(["env", "TERM=xterm"]);
+    let mut terminal = Terminal::start(&mut rehearsal.command());
+    terminal.shows("before: ");
+    terminal.shows("one\r\n");
+    terminal.shows("two?"); // without the end of its line
+    terminal.shows("answered, 0 lost");
     fs::write(place.path("go"), "").unwrap();
-    assert_eq!(terminal.ends(), 3);
-    assert_eq!(terminal.text().matches("told\r").count(), 1, "{}", terminal.text());
+    assert_eq!(terminal.ends(), 0);
+    assert!(terminal.text().contains("three\r\n"), "{}", terminal.text());
 }
 
 // An address that is another machine's.
@@ -886,8 +948,8 @@ fn at_a_terminal_it_asks_before_it_loads_another_machine() {
 
 // The real thing.
 
-/// Two nginx behind a HAProxy, which `roll-out START..` restarts one after the other: it tells the old one to stop, and the
-/// routing changes half a second later, as in a cluster.
+/// Two nginx behind one balancer. `roll-out` restarts one after the other: it tells the old one to stop, and the routing
+/// changes half a second later, as in a cluster.
 struct Cluster {
     directory: TempDir,
     port: u16,
@@ -905,7 +967,7 @@ impl Cluster {
         fs::write(directory.path().join("index.html"), "a whole answer\n".repeat(10_000)).unwrap();
         for pod in ["a", "b"] {
             let at = free_port();
-            servers += &format!("server {pod} 127.0.0.1:{at}\n");
+            servers.extend(["server ", pod, " 127.0.0.1:", &at.to_string(), "\n"]);
             let configuration = format!(
                 "daemon off; user root; worker_processes 1; pid {home}/nginx-{pod}.pid; error_log {home}/{pod}.log notice;
                 events {{ worker_connections 256; }}

@@ -485,8 +485,8 @@ impl Lost {
             // A GOAWAY of theirs reaches only the streams which it says were not processed.
             Some(error) if error.is_go_away() && error.is_remote() => true,
             Some(error) if error.is_reset() => error.reason() == Some(h2::Reason::REFUSED_STREAM),
-            Some(error) => used && error.is_io(),
-            None => used,
+            Some(_) => false,
+            None => used, // of HTTP/1.1, or the end of the whole connection
         }
     }
 

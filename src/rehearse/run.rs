@@ -331,12 +331,11 @@ impl Output {
     fn start(words: &[OsString], progress: &Arc<Progress>) -> io::Result<Self> {
         let mut command = command(words);
         // Above the bar, where there is one; else it writes for itself.
-        let has_bar = io::stderr().is_terminal();
-        if has_bar && io::stdout().is_terminal() {
-            command.stdout(Stdio::piped());
-        }
-        if has_bar {
+        if progress.has_bar() {
             command.stderr(Stdio::piped());
+            if io::stdout().is_terminal() {
+                command.stdout(Stdio::piped());
+            }
         }
         let mut child = command.spawn()?;
         let mut passing = Vec::new();
