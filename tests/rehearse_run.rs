@@ -112,13 +112,26 @@ impl Seen {
         self.rows().iter().filter(|row| row.kind == kind).count()
     }
 
-    /// The kinds of loss that there were.
+    /// The kinds that were not answered.
     fn losses(&self) -> Vec<String> {
         let rows = self.rows();
         let mut kinds: Vec<_> = rows.into_iter().map(|row| row.kind).filter(|kind| kind != "answered").collect();
         kinds.sort();
         kinds.dedup();
         kinds
+    }
+
+    /// That what was not answered was all of these kinds, and that there was some of each.
+    #[track_caller]
+    fn has_only(&self, kinds: &[&str]) {
+        let said = || format!("{}\n{}\n{:#?}", self.errors(), self.limits(), self.odd());
+        assert_eq!(self.losses(), kinds, "{}", said());
+    }
+
+    /// Those that took long, to find out why.
+    fn odd(&self) -> Vec<Value> {
+        let rows = self.run()["requests"].as_array().unwrap().iter();
+        rows.filter(|row| row[1].as_f64().unwrap() > 3000.0).cloned().collect()
     }
 
     fn limits(&self) -> String {
@@ -424,7 +437,7 @@ fn a_right_server_loses_nothing() {
     place.opens(&server.url(), &[]).code(0);
     let seen = place.seen();
     assert!(seen.count("answered") > 50);
-    assert_eq!(seen.losses(), Vec::<String>::new());
+    seen.has_only(&[]);
     let fresh = seen.rows().iter().filter(|row| row.fresh).count();
     assert!(fresh > 20 && fresh < seen.rows().len() - 20, "half of them on fresh connections: {fresh}");
     assert_eq!(seen.setting("http"), "HTTP/1.1");
@@ -440,7 +453,7 @@ fn a_body_shorter_than_its_length_is_cut_off() {
         says(stream, &format!("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{body}"), Then::Close)
     });
     place.opens(&server.url(), &[]).code(1);
-    assert_eq!(place.seen().losses(), ["cut off"]);
+    place.seen().has_only(&["cut off"]);
     assert!(place.seen().errors().contains("connection closed within the body"), "{}", place.seen().errors());
 }
 
@@ -451,7 +464,7 @@ fn chunks_without_the_last_are_cut_off() {
         says(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nright\r\n", Then::Close)
     });
     place.opens(&server.url(), &[]).code(1);
-    assert_eq!(place.seen().losses(), ["cut off"]);
+    place.seen().has_only(&["cut off"]);
 }
 
 #[test]
@@ -475,7 +488,7 @@ fn a_tls_connection_torn_without_a_goodbye_is_cut_off_and_with_one_it_is_not() {
         let url = format!("https://localhost:{}/", server.port);
         let rehearsal = place.rehearsal(&url, &[], &["touch", place.gate.path()]);
         rehearsal.env("SSL_CERT_FILE", authority.file()).run().code(code);
-        assert_eq!(place.seen().losses().concat(), if code == 1 { "cut off" } else { "" });
+        place.seen().has_only(if code == 1 { &["cut off"] } else { &[] });
     }
 }
 
@@ -492,7 +505,7 @@ fn the_hash_tells_where_only_the_connection_ends_the_body() {
     let place = Place::new();
     let server = Server::until(&place.gate, |_, stream| says(stream, "HTTP/1.1 200 OK\r\n\r\nrig", Then::Close));
     place.opens(&server.url(), &["--expect-body-sha256", HASH]).code(1);
-    assert_eq!(place.seen().losses(), ["wrong answer"]);
+    place.seen().has_only(&["wrong answer"]);
 }
 
 #[test]
@@ -503,7 +516,7 @@ fn a_502_is_a_5xx_whole_or_not() {
             says(stream, &format!("HTTP/1.1 502 Bad Gateway\r\nContent-Length: {length}\r\n\r\n"), Then::Close)
         });
         place.opens(&server.url(), &[]).code(1).logged("5xx");
-        assert_eq!(place.seen().losses(), ["5xx"]);
+        place.seen().has_only(&["5xx"]);
     }
 }
 
@@ -535,7 +548,7 @@ fn another_status_and_another_body_are_wrong_answers() {
         let place = Place::new();
         let server = Server::until(&place.gate, move |_, stream| says(stream, answer, Then::Close));
         place.opens(&server.url(), &["--expect-body-sha256", HASH]).code(1);
-        assert_eq!(place.seen().losses(), ["wrong answer"]);
+        place.seen().has_only(&["wrong answer"]);
         assert!(place.seen().errors().contains(words), "{}", place.seen().errors());
     }
 }
@@ -550,7 +563,7 @@ fn silence_times_out_and_nobody_in_flight_is_forgotten() {
     });
     place.opens(&server.url(), &["--timeout", "700ms"]).code(1);
     let seen = place.seen();
-    assert_eq!(seen.losses(), ["timed out"]);
+    seen.has_only(&["timed out"]);
     assert!(seen.rows().iter().filter(|row| row.kind == "timed out").all(|row| row.latency_ms >= 700.0));
     assert_eq!(seen.rows().len() as u64 + 1, server.asked());
 }
@@ -574,7 +587,7 @@ fn a_new_connection_closed_before_the_answer_is_lost() {
         Server::until(&place.gate, |asked, stream| if asked.fresh { Then::Close } else { right(asked, stream) });
     place.opens(&server.url(), &[]).code(1);
     let seen = place.seen();
-    assert_eq!(seen.losses(), ["cut off"]);
+    seen.has_only(&["cut off"]);
     assert!(seen.rows().iter().all(|row| row.kind == "answered" || (row.fresh && !row.retried)));
     assert!(seen.errors().contains("connection closed before the answer"), "{}", seen.errors());
 }
@@ -588,7 +601,7 @@ fn a_kept_connection_closed_within_the_answer_is_lost() {
     });
     place.opens(&server.url(), &[]).code(1);
     let seen = place.seen();
-    assert_eq!(seen.losses(), ["cut off"]);
+    seen.has_only(&["cut off"]);
     assert!(seen.rows().iter().all(|row| !row.retried));
     assert!(seen.errors().contains("within the head"), "{}", seen.errors());
 }
@@ -650,7 +663,7 @@ fn a_stream_that_is_reset_within_its_body_is_cut_off_even_without_an_error() {
             writes(stream, &frames.concat(), Then::Keep)
         });
         place.opens(&server.url(), &["--http", "2"]).code(1);
-        assert_eq!(place.seen().losses(), ["cut off"], "{name}");
+        place.seen().has_only(&["cut off"]);
         let words = format!("stream reset ({name}) within the body");
         assert!(place.seen().errors().contains(&words), "{}", place.seen().errors());
     }
@@ -664,7 +677,7 @@ fn a_stream_that_fails_before_its_answer_is_lost() {
         writes(stream, &frame(RST_STREAM, 0, id, &2_u32.to_be_bytes()), Then::Keep)
     });
     place.opens(&server.url(), &["--http", "2"]).code(1);
-    assert_eq!(place.seen().losses(), ["cut off"]);
+    place.seen().has_only(&["cut off"]);
     assert!(place.seen().rows().iter().all(|row| !row.retried));
 }
 
@@ -678,7 +691,7 @@ fn a_new_http_2_connection_closed_before_the_answer_is_lost() {
         });
         place.opens(&server.url(), &["--http", "2"]).code(1);
         let seen = place.seen();
-        assert_eq!(seen.losses(), ["cut off"]);
+        seen.has_only(&["cut off"]);
         assert!(seen.rows().iter().all(|row| row.kind == "answered" || (row.fresh && !row.retried)));
     }
 }
@@ -723,7 +736,7 @@ fn what_finds_no_place_in_flight_is_not_sent_and_not_lost() {
     let outcome = place.opens(&server.url(), &["--rate", "200", "--concurrency", "5", "--grace", "1500ms"]);
     outcome.code(3).logged("could not send");
     let seen = place.seen();
-    assert_eq!(seen.losses(), ["not sent"]);
+    seen.has_only(&["not sent"]);
     assert!(seen.limits().contains("--concurrency"), "{}", seen.limits());
     assert_eq!(seen.errors(), "{}");
 }
@@ -738,7 +751,7 @@ fn what_finds_no_descriptor_is_not_sent_and_not_lost() {
         let outcome = rehearsal.through(["sh", "-c", "ulimit -n 40; exec \"$@\"", "sh"]).run();
         outcome.code(3).logged("could not send");
         let seen = place.seen();
-        assert_eq!(seen.losses(), ["not sent"], "{}", seen.errors());
+        seen.has_only(&["not sent"]);
         assert!(seen.limits().contains("too many open files (40 are allowed"), "{}", seen.limits());
     }
 }
@@ -1068,7 +1081,7 @@ fn a_roll_out_with_softstop_loses_none() {
     }
     let words = [SOFTSTOP, "--pre-delay", "1s", "--drain-timeout", "10s", "--"];
     let (outcome, seen) = Cluster::start(&words).rehearse();
-    assert_eq!(seen.losses(), Vec::<String>::new(), "{} {outcome:?}", seen.errors());
+    seen.has_only(&[]);
     outcome.code(0);
     assert!(seen.count("answered") > 50);
 }
