@@ -9,9 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A rolling update under load: see what your clients lose, and that with softstop they lose nothing.
 ///
 /// Exit codes: 0 nothing was lost, 1 something was, 2 wrong usage, 3 nothing can be said (the command failed, or the
-/// measurement is not whole).
+/// measurement is not whole and lost nothing so far).
 #[derive(Debug, Parser)]
-#[command(name = "softstop-rehearse", version, after_help = "Durations take a unit (500ms, 5s, 1m); a bare number is seconds.")]
+#[command(
+    name = "softstop-rehearse",
+    version,
+    after_help = "Durations take a unit (500ms, 5s, 1m); a bare number is seconds."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -34,7 +38,7 @@ pub(crate) enum Verb {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Pace {
     /// Users at once, each of whom waits for an answer before it asks again; with --rate the most requests in flight
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) concurrency: Option<u32>,
 
     /// Requests a second that arrive whether or not earlier ones were answered; latency counts from when each was due

@@ -24,6 +24,7 @@ mod compare;
 mod contender;
 mod evidence;
 mod figures;
+mod limits;
 mod load;
 mod local;
 mod pod;

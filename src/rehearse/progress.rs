@@ -1,6 +1,6 @@
 //! What a person sees while it runs: the phase and the counts.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Counts {
     }
 }
 
-/// A bar on a terminal; where stderr is none, one line for each phase.
+/// A bar on a terminal; where stderr can show none, one line for each phase.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -50,12 +50,18 @@ pub(crate) struct Progress {
 impl Progress {
     /// `expected` is how long all of it will take at the least.
     pub(crate) fn new(expected: Duration) -> Self {
-        let on_terminal = io::stderr().is_terminal();
-        let bar = if on_terminal { ProgressBar::new(expected.as_millis() as u64) } else { ProgressBar::hidden() };
+        // On stderr, and hidden where that is no terminal, or one that cannot move its cursor.
+        let bar = ProgressBar::new(expected.as_millis() as u64);
+        let on_terminal = !bar.is_hidden();
         if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
         Self { bar, on_terminal }
+    }
+
+    /// Whether there is a bar to see, which what others write would tear.
+    pub(crate) fn has_bar(&self) -> bool {
+        self.on_terminal
     }
 
     /// A line that stays.
@@ -65,6 +71,11 @@ impl Progress {
         } else {
             let _ = writeln!(io::stderr(), "{line}"); // nobody is left to tell
         }
+    }
+
+    /// Others write on the terminal, and the bar stands out of their way meanwhile.
+    pub(crate) fn suspended(&self, write: impl FnOnce()) {
+        self.bar.suspend(write);
     }
 
     /// The phase changes. Without a terminal it is a line of its own, with the counts so far.

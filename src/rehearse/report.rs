@@ -11,8 +11,14 @@ use crate::figures::Rehearsal;
 ///
 /// It exists already, or cannot be made.
 pub(crate) fn make_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
-    let _ = asked;
-    todo!()
+    let directory = match asked {
+        Some(directory) => directory.to_owned(),
+        None => PathBuf::from(format!("rehearsal-{}", std::process::id())),
+    };
+    let wrong = |error: std::io::Error| Failure::usage(format!("{}: {error}", directory.display()));
+    std::fs::create_dir(&directory).map_err(wrong)?;
+    std::fs::create_dir(directory.join("logs")).map_err(wrong)?;
+    Ok(directory)
 }
 
 /// Writes all of it beneath `directory`.
@@ -21,6 +27,8 @@ pub(crate) fn make_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
 ///
 /// A file could not be written, or a picture not made.
 pub(crate) fn write(rehearsal: &Rehearsal, directory: &Path) -> Result<(), Failure> {
-    let _ = (rehearsal, directory);
-    todo!()
+    let file = directory.join("rehearsal.json");
+    let wrong = |error: &dyn std::fmt::Display| Failure::not_measured(format!("{}: {error}", file.display()));
+    let json = serde_json::to_vec(rehearsal).map_err(|error| wrong(&error))?;
+    std::fs::write(&file, json).map_err(|error| wrong(&error))
 }
