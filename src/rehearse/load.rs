@@ -41,7 +41,7 @@ pub(crate) struct Target {
 }
 
 /// When requests are sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
     /// So many a second, whatever becomes of the earlier ones; at most `in_flight` at once.
     Open { per_second: f64, in_flight: u32 },

@@ -354,14 +354,20 @@ impl Running {
 
     /// Waits for the end.
     #[track_caller]
-    pub fn wait(mut self) -> Outcome {
+    pub fn wait(self) -> Outcome {
+        self.wait_at_most(DEAD_MAN)
+    }
+
+    /// The same, of what takes its time.
+    #[track_caller]
+    pub fn wait_at_most(mut self, limit: Duration) -> Outcome {
         let start = Instant::now();
         let code = loop {
             if let Some(code) = self.ended() {
                 break code;
             }
             let said = (self.stdout.all(), self.stderr.all());
-            assert!(start.elapsed() < DEAD_MAN, "it never ended; stdout and stderr: {said:?}");
+            assert!(start.elapsed() < limit, "it never ended; stdout and stderr: {said:?}");
             thread::sleep(Duration::from_millis(2));
         };
         Outcome { code, stdout: self.stdout.to_the_end(), stderr: self.stderr.to_the_end() }
