@@ -8,7 +8,8 @@
 //! 3. Meanwhile `local` replaces [`pod`]s behind a [`balancer`] once per [`contender`] ([`update`]), or `run` runs a person's
 //!    own command.
 //! 4. All that was seen is one [`figures::Rehearsal`]. [`table`] prints it, [`report`] writes it down: as HTML with the
-//!    pictures of [`chart`], and as JSON. [`evidence`] searches the servers' own logs.
+//!    pictures of [`chart`], and as JSON. [`evidence`] searches the servers' own logs. [`words`] says in one
+//!    sentence what a run comes to, the same in all of them.
 //!
 //! Nothing of this reaches the init: it is a binary of its own, behind the feature `rehearse`.
 #![allow(
@@ -34,6 +35,7 @@ mod run;
 mod server;
 mod table;
 mod update;
+mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
