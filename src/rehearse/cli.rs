@@ -29,6 +29,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Set two results beside each other
     Compare(Compare),
+    /// Write the report once more from its rehearsal.json, as after an upgrade
+    Report(Report),
     /// The small server that stands in for nginx
     #[command(hide = true)]
     Serve(Serve),
@@ -70,10 +72,10 @@ pub(crate) struct Pace {
     pub(crate) max_time: Duration,
 }
 
-/// Where the report goes, in both verbs.
+/// Where the report goes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Output {
-    /// The directory of the report; it must not exist yet [default: rehearsal-DATE-TIME]
+    /// The directory of the report, new or empty [default: rehearsal-DATE-TIME]
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -211,6 +213,16 @@ pub(crate) struct Compare {
     /// And of the second
     #[arg(value_name = "B.json")]
     pub(crate) b: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Report {
+    /// The figures
+    #[arg(value_name = "rehearsal.json")]
+    pub(crate) rehearsal: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Args, Clone, Debug)]

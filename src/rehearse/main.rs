@@ -8,7 +8,8 @@
 //! 3. Meanwhile `local` replaces [`pod`]s behind a [`balancer`] once per [`contender`] ([`update`]), or `run` runs a person's
 //!    own command.
 //! 4. All that was seen is one [`figures::Rehearsal`]. [`table`] prints it, [`report`] writes it down: as HTML with the
-//!    pictures of [`chart`], and as JSON. [`evidence`] searches the servers' own logs.
+//!    pictures of [`chart`], and as JSON ([`saved`]). [`evidence`] searches the servers' own logs. [`words`] says in one
+//!    sentence what a run comes to, the same in all of them.
 //!
 //! Nothing of this reaches the init: it is a binary of its own, behind the feature `rehearse`.
 #![allow(
@@ -31,9 +32,11 @@ mod pod;
 mod progress;
 mod report;
 mod run;
+mod saved;
 mod server;
 mod table;
 mod update;
+mod words;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
             Verb::Local(arguments) => local::local(arguments).await,
             Verb::Run(arguments) => run::run(arguments).await,
             Verb::Compare(arguments) => compare::compare(&arguments),
+            Verb::Report(arguments) => report::again(&arguments),
             Verb::Serve(arguments) => server::serve(arguments).await,
         }
     });

@@ -1,0 +1,638 @@
+//! What a rehearsal shows: the table, the report, its pictures, and two results beside each other.
+//!
+//! The figures are made up (`common/synthetic.rs`); `softstop-rehearse report` makes all of it from them, as at the end of a
+//! rehearsal. What it made is left in `target/tmp/rehearse_report`, to be looked at.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong"
+)]
+
+mod common;
+#[path = "common/synthetic.rs"]
+mod synthetic;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+
+use resvg::tiny_skia::Pixmap;
+use resvg::usvg::{Group, Node, Options, Rect, Tree, fontdb};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use common::{Outcome, have_program, program};
+use synthetic::{Update, contenders, rehearsal, sweep};
+
+const REHEARSE: &str = env!("CARGO_BIN_EXE_softstop-rehearse");
+
+/// The colours that answers and 5xx are drawn in.
+const ANSWERED: [u8; 3] = [0x56, 0xb4, 0xe9];
+const SERVER_ERROR: [u8; 3] = [0xd5, 0x5e, 0x00];
+
+/// A report that was made, and the table that was printed with it.
+struct Report {
+    directory: PathBuf,
+    stdout: String,
+}
+
+/// Makes the report of these figures.
+#[track_caller]
+fn report(name: &str, figures: &Value) -> Report {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rehearse_report");
+    fs::create_dir_all(&base).unwrap();
+    let (file, directory) = (base.join(format!("{name}.json")), base.join(name));
+    fs::write(&file, figures.to_string()).unwrap();
+    let _ = fs::remove_dir_all(&directory);
+    let done =
+        program(REHEARSE, ["report".as_ref(), file.as_os_str(), "--output".as_ref(), directory.as_os_str()]).run();
+    assert_eq!(done.stderr, "");
+    done.code(0);
+    Report { directory, stdout: done.stdout.clone() }
+}
+
+impl Report {
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn picture(&self, name: &str) -> Pixmap {
+        Pixmap::load_png(self.directory.join("charts").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The names of the charts, without their ends.
+    fn charts(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.join("charts")).unwrap();
+        let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".svg").map(str::to_owned)).collect();
+        names.sort();
+        names
+    }
+}
+
+fn one(update: &Update) -> Value {
+    rehearsal(&[update.run()])
+}
+
+fn nothing() -> Value {
+    let mut figures = one(&Update::new("nothing", 0.0, 9.0));
+    figures["runs"][0]["requests"] = json!([]);
+    figures
+}
+
+fn pixels_of(colour: [u8; 3], picture: &Pixmap) -> usize {
+    picture.pixels().iter().filter(|pixel| [pixel.red(), pixel.green(), pixel.blue()] == colour).count()
+}
+
+// The table.
+
+#[test]
+fn the_table_has_one_aligned_row_for_each_contender() {
+    let table = report("table", &rehearsal(&contenders())).stdout;
+    let (table, _) = table.rsplit_once("\n\n").unwrap();
+    let want = "\
+| contender                | requests | answered | 5xx | refused | cut off | p50 ms | p99 ms | max ms | s/stop |
+|--------------------------|---------:|---------:|----:|--------:|--------:|-------:|-------:|-------:|-------:|
+| nginx, bare              |    5,000 |    4,716 | 176 |      68 |      40 |    2.2 |    5.6 |     17 |    0.1 |
+| tini                     |    5,000 |    4,728 | 161 |      76 |      35 |    2.1 |    5.6 |     17 |    0.1 |
+| dumb-init --rewrite 15:3 |    5,000 |    4,786 | 129 |      50 |      35 |    2.1 |    5.8 |     18 |    4.1 |
+| preStop sleep            |    5,000 |    4,999 |   1 |       0 |       0 |    2.1 |    5.6 |     16 |    5.2 |
+| softstop                 |    5,000 |    5,000 |   0 |       0 |       0 |    2.1 |    5.6 |     18 |    9.1 |
+
+Latency: of the short requests that were answered. s/stop: from being told to stop to being gone.";
+    assert_eq!(table, want);
+}
+
+#[test]
+fn a_column_that_is_seldom_needed_is_there_when_it_is() {
+    let mut figures = one(&Update { retried: 1000, ..Update::new("a | b", 0.0, 1.0) });
+    for (place, kind) in ["timed out", "wrong answer", "not sent"].into_iter().enumerate() {
+        figures["runs"][0]["requests"][place][2] = kind.into();
+    }
+    figures["runs"][0]["limits"] = json!(["all 1,024 sockets were in use"]);
+    figures["runs"][0]["incomplete"] = "it ended at its bound of 5,000 requests".into();
+    let table = report("columns", &figures).stdout;
+    for part in [
+        "| cut off | wrong answer | timed out | not sent | retried |",
+        "| a \\| b ",
+        "careful: all 1,024 sockets were in use\n",
+        "careful: not a whole measurement: it ended at its bound of 5,000 requests\n",
+        "careful: 5 requests were sent once more on a new connection",
+    ] {
+        assert!(table.contains(part), "{part}\n{table}");
+    }
+}
+
+#[test]
+fn no_row_is_wider_than_a_terminal_because_of_a_name() {
+    let table = report("wide", &one(&Update::new(&"very long name ".repeat(30), 0.3, 1.0))).stdout;
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row.chars().count() <= 120), "{table}");
+}
+
+#[test]
+fn a_sweep_ends_with_the_smallest_value_that_lost_nothing() {
+    let table = report("sweep", &sweep(7, 3)).stdout;
+    assert!(table.contains("\nthe smallest value that lost nothing: pre-delay=3s\n"), "{table}");
+    assert!(table.starts_with("| pre-delay | requests |") && !table.contains("careful"), "{table}");
+}
+
+#[test]
+fn a_larger_value_that_lost_something_is_a_warning() {
+    let mut figures = sweep(6, 2);
+    figures["runs"][4]["requests"][300][2] = "timed out".into();
+    figures["runs"][5]["incomplete"] = "the command failed".into();
+    let table = report("sweep-odd", &figures).stdout;
+    for part in [
+        "the smallest value that lost nothing: pre-delay=2s\n",
+        "careful: pre-delay=4s, which is larger, lost 1 request: repeat the sweep before you choose\n",
+        "careful: pre-delay=5s says nothing: its measurement is not whole\n",
+    ] {
+        assert!(table.contains(part), "{part}\n{table}");
+    }
+}
+
+#[test]
+fn a_sweep_in_which_every_value_lost_something_names_none() {
+    let table = report("sweep-none", &sweep(3, 9)).stdout;
+    assert!(table.contains("\nevery value lost requests\ncareful: widen the range"), "{table}");
+}
+
+#[test]
+fn of_the_lag_the_largest_value_counts() {
+    let mut figures = sweep(5, 0);
+    figures["sweep"]["setting"] = "lag".into();
+    for run in 3..5 {
+        figures["runs"][run]["requests"][300][2] = "refused".into();
+    }
+    let table = report("sweep-lag", &figures).stdout;
+    assert!(table.contains("\nthe largest value that lost nothing: lag=2s\n") && !table.contains("careful"), "{table}");
+}
+
+// The files.
+
+#[test]
+fn every_file_is_there_and_the_figures_are_kept_as_they_were() {
+    let figures = rehearsal(&contenders());
+    let made = report("files", &figures);
+    let want = ["dumb-init-rewrite-15-3", "nginx-bare", "overview", "prestop-sleep", "softstop", "tini"];
+    assert_eq!(made.charts(), want);
+    for chart in made.charts() {
+        assert!(made.directory.join(format!("charts/{chart}.png")).is_file(), "{chart}");
+    }
+    let kept = made.read("rehearsal.json");
+    assert_eq!(serde_json::from_str::<Value>(&kept).unwrap(), figures);
+    let row = figures["runs"][0]["requests"][7].as_array().unwrap();
+    let row: Vec<String> = row.iter().map(Value::to_string).collect();
+    assert!(kept.lines().any(|line| line.trim() == format!("[{}],", row.join(", "))), "a request is one line");
+}
+
+#[test]
+fn a_directory_that_holds_something_is_left_alone() {
+    let place = TempDir::new().unwrap();
+    let figures = place.path().join("a.json");
+    fs::write(&figures, nothing().to_string()).unwrap();
+    let run = |output: &[&str]| {
+        let words = ["report", "a.json"].into_iter().chain(output.iter().copied());
+        program(REHEARSE, words).directory(place.path()).run()
+    };
+    let refused = |done: &Outcome, sentence: &str| {
+        done.code(2);
+        assert_eq!(done.stderr, format!("softstop-rehearse: {sentence}\n"));
+    };
+    refused(&run(&["--output", "."]), ". is not empty: name a new directory with --output");
+    refused(&run(&["--output", "a.json"]), "a.json is a file: name a new directory with --output");
+    let done = run(&["--output", "a.json/b"]);
+    done.code(2);
+    assert!(done.stderr.starts_with("softstop-rehearse: cannot make the directory a.json/b: "), "{}", done.stderr);
+
+    // An empty one will do, and so will one whose parents are missing, and none at all.
+    fs::create_dir(place.path().join("empty")).unwrap();
+    run(&["--output", "empty"]).code(0);
+    run(&["--output", "x/y"]).code(0);
+    assert!(place.path().join("empty/report.html").is_file() && place.path().join("x/y/report.html").is_file());
+    run(&[]).code(0);
+    let entries = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let dated: Vec<String> = entries.filter(|name| name.starts_with("rehearsal-20")).collect();
+    assert!(dated.len() == 1 && dated[0].len() == "rehearsal-2026-11-23-191500".len(), "{dated:?}");
+}
+
+#[test]
+fn the_logs_come_along_and_are_linked_to() {
+    let place = TempDir::new().unwrap();
+    let mut figures = one(&Update::new("softstop", 0.0, 9.0));
+    figures["runs"][0]["telltales"][0]["log"] = "logs/web 1.log".into();
+    figures["runs"][0]["telltales"][1]["log"] = "../secret".into();
+    fs::create_dir_all(place.path().join("a/logs")).unwrap();
+    fs::write(place.path().join("a/rehearsal.json"), figures.to_string()).unwrap();
+    fs::write(place.path().join("a/logs/web 1.log"), "gracefully shutting down\n").unwrap();
+    fs::write(place.path().join("secret"), "").unwrap();
+    program(REHEARSE, ["report", "a/rehearsal.json", "--output", "b/c"]).directory(place.path()).run().code(0);
+    let page = fs::read_to_string(place.path().join("b/c/report.html")).unwrap();
+    assert!(page.contains(r#"<a href="logs/web%201.log">logs/web 1.log</a>"#));
+    assert!(place.path().join("b/c/logs/web 1.log").is_file());
+    assert!(!page.contains("secret\">") && !place.path().join("b/secret").exists(), "a path that leads out is no link");
+}
+
+// The pictures.
+
+#[test]
+fn what_was_lost_is_seen_and_what_was_not_is_not() {
+    let made = report("pictures", &rehearsal(&contenders()));
+    let bare = made.picture("nginx-bare.png");
+    assert_eq!((bare.width(), bare.height()), (1600, 988));
+    assert!(pixels_of(ANSWERED, &bare) > 100_000 && pixels_of(SERVER_ERROR, &bare) > 10_000);
+    // In the panel that lost nothing the colour of a loss is in the legend only; the one that lost one request shows it.
+    let lost = |name: &str| pixels_of(SERVER_ERROR, &made.picture(name));
+    assert!(lost("softstop.png") < 700, "{}", lost("softstop.png"));
+    assert!(lost("prestop-sleep.png") > lost("softstop.png") + 50);
+    assert!(made.read("charts/softstop.svg").contains(">nothing lost</text>"));
+    assert!(!made.read("charts/prestop-sleep.svg").contains(">nothing lost</text>"));
+
+    let empty = report("pictures-nothing", &nothing()).picture("nothing.png");
+    assert_eq!((pixels_of(ANSWERED, &empty), pixels_of(SERVER_ERROR, &empty)), (0, 0), "the control has no bars");
+}
+
+#[test]
+fn every_panel_has_the_same_axes() {
+    let made = report("axes", &rehearsal(&contenders()));
+    // The labels left of the plots and below the last one.
+    let axes = |name: &str| {
+        let svg = made.read(&format!("charts/{name}.svg"));
+        let labels =
+            svg.lines().filter(|line| line.starts_with("<text") && line.contains(r##"font-size="17" fill="#595959""##));
+        labels.filter(|line| line.contains("anchor")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(axes("softstop").len() > 15);
+    assert_eq!(axes("softstop"), axes("nginx-bare"));
+}
+
+/// The boxes of every text in a picture.
+fn texts(svg: &str) -> Vec<(String, Rect)> {
+    fn collect(group: &Group, texts: &mut Vec<(String, Rect)>) {
+        for node in group.children() {
+            match node {
+                Node::Text(text) => {
+                    let words = text.chunks().iter().map(resvg::usvg::TextChunk::text).collect();
+                    texts.push((words, text.flattened().abs_bounding_box()));
+                }
+                Node::Group(group) => collect(group, texts),
+                Node::Path(_) | Node::Image(_) => {}
+            }
+        }
+    }
+    static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
+        let mut fonts = fontdb::Database::new();
+        fonts.load_font_data(dejavu::sans::regular().to_vec());
+        fonts.load_font_data(dejavu::sans::bold().to_vec());
+        fonts.into()
+    });
+    let options = Options { fontdb: FONTS.clone(), ..Options::default() };
+    let tree = Tree::from_str(svg, &options).unwrap();
+    let mut found = Vec::new();
+    collect(tree.root(), &mut found);
+    found
+}
+
+/// Texts that leave their picture, or lie upon each other.
+fn unreadable(svg: &str, width: f32, height: f32) -> Vec<String> {
+    let texts = texts(svg);
+    let mut wrong = Vec::new();
+    for (place, (words, area)) in texts.iter().enumerate() {
+        if area.left() < 0.0 || area.top() < 0.0 || area.right() > width || area.bottom() > height {
+            wrong.push(format!("outside: {words}"));
+        }
+        for (other, under) in &texts[place + 1..] {
+            let apart = area.right() <= under.left()
+                || under.right() <= area.left()
+                || area.bottom() <= under.top()
+                || under.bottom() <= area.top();
+            if !apart {
+                wrong.push(format!("overlap: {words} / {other}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Figures as no person has them every day.
+fn extremes() -> Vec<(&'static str, Value)> {
+    let mut single = one(&Update::new("single", 0.0, 9.0));
+    single["runs"][0]["requests"] = json!([[10.0, 3.0, "answered", 200, 0, 0, 0]]);
+    for (name, at) in [("update_began_ms", 0.0), ("update_ended_ms", 15.0), ("ended_ms", 20.0)] {
+        single["runs"][0][name] = at.into();
+    }
+
+    let mut all_lost = one(&Update::new("all lost", 0.0, 9.0));
+    let kinds = [
+        ("5xx", 3.0),
+        ("refused", 0.4),
+        ("cut off", 200.0),
+        ("wrong answer", 8.0),
+        ("timed out", 15e3),
+        ("not sent", 0.0),
+    ];
+    for (number, row) in all_lost["runs"][0]["requests"].as_array_mut().unwrap().iter_mut().enumerate() {
+        let (kind, latency) = kinds[number % kinds.len()];
+        (row[1], row[2]) = (latency.into(), kind.into());
+    }
+    all_lost["runs"][0]["incomplete"] = "it ended at its bound of 5,000 requests".into();
+
+    let long = "kubectl rollout restart deployment/web --namespace production --context the-one-with-a-very-long-name";
+    let mut long_names: Vec<Value> = contenders();
+    for (number, run) in long_names.iter_mut().enumerate() {
+        run["name"] = format!("{long} {number}").into();
+        run["marks"][1]["whom"] = "a-pod-with-a-name-as-long-as-kubernetes-makes-them-67b5d8c9f4-x7k2p".into();
+    }
+    long_names[4]["incomplete"] = "the command failed".into();
+
+    let mut huge = one(&Update::new("huge", 0.3, 1.0));
+    huge["runs"][0]["ended_ms"] = 1e300.into();
+    huge["runs"][0]["marks"][0]["at_ms"] = (-1e300).into();
+    huge["runs"][0]["requests"][0][1] = 1e300.into();
+    let mut no_runs = nothing();
+    no_runs["runs"] = json!([]);
+
+    vec![
+        ("x-one", one(&Update::new("nginx, bare", 0.6, 0.1))),
+        ("x-five", rehearsal(&contenders())),
+        ("x-sweep-12", sweep(12, 5)),
+        ("x-sweep-of-one", sweep(1, 0)),
+        ("x-sweep-24", sweep(24, 20)),
+        (
+            "x-ten-minutes",
+            one(&Update { seconds: 600.0, pods: 20, per_second: 50.0, ..Update::new("softstop", 0.0, 9.0) }),
+        ),
+        ("x-100k", one(&Update { seconds: 1.0, per_second: 100_000.0, pods: 0, ..Update::new("fast", 0.001, 9.0) })),
+        ("x-nothing", nothing()),
+        ("x-no-runs", no_runs),
+        ("x-single", single),
+        ("x-all-lost", all_lost),
+        ("x-long-names", rehearsal(&long_names)),
+        ("x-huge", huge),
+    ]
+}
+
+#[test]
+fn no_text_leaves_its_picture_or_lies_upon_another() {
+    for (name, figures) in extremes() {
+        let made = report(name, &figures);
+        for chart in made.charts() {
+            let picture = made.picture(&format!("{chart}.png"));
+            let svg = made.read(&format!("charts/{chart}.svg"));
+            let height: f32 = svg.split_once("height=\"").unwrap().1.split_once('"').unwrap().0.parse().unwrap();
+            assert_eq!(unreadable(&svg, 1600.0, height), [""; 0], "{name}/{chart}");
+            assert!(texts(&svg).len() > 3 || name == "x-no-runs", "{name}/{chart}");
+            let some = picture.pixels().iter().step_by(7); // of all of them it would take long
+            let colours: BTreeSet<[u8; 3]> = some.map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
+            assert!(colours.len() > 8, "{name}/{chart} has {} colours", colours.len());
+        }
+    }
+    let control = r#"<svg xmlns="http://www.w3.org/2000/svg" width="100" height="50" font-family="DejaVu Sans">
+        <text x="10" y="20">one</text><text x="20" y="24">two</text><text x="80" y="48">three</text></svg>"#;
+    assert_eq!(unreadable(control, 100.0, 50.0), ["overlap: one / two", "outside: three"], "the control is unreadable");
+}
+
+// What others may have written.
+
+#[test]
+fn hostile_words_are_shown_and_never_obeyed() {
+    let hostile = "<script>alert('x')</script> & \"q\" \u{1b}[31m\u{0}\u{b}\u{85}\u{202e}\u{ffff}]]>";
+    let mut figures = one(&Update::new(hostile, 0.3, 0.1));
+    let run = &mut figures["runs"][0];
+    for field in ["command", "incomplete"] {
+        run[field] = hostile.into();
+    }
+    run["limits"] = json!([hostile]);
+    run["errors"] = json!({ hostile: 3 });
+    run["marks"][0]["whom"] = hostile.into();
+    run["stops"][0]["pod"] = hostile.into();
+    for field in ["means", "example", "log"] {
+        run["telltales"][0][field] = hostile.into();
+    }
+    run["telltales"][1]["log"] = "javascript:alert(1)".into();
+    figures["settings"] = json!({ hostile: hostile });
+    figures["method"] = json!([hostile]);
+    for field in ["softstop_version", "made_at", "verb"] {
+        figures[field] = hostile.into();
+    }
+    figures["sweep"] = json!({"setting": hostile, "values": [1.0]});
+
+    let made = report("hostile", &figures);
+    let mut files =
+        vec![("report.html".to_owned(), made.read("report.html")), ("stdout".to_owned(), made.stdout.clone())];
+    for chart in made.charts() {
+        let svg = made.read(&format!("charts/{chart}.svg"));
+        let tree = resvg::usvg::roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{chart}: {error}"));
+        assert!(tree.descendants().all(|node| !node.has_tag_name("script")));
+        files.push((chart, svg));
+    }
+    for (name, text) in files {
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{name}: a control character");
+        assert!(!text.contains(['\u{202e}', '\u{ffff}']), "{name}");
+        assert!(name == "stdout" || !text.contains("<script"), "{name}: a script");
+        assert!(!text.contains("href=\"javascript"), "{name}");
+    }
+    let page = made.read("report.html");
+    assert!(
+        page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;q&quot; ␛[31m␀␋").count() > 12,
+        "{page}"
+    );
+    // One file that loads nothing: the one address in it is the name of SVG.
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    for word in ["http:", "https:", " src=", "@import", "<link rel=\"stylesheet"] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn no_id_is_given_twice_in_the_page() {
+    let page = report("ids", &sweep(3, 1)).read("report.html");
+    let mut ids: BTreeMap<&str, u32> = BTreeMap::new();
+    for id in page.split(" id=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
+        *ids.entry(id).or_default() += 1;
+    }
+    assert!(ids.len() > 20 && ids.values().all(|count| *count == 1), "{ids:?}");
+    for used in page.split("url(#").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
+        assert!(ids.contains_key(used), "{used}");
+    }
+}
+
+// The report in a browser.
+
+/// What Chromium made of a page, and what it told its console.
+struct Opened {
+    dom: String,
+    console: Vec<String>,
+    shot: Pixmap,
+}
+
+fn open(page: &Path) -> Opened {
+    let scratch = TempDir::new().unwrap();
+    let shot = scratch.path().join("shot.png");
+    let chromium = |what: &[&str]| {
+        let mut command = Command::new("timeout");
+        command.args(["120", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]);
+        command.args(["--enable-logging=stderr", "--v=0", "--window-size=1500,2400"]);
+        command.arg(format!("--user-data-dir={}", scratch.path().join("profile").display())).args(what);
+        let done = command.arg(format!("file://{}", page.display())).output().unwrap();
+        assert!(done.status.success(), "chromium: {}", String::from_utf8_lossy(&done.stderr));
+        (String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (dom, said) = chromium(&["--dump-dom"]);
+    chromium(&[&format!("--screenshot={}", shot.display())]);
+    let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    Opened { dom, console, shot: Pixmap::load_png(shot).unwrap() }
+}
+
+#[test]
+fn the_report_opens_in_a_browser_without_an_error_and_its_charts_are_not_empty() {
+    if !have_program("chromium") {
+        return;
+    }
+    let made = report("browser", &rehearsal(&contenders()));
+    let opened = open(&made.directory.join("report.html"));
+    assert_eq!(opened.console, [""; 0]);
+    // Five panels and the overview; each has a bar for about every half second.
+    let count = |class: &str| opened.dom.matches(&format!("class=\"bar {class}\"")).count();
+    assert_eq!(opened.dom.matches("<svg ").count(), 6);
+    assert!(count("answered") > 500 && count("5xx") > 50 && count("cut-off") > 8, "{}", count("answered"));
+    assert!(opened.dom.contains("</html>"));
+    assert!(pixels_of(ANSWERED, &opened.shot) > 50_000 && pixels_of(SERVER_ERROR, &opened.shot) > 2_000);
+}
+
+#[test]
+fn the_same_look_finds_an_error_and_an_empty_chart() {
+    if !have_program("chromium") {
+        return;
+    }
+    let made = report("browser-nothing", &nothing());
+    let page = made.directory.join("report.html");
+    let opened = open(&page);
+    assert_eq!(opened.console, [""; 0]);
+    assert_eq!(opened.dom.matches("class=\"bar ").count(), 0);
+    assert_eq!((pixels_of(ANSWERED, &opened.shot), pixels_of(SERVER_ERROR, &opened.shot)), (0, 0));
+
+    let wrong = made.directory.join("wrong.html");
+    fs::write(&wrong, made.read("report.html").replace("</body>", "<script>missing()</script></body>")).unwrap();
+    let console = open(&wrong).console;
+    assert!(console.len() == 1 && console[0].contains("missing is not defined"), "{console:?}");
+}
+
+// Two results beside each other.
+
+/// Compares the figures as `a.json` and `b.json`.
+fn compare(a: &str, b: &str) -> Outcome {
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("a.json"), a).unwrap();
+    fs::write(place.path().join("b.json"), b).unwrap();
+    program(REHEARSE, ["compare", "a.json", "b.json"]).directory(place.path()).run()
+}
+
+#[test]
+fn one_changed_setting_and_what_it_made_of_the_losses() {
+    let a = one(&Update::new("softstop", 0.3, 1.1));
+    let mut b = one(&Update::new("softstop", 0.0, 5.1));
+    b["settings"]["pre-delay"] = "9s".into();
+    let done = compare(&a.to_string(), &b.to_string());
+    done.code(0);
+    let want = "\
+A: a.json (local, 2026-11-23T19:15:00Z, softstop 0.1.0)
+B: b.json (local, 2026-11-23T19:15:00Z, softstop 0.1.0)
+
+One thing differs:
+  pre-delay  5s -> 9s
+
+softstop
+                  A      B  difference
+  requests    5,000  5,000           0
+  lost          147      0        -147
+    5xx          93      0         -93
+    refused      27      0         -27
+    cut off      27      0         -27
+  p50 ms        2.1    2.1           0
+  p99 ms        5.6    5.6           0
+  max ms         18     18           0
+  s per stop    1.1    5.1        +4.0
+  B lost less than A, by more than chance would give: 2.94 % of A and 0.00 % of B (Fisher's exact test, p < 0.0001).
+";
+    assert!(done.stdout.starts_with(want), "{}", done.stdout);
+}
+
+#[test]
+fn a_small_difference_may_be_chance_and_two_changes_say_nothing() {
+    let a = one(&Update::new("softstop", 0.0, 5.1));
+    let mut b = a.clone();
+    b["runs"][0]["requests"][7][2] = "refused".into();
+    b["settings"]["pre-delay"] = "9s".into();
+    b["settings"]["pods"] = Value::Null;
+    b["settings"].as_object_mut().unwrap().remove("pods");
+    let done = compare(&a.to_string(), &b.to_string());
+    done.code(0);
+    for part in [
+        "2 things differ: it cannot be known which one made a difference. Change one at a time.\n",
+        "  pods       2 -> (not set)\n",
+        "  The difference in lost requests may be chance: 0.00 % of A and 0.02 % of B (Fisher's exact test, p = 1.0000).\n",
+    ] {
+        assert!(done.stdout.contains(part), "{part}\n{}", done.stdout);
+    }
+}
+
+#[test]
+fn runs_meet_by_name_and_who_has_no_partner_is_named() {
+    let mut b = contenders();
+    b.reverse();
+    b.truncate(4);
+    b[0]["name"] = "softstop, new".into();
+    let done = compare(&rehearsal(&contenders()).to_string(), &rehearsal(&b).to_string());
+    done.code(0);
+    for part in
+        ["No setting differs", "\ntini\n", "\nOnly in A: nginx, bare\nOnly in A: softstop\nOnly in B: softstop, new\n"]
+    {
+        assert!(done.stdout.contains(part), "{part}\n{}", done.stdout);
+    }
+    assert!(
+        !done.stdout.contains("Neither lost anything.") && done.stdout.contains("may be chance"),
+        "{}",
+        done.stdout
+    );
+    // The only two runs belong together, whatever they are called.
+    let done = compare(&one(&Update::new("a", 0.0, 1.0)).to_string(), &one(&Update::new("b", 0.0, 1.0)).to_string());
+    assert!(
+        done.stdout.contains("\na -> b\n") && done.stdout.contains("  Neither lost anything.\n"),
+        "{}",
+        done.stdout
+    );
+}
+
+#[test]
+fn what_is_no_result_is_refused_in_one_sentence() {
+    let right = nothing().to_string();
+    let mut other_form = nothing();
+    other_form["form"] = 2.into();
+    let mut half = sweep(3, 1);
+    half["sweep"]["values"] = json!([1.0]);
+    let mut negative = nothing();
+    negative["runs"][0]["requests"] = json!([[1.0, 2.0, "eaten", 200, 0, 0, 0]]);
+    for (wrong, sentence) in [
+        (String::new(), "b.json is no rehearsal.json: EOF while parsing a value at line 1 column 0"),
+        ("{}".to_owned(), "b.json is no rehearsal.json: missing field `form` at line 1 column 2"),
+        ("\u{1}".to_owned(), "b.json is no rehearsal.json: expected value at line 1 column 1"),
+        (other_form.to_string(), "b.json has form 2; this softstop-rehearse reads form 1 only"),
+        (half.to_string(), "b.json is no rehearsal.json: its sweep has 1 values for 3 runs"),
+    ] {
+        let done = compare(&right, &wrong);
+        done.code(2);
+        assert_eq!((done.stdout.as_str(), done.stderr), ("", format!("softstop-rehearse: {sentence}\n")));
+    }
+    let done = compare(&right, &negative.to_string());
+    done.code(2);
+    assert!(done.stderr.contains("b.json is no rehearsal.json: unknown variant `eaten`"), "{}", done.stderr);
+    let done = program(REHEARSE, ["compare", "/nowhere/a.json", "/nowhere/b.json"]).run();
+    done.code(2);
+    assert_eq!(done.stderr, "softstop-rehearse: cannot read /nowhere/a.json: No such file or directory (os error 2)\n");
+}
