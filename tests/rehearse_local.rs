@@ -2,6 +2,7 @@
 //! loses none; with real parts and with embedded ones, in containers and in PID namespaces. And it leaves nothing behind.
 //!
 //! One rehearsal at a time: two loads on one machine would disturb each other.
+#![cfg(feature = "rehearse")]
 #![allow(
     unsafe_code,
     clippy::unwrap_used,

@@ -2,6 +2,7 @@
 //!
 //! The figures are made up (`common/synthetic.rs`); `softstop-rehearse report` makes all of it from them, as at the end of a
 //! rehearsal. What it made is left in `target/tmp/rehearse_report`, to be looked at.
+#![cfg(feature = "rehearse")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

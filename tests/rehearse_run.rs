@@ -3,6 +3,7 @@
 //!
 //! The servers answer rightly until the command opens a gate, because a wrong answer before that keeps the command from being
 //! run at all; then each misbehaves in its own way.
+#![cfg(feature = "rehearse")]
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
