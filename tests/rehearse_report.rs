@@ -104,7 +104,7 @@ fn the_table_has_one_aligned_row_for_each_contender() {
 | preStop sleep            |    5,000 |    4,999 |   1 |       0 |       0 |    2.1 |    5.6 |     16 |    5.2 |
 | softstop                 |    5,000 |    5,000 |   0 |       0 |       0 |    2.1 |    5.6 |     18 |    9.1 |
 
-Latency: of the short requests that were answered. s/stop: from being told to stop to being gone.";
+Latency: of the short requests that were answered. s/stop: from being told to stop to being gone, the mean.";
     assert_eq!(table, want);
 }
 
@@ -133,6 +133,14 @@ fn no_row_is_wider_than_a_terminal_because_of_a_name() {
     let table = report("wide", &one(&Update::new(&"very long name ".repeat(30), 0.3, 1.0))).stdout;
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
     assert!(rows.len() == 3 && rows.iter().all(|row| row.chars().count() <= 120), "{table}");
+}
+
+#[test]
+fn where_no_stop_was_seen_none_is_spoken_of() {
+    let mut figures = one(&Update::new("kubectl rollout restart deployment/web", 0.3, 1.0));
+    figures["runs"][0]["stops"] = json!([]);
+    let table = report("no-stops", &figures).stdout;
+    assert!(table.contains("| max ms |\n") && !table.contains("s/stop"), "{table}");
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use crate::figures::{Kind, Rehearsal, Run, Summary};
 use crate::words::{Choice, beginning, cautions, count, milliseconds, printable, setting};
 
+/// Only where pods of our own are stopped: of a person's own command nobody knows.
+const PER_STOP: &str = "s/stop";
 /// No row is wider, as long as a name keeps some letters.
 const WIDTH: usize = 118;
 /// That many letters of a name are always shown.
@@ -14,15 +16,22 @@ const NAME: usize = 16;
 pub(crate) fn table(rehearsal: &Rehearsal) -> String {
     let mut lines = rows(rehearsal);
     lines.push(String::new());
-    lines.push(
-        "Latency: of the short requests that were answered. s/stop: from being told to stop to being gone.".to_owned(),
-    );
+    lines.push(legend(rehearsal).to_owned());
     if let Some(choice) = Choice::of(rehearsal) {
         lines.push(choice.sentence);
         lines.extend(choice.cautions.iter().map(|caution| format!("careful: {caution}")));
     }
     lines.extend(cautions(rehearsal).into_iter().map(|sentence| format!("careful: {sentence}")));
     lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// What the heads of the columns leave open.
+pub(crate) fn legend(rehearsal: &Rehearsal) -> &'static str {
+    if rehearsal.runs.iter().all(|run| run.stops.is_empty()) {
+        "Latency: of the short requests that were answered."
+    } else {
+        "Latency: of the short requests that were answered. s/stop: from being told to stop to being gone, the mean."
+    }
 }
 
 /// A column: its head, and what it says of a run; none where no run needs it.
@@ -47,7 +56,9 @@ fn columns(summaries: &[Summary]) -> Vec<(&'static str, Vec<String>)> {
     columns.push(("p99 ms", latency(|all| all.p99)));
     columns.push(("max ms", latency(|all| all.max)));
     let stop = |summary: &Summary| summary.seconds_per_stop.map_or("-".to_owned(), |seconds| format!("{seconds:.1}"));
-    columns.push(("s/stop", summaries.iter().map(stop).collect()));
+    if summaries.iter().any(|summary| summary.seconds_per_stop.is_some()) {
+        columns.push((PER_STOP, summaries.iter().map(stop).collect()));
+    }
     columns
 }
 

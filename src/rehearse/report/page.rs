@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::chart::Charts;
 use crate::chart::svg::escape;
 use crate::figures::{Rehearsal, Run, Stop, Summary, Telltale};
-use crate::table::cells;
+use crate::table::{cells, legend};
 use crate::words::{Choice, Verdict, beginning, cautions, count, finding, headline, verdict};
 
 /// A browser that finds none asks the server for one, and tells its console that there is none.
@@ -15,6 +15,9 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// So much of a log line is shown; the whole stands in the log.
 const LINE: usize = 400;
+
+/// So many different failures are shown, the most frequent ones.
+const ERRORS: usize = 20;
 
 /// The page. `names` are those of the chart files, `has_log` says whether a log is there to be linked to.
 pub(crate) fn page(rehearsal: &Rehearsal, charts: &Charts, names: &[String], has_log: &dyn Fn(&str) -> bool) -> String {
@@ -77,10 +80,7 @@ impl Page {
             self.add(format_args!("</tr>"));
         }
         self.add(format_args!("</tbody>\n</table>\n</div>"));
-        self.add(format_args!(
-            "<p class=\"quiet\">Latency: of the short requests that were answered. s/stop: seconds from being told to stop \
-             to being gone, the mean.</p>"
-        ));
+        self.add(format_args!("<p class=\"quiet\">{}</p>", legend(rehearsal)));
     }
 
     fn care(&mut self, rehearsal: &Rehearsal) {
@@ -108,7 +108,7 @@ impl Page {
         let class = class(verdict(run, &summary));
         self.add(format_args!("<section>\n<h2 id=\"of-{name}\">{}: ", escape(&run.name)));
         self.add(format_args!("<span class=\"{class}\">{}</span></h2>", escape(&finding(run, &summary))));
-        if !run.command.is_empty() {
+        if !run.command.is_empty() && run.command != run.name {
             self.add(format_args!("<p><code>{}</code></p>", escape(&beginning(&run.command, LINE))));
         }
         self.chart(name, panel);
@@ -149,11 +149,19 @@ impl Page {
         let mut errors: Vec<_> = run.errors.iter().collect();
         errors.sort_by(|a, b| b.1.cmp(a.1));
         self.add(format_args!("<div class=\"card\"><h3>What clients saw</h3>\n<table class=\"plain\">"));
-        for (words, number) in errors {
+        let more = errors.len().saturating_sub(ERRORS);
+        for (words, number) in errors.into_iter().take(ERRORS) {
             let words = escape(&beginning(words, LINE));
             self.add(format_args!("<tr><td>{words}</td><td class=\"count\">{} &times;</td></tr>", count(*number)));
         }
-        self.add(format_args!("</table></div>"));
+        self.add(format_args!("</table>"));
+        if more > 0 {
+            self.add(format_args!(
+                "<p class=\"quiet\">And {} in other words; rehearsal.json has all.</p>",
+                count(more as u64)
+            ));
+        }
+        self.add(format_args!("</div>"));
     }
 
     fn stops(&mut self, stops: &[Stop]) {
