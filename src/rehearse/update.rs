@@ -106,19 +106,21 @@ pub(crate) async fn rehearse(stage: &Stage<'_>, who: &Participant, lag: Duration
                 Arc::clone(&counts),
             );
             stop.send_replace(true);
-            (Some(times), sending.seen().await)
+            let ended = Instant::now();
+            (Some((times, ended)), sending.seen().await)
         }
         // It has met one of its bounds.
         seen = sending.seen() => (None, seen),
     };
     let seen: Seen = seen.map_err(failed)?;
-    let ended = Instant::now();
+    let now = Instant::now();
     deployment.close().await;
     let log = fs::read(at).map_err(|error| failed(format!("cannot read {balancer_log}: {error}")))?;
     notes.evidence.read_balancer(&String::from_utf8_lossy(&log), &balancer_log);
 
     let ms = |moment: Instant| milliseconds(moment.saturating_duration_since(began));
-    let (update_began, update_ended) = times.unwrap_or((ended, ended));
+    // The last answers come after the load's end.
+    let ((update_began, update_ended), ended) = times.unwrap_or(((now, now), now));
     let too_early = "the load ended before the update did".to_owned();
     Ok(Run {
         name: who.name.clone(),
