@@ -86,6 +86,7 @@ impl Report {
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
                 warn!("drain timeout: not done after {}", wait.at_most.map(show).unwrap_or_default());
             }
+            Note::Quiet(_) => {}
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
             Note::OthersLeft(exit) => {
