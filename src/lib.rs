@@ -18,6 +18,7 @@ pub mod cli;
 pub mod duration;
 pub mod explain;
 pub mod logging;
+pub mod network;
 pub mod profile;
 pub mod report;
 pub mod settings;
