@@ -11,7 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Exit codes: 0 nothing was lost, 1 something was, 2 wrong usage, 3 nothing can be said (the command failed, or the
 /// measurement is not whole).
 #[derive(Debug, Parser)]
-#[command(name = "softstop-rehearse", version, after_help = "Durations take a unit (500ms, 5s, 1m); a bare number is seconds.")]
+#[command(
+    name = "softstop-rehearse",
+    version,
+    after_help = "Durations take a unit (500ms, 5s, 1m); a bare number is seconds."
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
