@@ -327,6 +327,12 @@ impl Shutdown {
         self.phase == Phase::Running
     }
 
+    /// Whether a stop is under way.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Step { .. } | Phase::Killed { .. })
+    }
+
     /// The code to leave with, once it is time to.
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {

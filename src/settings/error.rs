@@ -56,6 +56,7 @@ impl<T: fmt::Display> fmt::Display for Remedy<'_, T> {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines, reason = "one sentence after the other")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey { source, key, nearest } => {
