@@ -32,12 +32,27 @@ pub struct Cli {
     /// What COMMAND is sent when it is to stop [default: what the signal received is rewritten to, else the profile's, else that signal]
     #[arg(long, value_name = "SIG")]
     stop_signal: Option<String>,
-    /// How long COMMAND keeps serving after a stop request [default: 0s, or the profile's]
+    /// How long COMMAND keeps serving after a stop request: 5s, or 2s..15s for as long as it has traffic [default: 0s, or the profile's]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     pre_delay: Option<String>,
+    /// A pre-delay with two bounds is over when no request has come for DUR [default: 2s]
+    #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
+    quiet: Option<String>,
+    /// What must be quiet: `requests`, or all `traffic`, responses too [default: requests, or the profile's]
+    #[arg(long, value_name = "WHAT")]
+    quiet_means: Option<String>,
+    /// The TCP ports whose traffic counts [default: those on which COMMAND listens]
+    #[arg(long, value_name = "PORT,..", allow_hyphen_values = true)]
+    ports: Option<String>,
+    /// Peers whose requests do not count: probes and monitors, as addresses or CIDRs [default: none]
+    #[arg(long, value_name = "ADDRESS,..")]
+    ignore_peers: Option<String>,
     /// How long COMMAND may take after its stop signal, before SIGKILL [default: from the grace period, else no limit]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     drain_timeout: Option<String>,
+    /// The drain is over on COMMAND's `exit`, or early when it has `closed` all its connections and stays [default: exit]
+    #[arg(long, value_name = "WHEN")]
+    drain_until: Option<String>,
     /// The platform's whole budget for a stop (terminationGracePeriodSeconds, docker stop -t) [default: unknown]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     grace_period: Option<String>,
@@ -100,7 +115,12 @@ impl Cli {
             (Key::HurryOn, "--hurry-on", self.hurry_on.as_deref()),
             (Key::StopSignal, "--stop-signal", self.stop_signal.as_deref()),
             (Key::PreDelay, "--pre-delay", self.pre_delay.as_deref()),
+            (Key::Quiet, "--quiet", self.quiet.as_deref()),
+            (Key::QuietMeans, "--quiet-means", self.quiet_means.as_deref()),
+            (Key::Ports, "--ports", self.ports.as_deref()),
+            (Key::IgnorePeers, "--ignore-peers", self.ignore_peers.as_deref()),
             (Key::DrainTimeout, "--drain-timeout", self.drain_timeout.as_deref()),
+            (Key::DrainUntil, "--drain-until", self.drain_until.as_deref()),
             (Key::GracePeriod, "--grace-period", self.grace_period.as_deref()),
             (Key::Target, "--group", self.group.then_some("group")),
             (Key::Target, "--target", self.target.as_deref()),

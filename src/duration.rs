@@ -1,6 +1,49 @@
 //! Durations as people write them: `500ms`, `5s`, `1m 30s`.
 
+use std::fmt;
 use std::time::Duration;
+
+/// A length that is not known beforehand: `2s..15s`; `5s` where both bounds are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Not shorter than this.
+    pub least: Duration,
+    /// Not longer than this.
+    pub most: Duration,
+}
+
+impl Bounds {
+    /// No time at all.
+    pub const NONE: Self = Self::exactly(Duration::ZERO);
+
+    /// This long.
+    #[must_use]
+    pub const fn exactly(length: Duration) -> Self {
+        Self { least: length, most: length }
+    }
+
+    /// Whether there is any time between the bounds.
+    #[must_use]
+    pub fn is_range(self) -> bool {
+        self.least < self.most
+    }
+
+    /// Neither bound above this.
+    #[must_use]
+    pub fn capped(self, most: Duration) -> Self {
+        Self { least: self.least.min(most), most: self.most.min(most) }
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_range() {
+            write!(f, "{}..{}", show(self.least), show(self.most))
+        } else {
+            f.write_str(&show(self.most))
+        }
+    }
+}
 
 /// Why a word is no duration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use crate::duration::show;
+use crate::duration::{Bounds, show};
 use crate::profile::PROFILES;
-use crate::settings::{LogFormat, Settings, Sourced, base_name};
-use crate::shutdown::{KILL_WAIT, StopSignal, Target, WaitFor};
+use crate::settings::{DrainUntil, LogFormat, Settings, Source, Sourced, base_name};
+use crate::shutdown::{KILL_WAIT, StopSignal, Target, WaitFor, Watched};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// The text of `--explain`.
@@ -32,15 +32,28 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
         "profile",
         s.profile.value.map_or("none".into(), |p| p.name.into()),
         match s.profile.value {
-            Some(_) if s.profile.source == crate::settings::Source::Default => "auto: the command's name".into(),
+            Some(_) if s.profile.source == Source::Default => "auto: the command's name".into(),
             _ => s.profile.source.to_string(),
         },
     )?;
     row("stop_on", signals(s.stop_on.value), s.stop_on.source.to_string())?;
     row("hurry_on", signals(s.hurry_on.value), s.hurry_on.source.to_string())?;
     row("stop_signal", stop_signal(s.stop_signal.value), s.stop_signal.source.to_string())?;
-    row("pre_delay", show(s.pre_delay.value), s.pre_delay.source.to_string())?;
+    row("pre_delay", s.pre_delay.value.to_string(), s.pre_delay.source.to_string())?;
+    row("quiet", show(s.quiet.value), s.quiet.source.to_string())?;
+    row("quiet_means", watched(s.quiet_means.value).into(), s.quiet_means.source.to_string())?;
+    let ports: Vec<String> = s.ports.value.iter().map(u16::to_string).collect();
+    let ports = if ports.is_empty() { "where it listens".into() } else { ports.join(",") };
+    row("ports", ports, s.ports.source.to_string())?;
+    let peers: Vec<String> = s.ignore_peers.value.iter().map(ToString::to_string).collect();
+    let peers = if peers.is_empty() { "none".into() } else { peers.join(",") };
+    row("ignore_peers", peers, s.ignore_peers.source.to_string())?;
     row("drain_timeout", limit(s.drain_timeout.value), s.drain_timeout.source.to_string())?;
+    let until = match s.drain_until.value {
+        DrainUntil::Exit => "exit",
+        DrainUntil::Closed => "closed",
+    };
+    row("drain_until", until.into(), s.drain_until.source.to_string())?;
     row("grace_period", s.grace_period.value.map_or("unknown".into(), show), s.grace_period.source.to_string())?;
     for (from, to) in &s.rewrite {
         let to_text = match to.value {
@@ -94,12 +107,21 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     if requests.is_empty() {
         return at(Duration::ZERO, format!("no signal is a stop request: all are passed on to {name}"));
     }
-    let pre_delay = settings.pre_delay.value;
+    let bounds = settings.pre_delay.value;
+    let Bounds { most: pre_delay, .. } = bounds;
     let requests = requests.join(" or ");
     if pre_delay.is_zero() {
         at(pre_delay, format!("{requests} arrives"))?;
     } else {
         at(Duration::ZERO, format!("{requests} arrives; {name} keeps serving"))?;
+    }
+    if bounds.is_range() {
+        let what = match settings.quiet_means.value {
+            Watched::Requests | Watched::Connections => "no request has come",
+            Watched::Traffic => "no request has come and no response has gone",
+        };
+        let from = format!("from here on it is enough that {what} for {}", show(settings.quiet.value));
+        at(bounds.least, from)?;
     }
     let whom = match settings.target.value {
         Target::Child => String::new(),
@@ -110,9 +132,10 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         settings.stop_on.value.iter().map(|signal| (signal, rules.resolve(settings.stop_signal.value, signal).0));
     let sent: Vec<(Signal, Signal)> = sent.collect();
     let same_for_all = sent.iter().all(|(_, to)| sent.first().is_some_and(|(_, first)| first == to));
+    let latest = if bounds.is_range() { ", at the latest" } else { "" };
     for (signal, to) in sent.iter().take(if same_for_all { 1 } else { usize::MAX }) {
         let on = if same_for_all { String::new() } else { format!("on {signal}: ") };
-        at(pre_delay, format!("{on}{to} goes to {name}{whom}, which finishes its work"))?;
+        at(pre_delay, format!("{on}{to} goes to {name}{whom}, which finishes its work{latest}"))?;
     }
     match settings.drain_timeout.value {
         None => {
@@ -132,6 +155,15 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
 
 fn signals(set: SignalSet) -> String {
     if set == SignalSet::default() { "none".into() } else { set.to_string() }
+}
+
+/// As `quiet_means` has it.
+fn watched(watched: Watched) -> &'static str {
+    match watched {
+        Watched::Requests => "requests",
+        Watched::Traffic => "traffic",
+        Watched::Connections => "connections",
+    }
 }
 
 fn limit(limit: Option<Duration>) -> String {
@@ -155,7 +187,7 @@ pub fn profiles() -> String {
     for profile in PROFILES {
         let programs = profile.programs.join(", ");
         let signal = profile.stop_signal.to_string();
-        let _ = writeln!(out, "{:<10} {signal:<12} {:<10} {programs}", profile.name, show(profile.pre_delay));
+        let _ = writeln!(out, "{:<10} {signal:<12} {:<10} {programs}", profile.name, profile.pre_delay.to_string());
         if let Some(note) = profile.note {
             let _ = writeln!(out, "{:<10} {:<12} {:<10} {note}", "", "", "");
         }

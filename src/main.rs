@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use softstop::cli::{self, Cli};
 use softstop::explain;
 use softstop::logging;
+use softstop::lookout::Scope;
 use softstop::report::Report;
 use softstop::settings::{Error, LogFormat, Settings, base_name};
 use softstop::shutdown::Shutdown;
@@ -116,8 +117,13 @@ fn start(command: &[OsString], program: &OsString, settings: &Settings, inherite
     let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
     memory::give_back_stack();
     let report = Report::new(name, child.pid());
-    let options =
-        Options { target: settings.target.value, warn_on_reap: settings.warn_on_reap.value, has_terminal, hands_over };
+    let options = Options {
+        target: settings.target.value,
+        warn_on_reap: settings.warn_on_reap.value,
+        has_terminal,
+        hands_over,
+        scope: Scope { ports: settings.ports.value.clone(), ignore_peers: settings.ignore_peers.value.clone() },
+    };
     let code = supervise(child, inbox, Shutdown::new(settings.rules()), options, report);
     Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code })
 }

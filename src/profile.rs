@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::duration::Bounds;
+use crate::shutdown::Watched;
 use crate::signal::Signal;
 
 /// The known good settings of one server.
@@ -20,14 +22,18 @@ pub struct Profile {
     /// The signal on which it finishes its work.
     pub stop_signal: Signal,
     /// How long it keeps serving after the stop request: not at all unless it stands behind a balancer.
-    pub pre_delay: Duration,
+    pub pre_delay: Bounds,
+    /// What must be quiet for the pre-delay to end early: responses too, where no signal lets it finish them.
+    pub quiet_means: Watched,
     /// What it needs from its own configuration, or from its user, for a good stop.
     pub note: Option<&'static str>,
 }
 
 /// The time a balancer is given to take a server out of its rotation.
-const BEHIND_A_BALANCER: Duration = Duration::from_secs(5);
-const AT_ONCE: Duration = Duration::ZERO;
+const BEHIND_A_BALANCER: Bounds = Bounds { least: Duration::from_secs(2), most: Duration::from_secs(10) };
+/// A cache's clients know it by its own address, and no balancer turns them away: they may finish what is under way.
+const FOR_WHAT_IS_UNDER_WAY: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(5) };
+const AT_ONCE: Bounds = Bounds::NONE;
 
 /// The table, in the order `--list-profiles` prints it.
 pub const PROFILES: &[Profile] = &[
@@ -38,6 +44,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["nginx", "nginx-debug"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -49,6 +56,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["openresty"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -60,6 +68,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["httpd", "apache2", "httpd-foreground", "apache2-foreground"],
         stop_signal: Signal::WINCH,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "set GracefulShutdownTimeout, which is 0 (for ever) by default; a terminal's resize is kept from it",
         ),
@@ -71,6 +80,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["haproxy"],
         stop_signal: Signal::USR1,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some("set hard-stop-after, or one long connection holds the drain for ever"),
     },
     // php-fpm(8): QUIT is the graceful stop, TERM the immediate one.
@@ -80,6 +90,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["php-fpm"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "set process_control_timeout above 0 (its default), or its children are killed in the middle of a request",
         ),
@@ -91,6 +102,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["unicorn", "unicorn_rails"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: None,
     },
     // docs.gunicorn.org, "Signal Handling": TERM is graceful, QUIT and INT are quick.
@@ -100,6 +112,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["gunicorn"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some("graceful_timeout (30 s) is gunicorn's own limit: keep it below the drain timeout"),
     },
     // puma's docs/signals.md and docs/kubernetes.md.
@@ -109,6 +122,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["puma"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some("exits with 143 after a clean stop unless `raise_exception_on_sigterm false` is set"),
     },
     // Celery's User Guide, "Workers": TERM is the warm shutdown, QUIT the cold one.
@@ -118,6 +132,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["celery"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
+        quiet_means: Watched::Requests,
         note: Some(
             "a task may take as long as it likes: give it a grace period that fits the longest; do not use target = \"group\"",
         ),
@@ -130,6 +145,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["postgres", "postmaster"],
         stop_signal: Signal::INT,
         pre_delay: AT_ONCE,
+        quiet_means: Watched::Requests,
         note: Some("the shutdown checkpoint can take minutes: give it a long grace period"),
     },
     // dev.mysql.com, "Unix Signal Handling in MySQL": TERM shuts down.
@@ -139,6 +155,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["mysqld", "mariadbd"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
+        quiet_means: Watched::Requests,
         note: Some("flushing the buffer pool can take minutes: give it a long grace period"),
     },
     // redis.io, "Redis signal handling".
@@ -148,6 +165,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["redis-server"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
+        quiet_means: Watched::Requests,
         note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
     },
     // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate.
@@ -157,6 +175,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["caddy"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
         ),
@@ -168,6 +187,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["traefik"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
         ),
@@ -179,6 +199,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["lighttpd"],
         stop_signal: Signal::INT,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
     },
     // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not.
@@ -188,6 +209,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["squid"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "shutdown_lifetime (30 s) is its own limit: keep it below the drain timeout; run it with --foreground",
         ),
@@ -199,15 +221,28 @@ pub const PROFILES: &[Profile] = &[
         programs: &["varnishd"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Traffic,
         note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
     },
-    // memcached.c: TERM and INT exit; a cache has no requests worth a drain.
+    // uwsgi-docs, "Managing the uWSGI server" and "Things to know": TERM reloads unless `die-on-term` is set, HUP reloads, INT
+    // kills the stack at once. None of them lets requests finish.
+    Profile {
+        name: "uwsgi",
+        aliases: &[],
+        programs: &["uwsgi", "uwsgi-core"],
+        stop_signal: Signal::INT,
+        pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Traffic,
+        note: Some("it knows no graceful stop: only the pre-delay protects its clients"),
+    },
+    // memcached.c: TERM and INT exit at once.
     Profile {
         name: "memcached",
         aliases: &[],
         programs: &["memcached"],
         stop_signal: Signal::TERM,
-        pre_delay: AT_ONCE,
+        pre_delay: FOR_WHAT_IS_UNDER_WAY,
+        quiet_means: Watched::Traffic,
         note: None,
     },
     // The JVM runs its shutdown hooks on TERM; QUIT is a thread dump.
@@ -217,6 +252,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["java", "catalina.sh"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some(
             "a JVM exits with 143 after a clean stop: -e 143 makes it 0; Tomcat drains (gracefulStopAwaitMillis) only with bindOnInit=\"false\"",
         ),
@@ -228,6 +264,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["node", "nodejs"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
+        quiet_means: Watched::Requests,
         note: Some("Node.js ends at once on SIGTERM: the application must handle it and call server.close()"),
     },
     // systemd(1), SIGNALS: RTMIN+3 starts halt.target, TERM re-executes the manager.
@@ -237,6 +274,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["systemd"],
         stop_signal: Signal::realtime(3),
         pre_delay: AT_ONCE,
+        quiet_means: Watched::Requests,
         note: Some("it must be PID 1 itself: give the image no softstop, or only one outside its PID namespace"),
     },
 ];

@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use log::{debug, info, warn};
 
 use crate::duration::show;
-use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Wait};
+use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Quiet, Wait, Watched};
 use crate::signal::{Origin, Signal};
 use crate::sys::procfs::Process;
+use crate::sys::sockets::Connection;
+use crate::traffic::{AtSignal, Traffic};
 
 /// The target of the lines that a stop writes: shown by default, though their level is "info".
 pub const STOP: &str = "softstop::stop";
@@ -57,7 +59,7 @@ impl Report {
     }
 
     /// Says what the state machine wants said.
-    pub fn note(&mut self, note: Note, now: Moment) {
+    pub fn note(&mut self, note: Note, now: Moment, traffic: Option<&Traffic>) {
         match note {
             Note::Requested(signal, origin) => {
                 info!(target: STOP, "stop requested: {signal} {origin}");
@@ -69,7 +71,9 @@ impl Report {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
                         let app = if self.main.is_some() { "what is left".to_owned() } else { self.app() };
-                        info!(target: STOP, "drain: sent {signal} to {app}, which {}", limit(wait));
+                        let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
+                        info!(target: STOP, "drain: sent {signal} to {app}, which {}{open}", limit(wait));
+                        self.warn_of_resets(traffic);
                     }
                 }
                 self.phases.push(Phase { sent, since: now });
@@ -86,6 +90,16 @@ impl Report {
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
                 warn!("drain timeout: not done after {}", wait.at_most.map(show).unwrap_or_default());
             }
+            Note::Quiet(Quiet { of, lasts }) => match of {
+                Watched::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
+                Watched::Traffic => info!(target: STOP, "quiet: no request and no response for {}", show(lasts)),
+                Watched::Connections => {
+                    warn!("{} has had no connection open for {}, and has not exited", self.app(), show(lasts));
+                }
+            },
+            Note::TimeUp(Wait { quiet: Some(Quiet { of: Watched::Requests | Watched::Traffic, .. }), .. }) => {
+                not_quiet(traffic, now);
+            }
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
             Note::OthersLeft(exit) => {
@@ -93,6 +107,29 @@ impl Report {
                 info!(target: STOP, "{} {exit}; what it left behind is to stop too", self.app());
                 self.main = Some(exit);
             }
+        }
+    }
+
+    /// A client in the accept queue of a listener that is closed gets a reset.
+    fn warn_of_resets(&self, traffic: Option<&Traffic>) {
+        let Some(AtSignal { waiting, waiting_unread, .. }) = traffic.and_then(Traffic::at_signal) else { return };
+        if waiting > 0 {
+            warn!(
+                "{} had not accepted {}, {waiting_unread} with a request: each is reset unless it does so before it closes its listener",
+                self.app(),
+                count(waiting, "connection")
+            );
+        }
+    }
+
+    /// Says whom SIGKILL cut off, and what they did not get.
+    pub fn cut_off(&self, cut_off: Option<&(Vec<Connection>, usize)>) {
+        let Some((named, more)) = cut_off else { return };
+        for Connection { peer, port, unsent, unread, .. } in named {
+            warn!("cut off {peer} on port {port}, {unsent} bytes not delivered, {unread} not read");
+        }
+        if *more > 0 {
+            warn!("cut off {more} more");
         }
     }
 
@@ -126,7 +163,7 @@ impl Report {
     }
 
     /// The closing line of a stop: what asked for it and when, how long each phase took, how it ended.
-    pub fn close(&self, now: Moment) {
+    pub fn close(&self, now: Moment, traffic: Option<&Traffic>) {
         let Some(began) = self.began else { return }; // the app ended by itself: nothing was stopped
         let mut said = vec![match &self.request {
             Some(Request { signal, origin, at }) => {
@@ -138,6 +175,7 @@ impl Report {
         for (phase, end) in self.phases.iter().zip(ends) {
             said.push(format!("{phase} {}", seconds(end.saturating_sub(phase.since))));
         }
+        said.extend(traffic.and_then(|traffic| connections(traffic, self.phases.iter().find_map(|phase| phase.sent))));
         said.extend(self.killed.map(|count| match count {
             0 => "SIGKILL".to_owned(),
             1 => "SIGKILL to 1 process".to_owned(),
@@ -170,7 +208,47 @@ impl fmt::Display for Exit {
 
 /// How long the app keeps serving.
 fn until(wait: Wait) -> String {
-    wait.at_most.map_or("until it exits".to_owned(), |length| format!("for {}", show(length)))
+    let Some(at_most) = wait.at_most else { return "until it exits".to_owned() };
+    let Some(Quiet { of, lasts }) = wait.quiet else { return format!("for {}", show(at_most)) };
+    let what = match of {
+        Watched::Requests => "no request has come",
+        Watched::Traffic => "no request has come and no response has gone",
+        Watched::Connections => "no connection has been open",
+    };
+    format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
+}
+
+/// What was open at the stop signal.
+fn open(AtSignal { open, busy, .. }: AtSignal) -> String {
+    if open == 0 { String::new() } else { format!("; {} open, {busy} of them busy", count(open, "connection")) }
+}
+
+/// The connections of a stop, where there were any.
+fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
+    let AtSignal { new, open, .. } = traffic.at_signal()?;
+    if new == 0 && open == 0 {
+        return None;
+    }
+    let closed = traffic.last_closed().filter(|_| open > 0);
+    let closed = closed.map(|after| format!(", last closed after {}", seconds(after))).unwrap_or_default();
+    let sent = sent?;
+    Some(format!("{} during the pre-delay, {open} open at {sent}{closed}", count(new, "new connection")))
+}
+
+/// Says what kept the pre-delay from ending early.
+fn not_quiet(traffic: Option<&Traffic>, now: Moment) {
+    let Some((peers, ago)) = traffic.and_then(|traffic| traffic.callers(now)) else { return };
+    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    info!(
+        target: STOP,
+        "never quiet: requests came to the end, the last {} ago, from {} (ignore_peers leaves probes out)",
+        seconds(ago),
+        peers.join(", ")
+    );
+}
+
+fn count(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// How long the app may take.

@@ -18,8 +18,10 @@ use std::time::Duration;
 use log::LevelFilter;
 
 pub use self::error::Error;
+use crate::duration::Bounds;
+use crate::network::Network;
 use crate::profile::Profile;
-use crate::shutdown::{Plan, Rules, StopSignal, Target, Wait, WaitFor};
+use crate::shutdown::{Plan, Quiet, Rules, StopSignal, Target, Wait, WaitFor, Watched};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// Read where no other file is named, if it exists.
@@ -101,7 +103,12 @@ pub enum Key {
     HurryOn,
     StopSignal,
     PreDelay,
+    Quiet,
+    QuietMeans,
+    Ports,
+    IgnorePeers,
     DrainTimeout,
+    DrainUntil,
     GracePeriod,
     Rewrite,
     Target,
@@ -122,7 +129,12 @@ const KEYS: &[(Key, &str, Option<&str>)] = &[
     (Key::HurryOn, "HURRY_ON", Some("hurry_on")),
     (Key::StopSignal, "STOP_SIGNAL", Some("stop_signal")),
     (Key::PreDelay, "PRE_DELAY", Some("pre_delay")),
+    (Key::Quiet, "QUIET", Some("quiet")),
+    (Key::QuietMeans, "QUIET_MEANS", Some("quiet_means")),
+    (Key::Ports, "PORTS", Some("ports")),
+    (Key::IgnorePeers, "IGNORE_PEERS", Some("ignore_peers")),
     (Key::DrainTimeout, "DRAIN_TIMEOUT", Some("drain_timeout")),
+    (Key::DrainUntil, "DRAIN_UNTIL", Some("drain_until")),
     (Key::GracePeriod, "GRACE_PERIOD", Some("grace_period")),
     (Key::Rewrite, "REWRITE", Some("signals")),
     (Key::Target, "TARGET", Some("target")),
@@ -162,6 +174,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the app must have done before its drain is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainUntil {
+    /// It has exited.
+    Exit,
+    /// It has closed all its connections.
+    Closed,
+}
+
+/// What the quiet that ends a pre-delay is, unless somebody says.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// The settings in force.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "cli.rs says for each what it does")]
@@ -170,7 +194,13 @@ pub struct Settings {
     pub stop_on: Sourced<SignalSet>,
     pub hurry_on: Sourced<SignalSet>,
     pub stop_signal: Sourced<StopSignal>,
-    pub pre_delay: Sourced<Duration>,
+    pub pre_delay: Sourced<Bounds>,
+    pub quiet: Sourced<Duration>,
+    pub quiet_means: Sourced<Watched>,
+    /// Empty: those on which our own processes listen.
+    pub ports: Sourced<Vec<u16>>,
+    pub ignore_peers: Sourced<Vec<Network>>,
+    pub drain_until: Sourced<DrainUntil>,
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
     pub rewrite: Rewrites,
@@ -215,12 +245,26 @@ impl Settings {
             stop_on: self.stop_on.value,
             hurry_on: self.hurry_on.value,
             rewrite: self.rewrite.iter().map(|(&from, to)| (from, to.value)).collect(),
-            plan: Plan::soft(
-                Wait::fixed(self.pre_delay.value),
-                self.stop_signal.value,
-                Wait::up_to(self.drain_timeout.value),
-            ),
+            plan: Plan::soft(self.pre_delay_wait(), self.stop_signal.value, self.drain_wait()),
+            drain_gets_the_rest: self.drain_timeout.source == Source::GracePeriod,
             wait_for: self.wait_for.value,
+        }
+    }
+
+    fn pre_delay_wait(&self) -> Wait {
+        let Bounds { least, most } = self.pre_delay.value;
+        if !self.pre_delay.value.is_range() {
+            return Wait::fixed(most);
+        }
+        Wait::until(Quiet { of: self.quiet_means.value, lasts: self.quiet.value }, least, most)
+    }
+
+    fn drain_wait(&self) -> Wait {
+        match (self.drain_until.value, self.drain_timeout.value) {
+            (DrainUntil::Closed, Some(drain)) => {
+                Wait::until(Quiet { of: Watched::Connections, lasts: self.quiet.value }, Duration::ZERO, drain)
+            }
+            (DrainUntil::Exit | DrainUntil::Closed, drain) => Wait::up_to(drain),
         }
     }
 
@@ -254,11 +298,20 @@ impl Layers {
             hurry_on: self.hurry_on(stop_on.value, &rewrite)?,
             stop_on,
             stop_signal: self.stop_signal(profile.value)?,
-            pre_delay: match (self.read(Key::PreDelay, value::duration)?, profile.value) {
+            pre_delay: match (self.read(Key::PreDelay, value::bounds)?, profile.value) {
                 (Some(given), _) => given,
                 (None, Some(profile)) => Sourced::new(profile.pre_delay, Source::Profile(profile.name)),
-                (None, None) => Sourced::default(Duration::ZERO),
+                (None, None) => Sourced::default(Bounds::NONE),
             },
+            quiet: self.or_default(Key::Quiet, QUIET, value::duration)?,
+            quiet_means: match (self.read(Key::QuietMeans, value::quiet_means)?, profile.value) {
+                (Some(given), _) => given,
+                (None, Some(profile)) => Sourced::new(profile.quiet_means, Source::Profile(profile.name)),
+                (None, None) => Sourced::default(Watched::Requests),
+            },
+            ports: self.or_default(Key::Ports, Vec::new(), value::ports)?,
+            ignore_peers: self.or_default(Key::IgnorePeers, Vec::new(), value::networks)?,
+            drain_until: self.or_default(Key::DrainUntil, DrainUntil::Exit, value::drain_until)?,
             drain_timeout: optional(self.read(Key::DrainTimeout, value::duration)?),
             grace_period: optional(self.read(Key::GracePeriod, value::duration)?),
             rewrite,
@@ -278,6 +331,7 @@ impl Layers {
             return Err(Error::OrphansGetLost { wait_for, subreaper });
         }
         settings.fit_into_grace_period()?;
+        settings.fit_quiet()?;
         Ok(settings)
     }
 

@@ -27,24 +27,52 @@ pub const KILL_WAIT: Duration = Duration::from_secs(1);
 /// How long a step lasts. The main child's exit ends any wait at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// [`Event::Quiet`] ends the wait, but not before this has passed.
+    /// Quiet ends the wait, but not before this has passed.
     pub at_least: Duration,
     /// The wait is over when this has passed; `None` has no end but the app's own.
     pub at_most: Option<Duration>,
+    /// The quiet that ends the wait between the two bounds, if any does.
+    pub quiet: Option<Quiet>,
 }
 
 impl Wait {
     /// A wait that nothing but time, hurry and the main child's exit ends.
     #[must_use]
     pub const fn fixed(length: Duration) -> Self {
-        Self { at_least: length, at_most: Some(length) }
+        Self { at_least: length, at_most: Some(length), quiet: None }
     }
 
     /// A wait from nothing up to a bound, if there is one.
     #[must_use]
     pub const fn up_to(at_most: Option<Duration>) -> Self {
-        Self { at_least: Duration::ZERO, at_most }
+        Self { at_least: Duration::ZERO, at_most, quiet: None }
     }
+
+    /// A wait between two bounds that ends as soon as there is quiet.
+    #[must_use]
+    pub const fn until(quiet: Quiet, at_least: Duration, at_most: Duration) -> Self {
+        Self { at_least, at_most: Some(at_most), quiet: Some(quiet) }
+    }
+}
+
+/// The quiet that ends a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    /// What must be quiet.
+    pub of: Watched,
+    /// For how long.
+    pub lasts: Duration,
+}
+
+/// What can be quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// No new connection, no byte of a request.
+    Requests,
+    /// That, and no byte of a response either.
+    Traffic,
+    /// No connection is open.
+    Connections,
 }
 
 /// Which signal asks the app to stop.
@@ -111,6 +139,8 @@ pub struct Rules {
     pub rewrite: BTreeMap<Signal, Rewrite>,
     /// The steps of a stop.
     pub plan: Plan,
+    /// Whether the last step gets the time that quiet saved the steps before: it lasts for what remains of a budget.
+    pub drain_gets_the_rest: bool,
     /// What must be gone before we are.
     pub wait_for: WaitFor,
 }
@@ -173,9 +203,8 @@ pub enum Event {
     },
     /// The main child had exited before, and now the last of the others has too.
     NobodyLeft,
-    /// What the present wait waits for has come. A fixed wait knows no such thing, and so far no other is made: this is
-    /// the place for one that watches traffic.
-    Quiet,
+    /// What the present wait watches ([`Shutdown::watches`]) has been quiet for this long.
+    Quiet(Duration),
     /// Nothing but that time has passed.
     Time,
 }
@@ -222,6 +251,8 @@ pub enum Note {
     },
     /// Somebody was in a hurry: the present wait is over.
     Hurried(Signal, Origin),
+    /// It was quiet for so long that the present wait is over.
+    Quiet(Quiet),
     /// The present wait has reached its upper bound.
     TimeUp(Wait),
     /// The main child is gone, but not all that came from it.
@@ -248,7 +279,7 @@ enum Meaning {
     Hurry(Signal, Origin),
     PassOn(Signal),
     Nothing,
-    Quiet,
+    Quiet(Quiet),
     TimeUp,
     MainStopped,
     MainExited { exit: Exit, last: bool },
@@ -270,6 +301,8 @@ pub struct Shutdown {
     passed_on: Option<Signal>,
     /// Whether a stop signal is out that a stopped child could not act on.
     owes_continue: bool,
+    /// The time that quiet has saved so far.
+    saved: Duration,
 }
 
 impl Shutdown {
@@ -284,6 +317,7 @@ impl Shutdown {
             request: None,
             passed_on: None,
             owes_continue: false,
+            saved: Duration::ZERO,
         }
     }
 
@@ -293,12 +327,27 @@ impl Shutdown {
         self.phase == Phase::Running
     }
 
+    /// Whether a stop is under way.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Step { .. } | Phase::Killed { .. })
+    }
+
     /// The code to leave with, once it is time to.
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         match self.phase {
             Phase::Gone { code } => Some(code),
             Phase::Running | Phase::Step { .. } | Phase::Killed { .. } => None,
+        }
+    }
+
+    /// What the present wait watches: whoever looks tells with [`Event::Quiet`] for how long it has been quiet.
+    #[must_use]
+    pub fn watches(&self) -> Option<Watched> {
+        match self.phase {
+            Phase::Step { index, .. } => self.wait(index).quiet.map(|quiet| quiet.of),
+            Phase::Running | Phase::Killed { .. } | Phase::Gone { .. } => None,
         }
     }
 
@@ -344,7 +393,12 @@ impl Shutdown {
                 todo.push(Action::Note(Note::Hurried(signal, origin)));
                 self.enter(index + 1, now, &mut todo);
             }
-            (Phase::Step { index, .. }, Meaning::Quiet) => self.enter(index + 1, now, &mut todo),
+            (Phase::Step { index, since }, Meaning::Quiet(quiet)) => {
+                todo.push(Action::Note(Note::Quiet(quiet)));
+                let end = self.wait(index).at_most.map(|at_most| since.saturating_add(at_most));
+                self.saved += end.unwrap_or(now).saturating_sub(now);
+                self.enter(index + 1, now, &mut todo);
+            }
             (Phase::Step { index, .. }, Meaning::TimeUp) => {
                 todo.push(Action::Note(Note::TimeUp(self.wait(index))));
                 self.enter(index + 1, now, &mut todo);
@@ -393,7 +447,7 @@ impl Shutdown {
             (
                 Phase::Running,
                 Meaning::Hurry(..)
-                | Meaning::Quiet
+                | Meaning::Quiet(_)
                 | Meaning::TimeUp
                 | Meaning::MainStopped
                 | Meaning::NobodyLeft
@@ -406,7 +460,7 @@ impl Shutdown {
                 Meaning::StopRequest(..)
                 | Meaning::Hurry(..)
                 | Meaning::PassOn(_)
-                | Meaning::Quiet
+                | Meaning::Quiet(_)
                 | Meaning::MainStopped
                 | Meaning::Nothing,
             )
@@ -429,9 +483,9 @@ impl Shutdown {
             }
             Event::MainExited { exit, last } => Meaning::MainExited { exit, last },
             Event::NobodyLeft => Meaning::NobodyLeft,
-            Event::Quiet if self.may_be_quiet(now) => Meaning::Quiet,
+            Event::Quiet(so_far) => self.enough(so_far, now).map_or(Meaning::Nothing, Meaning::Quiet),
             Event::Time if self.deadline().is_some_and(|deadline| now >= deadline) => Meaning::TimeUp,
-            Event::Quiet | Event::Time => Meaning::Nothing,
+            Event::Time => Meaning::Nothing,
         }
     }
 
@@ -453,17 +507,20 @@ impl Shutdown {
         }
     }
 
-    /// Whether the present wait is one that quiet may end by now. One without an end is not: behind it stands SIGKILL.
-    fn may_be_quiet(&self, now: Moment) -> bool {
-        let Phase::Step { index, since } = self.phase else { return false };
+    /// The quiet that the present wait waits for, if by now it has lasted long enough. A wait without an end is not ended
+    /// by it: behind it stands SIGKILL.
+    fn enough(&self, so_far: Duration, now: Moment) -> Option<Quiet> {
+        let Phase::Step { index, since } = self.phase else { return None };
         let wait = self.wait(index);
-        wait.at_most.is_some() && now >= since.saturating_add(wait.at_least)
+        let may_end = wait.at_most.is_some() && now >= since.saturating_add(wait.at_least);
+        wait.quiet.filter(|quiet| may_end && so_far >= quiet.lasts)
     }
 
     /// Goes to a step, and through those that do not wait; behind the last stands SIGKILL.
     fn enter(&mut self, first: usize, now: Moment, todo: &mut Vec<Action>) {
         let mut index = first;
-        while let Some(&Step { send, wait }) = self.rules.plan.0.get(index) {
+        while let Some(&Step { send, .. }) = self.rules.plan.0.get(index) {
+            let wait = self.wait(index);
             let sent = send.map(|stop_signal| self.send(stop_signal, todo));
             let waits = wait.at_most != Some(Duration::ZERO);
             if waits || sent.is_some() {
@@ -503,7 +560,11 @@ impl Shutdown {
     }
 
     fn wait(&self, step: usize) -> Wait {
-        self.rules.plan.0.get(step).map_or(Wait::up_to(None), |step| step.wait)
+        let Some(&Step { mut wait, .. }) = self.rules.plan.0.get(step) else { return Wait::up_to(None) };
+        if self.rules.drain_gets_the_rest && step == self.last_step() {
+            wait.at_most = wait.at_most.map(|at_most| at_most.saturating_add(self.saved));
+        }
+        wait
     }
 
     fn last_step(&self) -> usize {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::lookout::{Lookout, Scope};
 use crate::report::Report;
 use crate::shutdown::{Action, Event, Moment, Note, Shutdown, Target};
 use crate::signal::Signal;
@@ -17,7 +18,7 @@ use crate::sys::signals::Inbox;
 use crate::sys::terminal::{self, Suspended};
 
 /// How to deal with the main child, beside what the state machine knows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Who gets the signals.
     pub target: Target,
@@ -27,6 +28,8 @@ pub struct Options {
     pub has_terminal: bool,
     /// Whether the child gets that terminal's foreground from us where we have it.
     pub hands_over: bool,
+    /// Which sockets are looked at during a stop.
+    pub scope: Scope,
 }
 
 /// Watches over the main child until it is time to leave, and says with which code.
@@ -36,18 +39,19 @@ pub struct Options {
 pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> u8 {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let start = Instant::now();
-    let mut supervisor = Supervisor { child, shutdown, options, report, group_told: false };
+    let mut supervisor = Supervisor { child, shutdown, options, report, lookout: None, group_told: false };
     loop {
-        sleep(&inbox, supervisor.shutdown.deadline().map(|deadline| deadline.saturating_sub(start.elapsed())));
+        sleep(&inbox, supervisor.next().map(|next| next.saturating_sub(start.elapsed())));
         let now = start.elapsed();
         for received in inbox.take() {
             debug!("{} {}", received.signal, received.origin);
             supervisor.happened(Event::Signal(received.signal, received.origin), now);
         }
         supervisor.reap(now);
+        supervisor.look(now);
         supervisor.happened(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
-            supervisor.report.close(now);
+            supervisor.report.close(now, supervisor.lookout.as_ref().map(Lookout::traffic));
             return code;
         }
     }
@@ -69,14 +73,46 @@ struct Supervisor {
     shutdown: Shutdown,
     options: Options,
     report: Report,
+    /// From the stop's beginning on.
+    lookout: Option<Lookout>,
     /// Whether the main child's whole group has had its stop signal.
     group_told: bool,
 }
 
 impl Supervisor {
+    /// When there is something to do though no signal comes, if ever.
+    fn next(&self) -> Option<Moment> {
+        let look = self.lookout.as_ref().and_then(Lookout::next);
+        self.shutdown.deadline().into_iter().chain(look).min()
+    }
+
     fn happened(&mut self, event: Event, now: Moment) {
-        for action in self.shutdown.on(event, now) {
+        let actions = self.shutdown.on(event, now);
+        if self.lookout.is_none() && self.shutdown.is_stopping() {
+            // Before the app hears of it, which might close its listeners.
+            let ours: Option<Vec<i32>> = self.child.ours().map(|ours| ours.iter().map(|process| process.pid).collect());
+            self.lookout = Some(Lookout::begin(&self.options.scope, ours.as_deref(), self.matters(), now));
+        }
+        for action in actions {
             self.act(action, now);
+        }
+    }
+
+    /// Whether the present wait may end by what a look shows.
+    fn matters(&self) -> bool {
+        self.shutdown.watches().is_some()
+    }
+
+    /// Takes the look that is due, if one is, and tells the machine for how long it has been quiet.
+    fn look(&mut self, now: Moment) {
+        let matters = self.matters();
+        let Some(lookout) = &mut self.lookout else { return };
+        if lookout.next().is_none_or(|next| now < next) || !lookout.look(now, matters) {
+            return;
+        }
+        if let Some(watched) = self.shutdown.watches() {
+            let quiet = lookout.traffic().quiet(watched, now);
+            self.happened(Event::Quiet(quiet), now);
         }
     }
 
@@ -84,6 +120,9 @@ impl Supervisor {
         match action {
             Action::Forward(signal) => log_sending(signal, self.child.send(signal, self.options.target)),
             Action::Stop(signal) => {
+                if let Some(lookout) = &mut self.lookout {
+                    lookout.stop_signal(now);
+                }
                 log_sending(signal, self.child.send(signal, self.options.target));
                 if self.options.target == Target::Group {
                     self.group_told = true;
@@ -96,9 +135,13 @@ impl Supervisor {
                 log_sending(signal, self.child.send_rest(signal, told_already));
             }
             Action::Continue => log_sending(Signal::CONT, self.child.send(Signal::CONT, self.options.target)),
-            Action::KillAll => self.report.killed(self.child.kill_all().as_deref()),
-            Action::Note(Note::Undead) => self.report.undead(&self.child.left()),
-            Action::Note(note) => self.report.note(note, now),
+            Action::KillAll => {
+                let cut_off = self.lookout.as_mut().map(Lookout::about_to_be_cut_off);
+                self.report.killed(self.child.kill_all().as_deref());
+                self.report.cut_off(cut_off.as_ref());
+            }
+            Action::Note(Note::Undead) => self.report.undead(&self.child.ours().unwrap_or_default()),
+            Action::Note(note) => self.report.note(note, now, self.lookout.as_ref().map(Lookout::traffic)),
         }
     }
 
@@ -124,6 +167,9 @@ impl Supervisor {
         if let Some(exit) = main_exit {
             self.report.main_exited(exit);
             self.give_terminal_back();
+            if let Some(lookout) = &mut self.lookout {
+                lookout.look(now, false); // the last: what it left open is gone
+            }
             self.happened(Event::MainExited { exit, last: harvest.nobody_left }, now);
         } else if harvest.nobody_left {
             self.happened(Event::NobodyLeft, now);

@@ -133,6 +133,69 @@ fn a_signal_that_is_softstops_own() {
 }
 
 #[test]
+fn bounds_of_a_pre_delay_that_are_upside_down() {
+    let sentence = "the lower bound of 15s is above the upper one of 2s: write the shorter first";
+    is_refused(with_flags(&["--pre-delay", "15s..2s"]), &format!("--pre-delay: {sentence}"));
+    file_is_refused("pre_delay = \"15s..2s\"", &format!("softstop.toml:1:1: {sentence}"));
+    is_refused(
+        with_flags(&["--pre-delay", "2..15s"]),
+        "--pre-delay: `2` has no unit: write 2s for seconds, or 2ms, 2m",
+    );
+    is_refused(
+        with_flags(&["--pre-delay", "2s.."]),
+        "--pre-delay: `` is no duration (value was empty): write it like 500ms, 5s or 1m30s",
+    );
+}
+
+#[test]
+fn a_quiet_that_is_longer_than_the_pre_delay() {
+    is_refused(
+        with_flags(&["--pre-delay", "2s..10s", "--quiet", "11s"]),
+        "--quiet: a quiet of 11s is longer than the pre-delay of 2s..10s (--pre-delay) lasts: shorten the one or lengthen the other",
+    );
+}
+
+#[test]
+fn a_port_out_of_range() {
+    for word in ["0", "65536", "-1", "http", ""] {
+        is_refused(
+            with_flags(&["--ports", &format!("8080,{word}")]),
+            &format!("--ports: `{word}` is no TCP port: write numbers from 1 to 65535, separated by commas"),
+        );
+    }
+    file_is_refused(
+        "ports = [80, 70000]",
+        "softstop.toml:1:1: `70000` is no TCP port: write numbers from 1 to 65535, separated by commas",
+    );
+}
+
+#[test]
+fn a_network_that_is_none() {
+    for (word, reason) in [
+        ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
+        ("10.0.0/8", "`10.0.0` is no IP address"),
+        ("probe", "`probe` is no IP address"),
+    ] {
+        is_refused(
+            with_flags(&["--ignore-peers", word]),
+            &format!(
+                "--ignore-peers: `{word}` is no network ({reason}): write an address or a CIDR, such as 10.0.0.0/8"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_drain_until_closed_that_nothing_follows() {
+    is_refused(
+        with_flags(&["--drain-until", "closed"]),
+        "--drain-until: without a drain timeout nothing follows the drain that could come early: set drain_timeout or grace_period",
+    );
+    let fits = with_flags(&["--drain-until", "closed", "--drain-timeout", "5s"]);
+    fits.run().code(0);
+}
+
+#[test]
 fn a_duration_without_a_unit() {
     is_refused(with_flags(&["--pre-delay", "5"]), "--pre-delay: `5` has no unit: write 5s for seconds, or 5ms, 5m");
     file_is_refused("grace_period = 30", "softstop.toml:1:1: `30` has no unit: write 30s for seconds, or 30ms, 30m");

@@ -579,7 +579,7 @@ fn the_kubernetes_example_needs_no_hook_and_its_grace_periods_agree() {
 
     // As its comments say.
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace)]);
-    assert_eq!(row(&explanation, "pre_delay"), ("5s".into(), "profile nginx".into()));
+    assert_eq!(row(&explanation, "pre_delay"), ("2s..10s".into(), "profile nginx".into()));
     assert_eq!(row(&explanation, "drain_timeout"), ("24s".into(), "what grace_period leaves".into()));
 }
 

@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::time::Duration;
 
+use softstop::duration::Bounds;
 use softstop::settings::{Settings, Source, Sourced};
-use softstop::shutdown::{Plan, StopSignal, Wait};
+use softstop::shutdown::{Plan, Quiet, StopSignal, Wait, Watched};
 use softstop::signal::Signal;
 use tempfile::TempDir;
 
@@ -42,7 +43,7 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_profile_beats_the_defau
     has(&explain(&["--pre-delay", "1s"], &environment, file, &["nginx"]), "pre_delay", "1s", "--pre-delay");
     has(&explain(&[], &environment, file, &["nginx"]), "pre_delay", "2s", "SOFTSTOP_PRE_DELAY");
     has(&explain(&[], &[], file, &["nginx"]), "pre_delay", "3s", "s.toml:1:1");
-    has(&explain(&[], &[], "", &["nginx"]), "pre_delay", "5s", "profile nginx");
+    has(&explain(&[], &[], "", &["nginx"]), "pre_delay", "2s..10s", "profile nginx");
     has(&explain(&[], &[], "", &["sleep"]), "pre_delay", "0s", "default");
 }
 
@@ -61,6 +62,22 @@ const EVERY_SETTING: &[Ways] = &[
     ("hurry_on", &["--hurry-on", "none"], ("SOFTSTOP_HURRY_ON", "none"), "hurry_on = []", "none"),
     ("stop_signal", &["--stop-signal", "quit"], ("SOFTSTOP_STOP_SIGNAL", "3"), "stop_signal = \"SIGQUIT\"", "SIGQUIT"),
     ("pre_delay", &["--pre-delay", "1m30s"], ("SOFTSTOP_PRE_DELAY", "90s"), "pre_delay = \"1m 30s\"", "1m 30s"),
+    ("quiet", &["--quiet", "700ms"], ("SOFTSTOP_QUIET", "700ms"), "quiet = \"700ms\"", "700ms"),
+    (
+        "quiet_means",
+        &["--quiet-means", "traffic"],
+        ("SOFTSTOP_QUIET_MEANS", "traffic"),
+        "quiet_means = \"traffic\"",
+        "traffic",
+    ),
+    ("ports", &["--ports", "80,8443"], ("SOFTSTOP_PORTS", "80, 8443"), "ports = [80, 8443]", "80,8443"),
+    (
+        "ignore_peers",
+        &["--ignore-peers", "10.0.0.7,fd00::/8"],
+        ("SOFTSTOP_IGNORE_PEERS", "10.0.0.7,fd00::/8"),
+        "ignore_peers = [\"10.0.0.7\", \"fd00::/8\"]",
+        "10.0.0.7,fd00::/8",
+    ),
     (
         "drain_timeout",
         &["--drain-timeout", "500ms"],
@@ -160,7 +177,7 @@ fn a_profiles_stop_signal_is_a_stop_request_too_and_hurries_nobody() {
 #[test]
 fn the_drain_gets_what_the_pre_delay_leaves_of_the_grace_period() {
     let explained = explain(&["--grace-period", "30s"], &[], "", &["nginx"]);
-    has(&explained, "drain_timeout", "24s", "what grace_period leaves");
+    has(&explained, "drain_timeout", "19s", "what grace_period leaves");
     let explained = explain(&["--grace-period", "30s"], &[], "", &["sleep"]);
     has(&explained, "drain_timeout", "29s", "what grace_period leaves");
 }
@@ -168,28 +185,79 @@ fn the_drain_gets_what_the_pre_delay_leaves_of_the_grace_period() {
 #[test]
 fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
     let explained = explain(&["--grace-period", "10s", "--drain-timeout", "6s"], &[], "", &["nginx"]);
-    has(&explained, "pre_delay", "3s", "profile nginx");
+    has(&explained, "pre_delay", "2s..3s", "profile nginx");
     assert!(
-        explained.contains("warning: the pre-delay of 5s (profile nginx) does not fit into the grace period of 10s")
+        explained
+            .contains("warning: the pre-delay of 2s..10s (profile nginx) does not fit into the grace period of 10s")
     );
     let explained = explain(&["--grace-period", "5s"], &[], "", &["nginx"]);
     has(&explained, "pre_delay", "2s", "profile nginx");
     has(&explained, "drain_timeout", "2s", "what grace_period leaves");
 
     let outcome = softstop(["--grace-period", "5s", "--profile", "nginx", "true"]).run();
-    outcome.code(0).logged("softstop: warning: the pre-delay of 5s (profile nginx) does not fit");
+    outcome.code(0).logged("softstop: warning: the pre-delay of 2s..10s (profile nginx) does not fit");
 }
 
 #[test]
 fn a_profiles_pre_delay_never_leaves_the_drain_next_to_nothing() {
     // 5 s of 6.001 s, less 1 s to report in, left a drain of 1 ms.
     for (grace, pre_delay, drain) in
-        [("10s", "5s", "4s"), ("6001ms", "3s 1ms", "2s"), ("6s", "3s", "2s"), ("3s", "1s", "1s")]
+        [("10s", "2s..7s", "2s"), ("6001ms", "2s..3s 1ms", "2s"), ("6s", "2s..3s", "2s"), ("3s", "1s", "1s")]
     {
         let explained = explain(&["--grace-period", grace], &[], "", &["nginx"]);
         has(&explained, "pre_delay", pre_delay, "profile nginx");
         has(&explained, "drain_timeout", drain, "what grace_period leaves");
     }
+}
+
+#[test]
+fn a_drain_until_closed_can_be_given_in_all_three_ways() {
+    // Alone it would be a contradiction.
+    let timeout = ["--drain-timeout", "9s"];
+    let flags = [timeout.as_slice(), &["--drain-until", "closed"]].concat();
+    has(&explain(&flags, &[], "", &["sleep"]), "drain_until", "closed", "--drain-until");
+    let environment = [("SOFTSTOP_DRAIN_UNTIL", "closed")];
+    has(&explain(&timeout, &environment, "", &["sleep"]), "drain_until", "closed", "SOFTSTOP_DRAIN_UNTIL");
+    has(&explain(&timeout, &[], "drain_until = \"closed\"", &["sleep"]), "drain_until", "closed", "s.toml:1:1");
+    has(&explain(&timeout, &[], "", &["sleep"]), "drain_until", "exit", "default");
+}
+
+#[test]
+fn a_pre_delay_is_one_length_or_two_bounds() {
+    for (written, shown) in [("5s", "5s"), ("2s..15s", "2s..15s"), ("0s .. 1m", "0s..1m"), ("3s..3s", "3s")] {
+        has(&explain(&["--pre-delay", written], &[], "", &["sleep"]), "pre_delay", shown, "--pre-delay");
+    }
+    let explained = explain(&["--pre-delay", "2s..15s", "--quiet", "3s"], &[], "", &["sleep"]);
+    assert!(
+        explained.contains("\n  2s         from here on it is enough that no request has come for 3s\n"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("\n  15s        SIGTERM goes to sleep, which finishes its work, at the latest\n"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn a_quiet_that_nobody_chose_is_shortened_to_fit_with_a_warning() {
+    let explained = explain(&["--pre-delay", "0s..1s"], &[], "", &["sleep"]);
+    has(&explained, "quiet", "1s", "default");
+    assert!(
+        explained
+            .contains("warning: the quiet of 2s (default) is longer than the pre-delay of 0s..1s (--pre-delay) lasts"),
+        "{explained}"
+    );
+    // With a fixed length there is nothing for it to end.
+    assert!(!explain(&["--pre-delay", "1s"], &[], "", &["sleep"]).contains("warning"));
+}
+
+#[test]
+fn a_server_without_a_graceful_signal_waits_for_its_responses_too() {
+    for server in ["varnishd", "uwsgi", "memcached"] {
+        let explained = explain(&[], &[], "", &[server]);
+        assert!(explained.contains("  quiet_means          traffic                  profile "), "{explained}");
+    }
+    has(&explain(&[], &[], "", &["nginx"]), "quiet_means", "requests", "profile nginx");
 }
 
 #[test]
@@ -234,7 +302,7 @@ fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
     assert!(help.code == 0 && help.stdout.contains("--drain-timeout <DUR>"), "{help:?}");
     let table = softstop(["--list-profiles"]).run();
     assert!(
-        table.code == 0 && table.stdout.contains("\nnginx      SIGQUIT      5s         nginx, nginx-debug\n"),
+        table.code == 0 && table.stdout.contains("\nnginx      SIGQUIT      2s..10s    nginx, nginx-debug\n"),
         "{table:?}"
     );
 }
@@ -243,10 +311,8 @@ fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
 fn the_library_gives_each_value_with_its_source() {
     let command = [OsString::from("nginx")];
     let settings = Settings::resolve(&command, Vec::new(), std::iter::empty()).unwrap();
-    let five_seconds = Duration::from_secs(5);
-    assert_eq!(settings.pre_delay, Sourced { value: five_seconds, source: Source::Profile("nginx") });
-    assert_eq!(
-        settings.rules().plan,
-        Plan::soft(Wait::fixed(five_seconds), StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(None))
-    );
+    let (least, most) = (Duration::from_secs(2), Duration::from_secs(10));
+    assert_eq!(settings.pre_delay, Sourced { value: Bounds { least, most }, source: Source::Profile("nginx") });
+    let pre_delay = Wait::until(Quiet { of: Watched::Requests, lasts: Duration::from_secs(2) }, least, most);
+    assert_eq!(settings.rules().plan, Plan::soft(pre_delay, StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(None)));
 }

@@ -8,7 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use softstop::shutdown::{
-    Action, Event, Exit, KILL_WAIT, Moment, Note, Plan, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
+    Action, Event, Exit, KILL_WAIT, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
+    Watched,
 };
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 
@@ -32,8 +33,13 @@ fn any_length() -> impl Strategy<Value = Duration> {
 }
 
 fn any_wait() -> impl Strategy<Value = Wait> {
-    (any_length(), option::of(any_length()))
-        .prop_map(|(at_least, more)| Wait { at_least, at_most: more.map(|more| at_least + more) })
+    let of = prop_oneof![Just(Watched::Requests), Just(Watched::Traffic), Just(Watched::Connections)];
+    let quiet = option::of((of, any_length()).prop_map(|(of, lasts)| Quiet { of, lasts }));
+    (any_length(), option::of(any_length()), quiet).prop_map(|(at_least, more, quiet)| Wait {
+        at_least,
+        at_most: more.map(|more| at_least + more),
+        quiet,
+    })
 }
 
 fn any_stop_signal() -> impl Strategy<Value = StopSignal> {
@@ -44,12 +50,13 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     let step = (option::of(any_stop_signal()), any_wait()).prop_map(|(send, wait)| Step { send, wait });
     let rewrite = prop_oneof![any_signal().prop_map(Rewrite::To), Just(Rewrite::Ignore)];
     let wait_for = prop_oneof![Just(WaitFor::Main), Just(WaitFor::All)];
-    (any_set(), any_set(), btree_map(any_signal(), rewrite, 0..3), vec(step, 0..4), wait_for).prop_map(
-        |(stop_on, hurry_on, rewrite, steps, wait_for)| Rules {
+    (any_set(), any_set(), btree_map(any_signal(), rewrite, 0..3), vec(step, 0..4), any::<bool>(), wait_for).prop_map(
+        |(stop_on, hurry_on, rewrite, steps, drain_gets_the_rest, wait_for)| Rules {
             stop_on,
             hurry_on,
             rewrite,
             plan: Plan(steps),
+            drain_gets_the_rest,
             wait_for,
         },
     )
@@ -63,7 +70,7 @@ enum Happening {
     Continued,
     MainExits(u8, bool),
     LastExits,
-    Quiet,
+    Quiet(Duration),
     TimePasses,
 }
 
@@ -74,7 +81,7 @@ fn any_happening() -> impl Strategy<Value = (Happening, Duration)> {
         1 => Just(Happening::Continued),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(code, last)| Happening::MainExits(code, last)),
         1 => Just(Happening::LastExits),
-        1 => Just(Happening::Quiet),
+        2 => any_length().prop_map(Happening::Quiet),
         6 => Just(Happening::TimePasses),
     ];
     (happening, any_length())
@@ -105,7 +112,7 @@ impl World {
                 self.nobody_left = true;
                 Some(Event::NobodyLeft)
             }
-            Happening::Quiet => Some(Event::Quiet),
+            Happening::Quiet(so_far) => Some(Event::Quiet(so_far)),
             Happening::TimePasses => Some(Event::Time),
             Happening::Stopped | Happening::Continued | Happening::MainExits(..) | Happening::LastExits => None,
         }
@@ -247,6 +254,7 @@ proptest! {
             hurry_on: SignalSet::default(),
             rewrite: [].into(),
             plan,
+            drain_gets_the_rest: false,
             wait_for: WaitFor::Main,
         };
         let mut shutdown = Shutdown::new(rules);

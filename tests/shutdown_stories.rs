@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest};
-use softstop::shutdown::{Action, Event, Exit, Moment, Note, Plan, Rules, Shutdown, Step, StopSignal, Wait, WaitFor};
+use softstop::shutdown::{
+    Action, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor, Watched,
+};
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 
 fn at(seconds: u64) -> Moment {
@@ -25,6 +27,7 @@ fn plain() -> Rules {
         hurry_on: Signal::INT.into(),
         rewrite: [].into(),
         plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(None)),
+        drain_gets_the_rest: false,
         wait_for: WaitFor::Main,
     }
 }
@@ -36,6 +39,12 @@ fn nginx() -> Rules {
         plan: Plan::soft(Wait::fixed(at(5)), StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(Some(at(20)))),
         ..plain()
     }
+}
+
+/// A plain program that keeps serving for 2 s to 15 s, until requests have been quiet for 2 s.
+fn watching(drain: Wait) -> Rules {
+    let quiet = Quiet { of: Watched::Requests, lasts: at(2) };
+    Rules { plan: Plan::soft(Wait::until(quiet, at(2), at(15)), StopSignal::Mapped(None), drain), ..plain() }
 }
 
 /// A machine whose notes are left out: what it does, not what it says.
@@ -327,12 +336,70 @@ fn a_plan_may_have_more_steps_than_the_short_form() {
 
 #[test]
 fn quiet_ends_a_wait_that_has_a_range_but_not_before_its_lower_bound() {
-    let range = Wait { at_least: at(2), at_most: Some(at(15)) };
-    let plan = Plan::soft(range, StopSignal::Mapped(None), Wait::up_to(None));
-    let mut app = Story::of(Rules { plan, ..plain() });
+    let mut app = Story::of(watching(Wait::up_to(None)));
+    assert_eq!(app.0.watches(), None, "running, nobody looks");
     app.on(arrives(Signal::TERM), at(0));
-    assert_eq!(app.on(Event::Quiet, at(1)), []);
-    assert_eq!(app.on(Event::Quiet, at(2)), [Stop(Signal::TERM)]);
+    assert_eq!(app.0.watches(), Some(Watched::Requests));
+    assert_eq!(app.on(Event::Quiet(at(9)), at(1)), []);
+    assert_eq!(app.on(Event::Quiet(at(9)), at(2)), [Stop(Signal::TERM)]);
+    assert_eq!(app.0.watches(), None);
+}
+
+#[test]
+fn quiet_ends_a_wait_only_when_it_has_lasted() {
+    let mut app = Story::of(watching(Wait::up_to(None)));
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(Event::Quiet(at(1)), at(6)), []);
+    assert_eq!(app.on(Event::Quiet(at(0)), at(7)), [], "somebody came");
+    assert_eq!(app.on(Event::Quiet(at(2)), at(9)), [Stop(Signal::TERM)]);
+}
+
+#[test]
+fn traffic_that_never_ends_is_waited_for_to_the_upper_bound() {
+    let mut app = Story::of(watching(Wait::up_to(None)));
+    app.on(arrives(Signal::TERM), at(0));
+    for second in 0..15 {
+        assert_eq!(app.on(Event::Quiet(at(0)), at(second)), []);
+    }
+    assert_eq!(app.on(Event::Time, at(15)), [Stop(Signal::TERM)]);
+}
+
+#[test]
+fn a_fixed_wait_is_not_ended_by_quiet() {
+    let mut nginx = Story::of(nginx());
+    nginx.on(arrives(Signal::TERM), at(0));
+    assert_eq!(nginx.on(Event::Quiet(at(60)), at(4)), []);
+}
+
+#[test]
+fn the_drain_gets_what_quiet_saved_where_it_is_the_rest_of_a_budget() {
+    let drain = Wait::up_to(Some(at(10)));
+    for (drain_gets_the_rest, end) in [(false, 3 + 10), (true, 15 + 10)] {
+        let mut app = Story::of(Rules { drain_gets_the_rest, ..watching(drain) });
+        app.on(arrives(Signal::TERM), at(0));
+        assert_eq!(app.on(Event::Quiet(at(2)), at(3)), [Stop(Signal::TERM)]);
+        assert_eq!(app.0.deadline(), Some(at(end)));
+        assert_eq!(app.on(Event::Time, at(end)), [KillAll]);
+    }
+}
+
+#[test]
+fn hurry_does_not_lengthen_the_drain() {
+    let mut app = Story::of(Rules { drain_gets_the_rest: true, ..watching(Wait::up_to(Some(at(10)))) });
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(arrives(Signal::INT), at(3)), [Stop(Signal::TERM)]);
+    assert_eq!(app.0.deadline(), Some(at(13)));
+}
+
+#[test]
+fn an_app_that_has_closed_all_its_connections_and_stays_gets_the_next_step_early() {
+    let closed = Quiet { of: Watched::Connections, lasts: at(2) };
+    let mut app = Story::of(watching(Wait::until(closed, at(0), at(20))));
+    app.on(arrives(Signal::TERM), at(0));
+    app.on(Event::Quiet(at(2)), at(2));
+    assert_eq!(app.0.watches(), Some(Watched::Connections));
+    assert_eq!(app.on(Event::Quiet(at(0)), at(5)), [], "one is open");
+    assert_eq!(app.on(Event::Quiet(at(2)), at(8)), [KillAll]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Source;
-use crate::duration::show;
+use crate::duration::{Bounds, show};
 use crate::signal::Signal;
 
 /// Wrong usage or configuration. softstop leaves with exit code 2, before the child starts.
@@ -31,7 +31,12 @@ pub enum Error {
     NotADuration { source: Source, word: String, reason: String },
     NotAnExitCode { source: Source, word: String },
     GraceTooShort { source: Source, grace: Duration },
-    DoesNotFit { pre_delay: (Duration, Source), drain: Option<(Duration, Source)>, grace: (Duration, Source) },
+    DoesNotFit { pre_delay: (Bounds, Source), drain: Option<(Duration, Source)>, grace: (Duration, Source) },
+    UpsideDown { source: Source, least: Duration, most: Duration },
+    NeverQuiet { quiet: (Duration, Source), pre_delay: (Bounds, Source) },
+    NothingToHasten { source: Source },
+    NotAPort { source: Source, word: String },
+    NotANetwork { source: Source, word: String, reason: String },
     Unreadable { path: PathBuf, named_by: Source, error: io::Error },
     NotUtf8 { source: Source },
     NotToml { source: Source, message: String },
@@ -51,6 +56,7 @@ impl<T: fmt::Display> fmt::Display for Remedy<'_, T> {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines, reason = "one sentence after the other")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey { source, key, nearest } => {
@@ -118,7 +124,7 @@ impl fmt::Display for Error {
                 show(*grace)
             ),
             Self::DoesNotFit { pre_delay, drain, grace } => {
-                write!(f, "{}: a pre-delay of {} ({})", grace.1, show(pre_delay.0), pre_delay.1)?;
+                write!(f, "{}: a pre-delay of {} ({})", grace.1, pre_delay.0, pre_delay.1)?;
                 match drain {
                     Some((drain, source)) => write!(f, " and a drain timeout of {} ({source}) do", show(*drain))?,
                     None => f.write_str(" does")?,
@@ -128,6 +134,30 @@ impl fmt::Display for Error {
                     " not fit into the grace period of {}, of which 1 s is kept to report in: shorten the one or lengthen the other",
                     show(grace.0)
                 )
+            }
+            Self::UpsideDown { source, least, most } => write!(
+                f,
+                "{source}: the lower bound of {} is above the upper one of {}: write the shorter first",
+                show(*least),
+                show(*most)
+            ),
+            Self::NeverQuiet { quiet, pre_delay } => write!(
+                f,
+                "{}: a quiet of {} is longer than the pre-delay of {} ({}) lasts: shorten the one or lengthen the other",
+                quiet.1,
+                show(quiet.0),
+                pre_delay.0,
+                pre_delay.1
+            ),
+            Self::NothingToHasten { source } => write!(
+                f,
+                "{source}: without a drain timeout nothing follows the drain that could come early: set drain_timeout or grace_period"
+            ),
+            Self::NotAPort { source, word } => {
+                write!(f, "{source}: `{word}` is no TCP port: write numbers from 1 to 65535, separated by commas")
+            }
+            Self::NotANetwork { source, word, reason } => {
+                write!(f, "{source}: `{word}` is no network ({reason}): write an address or a CIDR, such as 10.0.0.0/8")
             }
             Self::Unreadable { path, named_by, error } => {
                 write!(f, "{}: cannot read the configuration file", path.display())?;

@@ -92,7 +92,7 @@ impl File<'_> {
                     given.push(Given { key, text: self.scalar(name, value, "a word in quotes")?, source });
                 }
             }
-            Some(key @ (Key::StopOn | Key::HurryOn | Key::RemapExit)) => {
+            Some(key @ (Key::StopOn | Key::HurryOn | Key::RemapExit | Key::Ports | Key::IgnorePeers)) => {
                 given.push(Given { key, text: self.list(name, value)?, source });
             }
             Some(key) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Error, Settings, Source, Sourced};
+use super::{DrainUntil, Error, Settings, Source, Sourced};
 use crate::duration::show;
 use crate::shutdown::KILL_WAIT;
 
@@ -27,17 +27,17 @@ impl Settings {
             None => usable.checked_sub(SHORTEST_DRAIN.min(usable / 2)),
         };
         match room {
-            Some(room) if self.pre_delay.value <= room => {}
+            Some(room) if self.pre_delay.value.most <= room => {}
             Some(room) if !self.pre_delay.source.is_a_person() => {
+                let shortened = self.pre_delay.value.capped(room);
                 self.warnings.push(format!(
-                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {}",
-                    show(self.pre_delay.value),
+                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {shortened}",
+                    self.pre_delay.value,
                     self.pre_delay.source,
                     show(grace),
                     self.grace_period.source,
-                    show(room)
                 ));
-                self.pre_delay.value = room;
+                self.pre_delay.value = shortened;
             }
             _ => {
                 return Err(Error::DoesNotFit {
@@ -48,8 +48,40 @@ impl Settings {
             }
         }
         if drain.is_none() {
-            let rest = usable.saturating_sub(self.pre_delay.value);
+            let rest = usable.saturating_sub(self.pre_delay.value.most);
             self.drain_timeout = Sourced::new(Some(rest), Source::GracePeriod);
+        }
+        Ok(())
+    }
+
+    /// Makes the quiet fit between the bounds of the pre-delay: one that is longer could never end it.
+    pub(super) fn fit_quiet(&mut self) -> Result<(), Error> {
+        let most = self.pre_delay.value.most;
+        if !self.pre_delay.value.is_range() || self.quiet.value <= most {
+            return self.check_drain_until();
+        }
+        if self.quiet.source.is_a_person() {
+            return Err(Error::NeverQuiet {
+                quiet: (self.quiet.value, self.quiet.source.clone()),
+                pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
+            });
+        }
+        self.warnings.push(format!(
+            "the quiet of {} ({}) is longer than the pre-delay of {} ({}) lasts: shortened to {}",
+            show(self.quiet.value),
+            self.quiet.source,
+            self.pre_delay.value,
+            self.pre_delay.source,
+            show(most)
+        ));
+        self.quiet.value = most;
+        self.check_drain_until()
+    }
+
+    /// What comes early must have a time of its own.
+    fn check_drain_until(&self) -> Result<(), Error> {
+        if self.drain_until.value == DrainUntil::Closed && self.drain_timeout.value.is_none() {
+            return Err(Error::NothingToHasten { source: self.drain_until.source.clone() });
         }
         Ok(())
     }

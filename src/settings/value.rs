@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{Error, Given, LogFormat};
-use crate::duration::{self, Wrong};
+use super::{DrainUntil, Error, Given, LogFormat};
+use crate::duration::{self, Bounds, Wrong};
+use crate::network::{self, Network};
 use crate::profile::Profile;
-use crate::shutdown::{Target, WaitFor};
+use crate::shutdown::{Target, WaitFor, Watched};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// The empty list.
@@ -52,6 +53,14 @@ pub(super) fn target(given: &Given) -> Result<Target, Error> {
 
 pub(super) fn wait_for(given: &Given) -> Result<WaitFor, Error> {
     one_of(given, "value of wait_for", &[("main", WaitFor::Main), ("all", WaitFor::All)])
+}
+
+pub(super) fn quiet_means(given: &Given) -> Result<Watched, Error> {
+    one_of(given, "meaning of quiet", &[("requests", Watched::Requests), ("traffic", Watched::Traffic)])
+}
+
+pub(super) fn drain_until(given: &Given) -> Result<DrainUntil, Error> {
+    one_of(given, "end of a drain", &[("exit", DrainUntil::Exit), ("closed", DrainUntil::Closed)])
 }
 
 pub(super) fn log_format(given: &Given) -> Result<LogFormat, Error> {
@@ -141,8 +150,51 @@ fn read_signal(given: &Given, word: &str) -> Result<Signal, Error> {
     })
 }
 
+/// A length, or two with `..` between them.
+pub(super) fn bounds(given: &Given) -> Result<Bounds, Error> {
+    let Some((least, most)) = given.text.split_once("..") else { return duration(given).map(Bounds::exactly) };
+    let (least, most) = (read_duration(given, least)?, read_duration(given, most)?);
+    if least > most {
+        return Err(Error::UpsideDown { source: given.source.clone(), least, most });
+    }
+    Ok(Bounds { least, most })
+}
+
+/// Ports, separated by commas; `none` for none named.
+pub(super) fn ports(given: &Given) -> Result<Vec<u16>, Error> {
+    if given.text.trim() == NONE {
+        return Ok(Vec::new());
+    }
+    let port = |word: &str| {
+        let word = word.trim();
+        let port = word.parse().ok().filter(|&port| port > 0);
+        port.ok_or_else(|| Error::NotAPort { source: given.source.clone(), word: word.to_owned() })
+    };
+    given.text.split(',').map(port).collect()
+}
+
+/// Addresses and CIDRs, separated by commas; `none` for none.
+pub(super) fn networks(given: &Given) -> Result<Vec<Network>, Error> {
+    if given.text.trim() == NONE {
+        return Ok(Vec::new());
+    }
+    let network = |word: &str| {
+        let word = word.trim();
+        word.parse().map_err(|wrong: network::Wrong| Error::NotANetwork {
+            source: given.source.clone(),
+            word: word.to_owned(),
+            reason: wrong.to_string(),
+        })
+    };
+    given.text.split(',').map(network).collect()
+}
+
 pub(super) fn duration(given: &Given) -> Result<Duration, Error> {
-    let word = given.text.trim();
+    read_duration(given, &given.text)
+}
+
+fn read_duration(given: &Given, word: &str) -> Result<Duration, Error> {
+    let word = word.trim();
     duration::read(word).map_err(|wrong| {
         let (source, word) = (given.source.clone(), word.to_owned());
         match wrong {

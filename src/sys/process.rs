@@ -213,10 +213,11 @@ impl Child {
         Some(killed)
     }
 
-    /// Who is still there of ours: after SIGKILL, those that do not die.
+    /// Every living process of ours, where /proc tells: as PID 1 everybody in the namespace. After SIGKILL those that do
+    /// not die.
     #[must_use]
-    pub fn left(&self) -> Vec<Process> {
-        if is_pid_one() { procfs::others() } else { procfs::descendants(&self.strangers) }.unwrap_or_default()
+    pub fn ours(&self) -> Option<Vec<Process>> {
+        if is_pid_one() { procfs::others() } else { procfs::descendants(&self.strangers) }
     }
 }
 

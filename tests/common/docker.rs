@@ -85,8 +85,14 @@ impl Files {
     /// The static softstop, as `/softstop`, and nothing more.
     #[track_caller]
     pub fn with_softstop() -> Self {
-        let files = Self(tempfile::tempdir().unwrap());
+        let files = Self::empty();
         fs::copy(static_softstop(), files.at("/softstop")).unwrap();
+        files
+    }
+
+    /// Nothing but the places that an engine mounts something on.
+    pub fn empty() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
         for directory in ["/tmp", "/proc", "/sys", "/dev"] {
             fs::create_dir(files.at(directory)).unwrap();
         }

@@ -1,0 +1,174 @@
+//! Networks as people write them: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An address, or all those that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    /// The first address.
+    first: IpAddr,
+    /// How many bits all have in common.
+    bits: u8,
+}
+
+/// Why a word is no network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// What stands before the slash, or alone, is no IP address.
+    Address(String),
+    /// What stands behind the slash is no number of bits.
+    Bits(String),
+    /// More bits than an address of its kind has.
+    TooManyBits {
+        /// How many were written.
+        bits: u8,
+        /// How many there are.
+        most: u8,
+    },
+    /// The address goes on behind its network's bits: a slip of the pen in one of the two.
+    NotTheFirst {
+        /// The network that the bits would make.
+        network: Network,
+        /// The address as it was written.
+        address: IpAddr,
+    },
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(word) => write!(f, "`{word}` is no IP address"),
+            Self::Bits(word) => write!(f, "`/{word}` is no number of bits, such as /24"),
+            Self::TooManyBits { bits, most } => write!(f, "/{bits} is too long: the address has {most} bits"),
+            Self::NotTheFirst { network, address } => {
+                write!(
+                    f,
+                    "{address} is not where a network of /{} begins: meant is {network} or {address}",
+                    network.bits
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+impl Network {
+    /// Whether the address is one of it. An IPv4 address is the same in its IPv6 form (`::ffff:10.0.0.7`).
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        first(address.to_canonical(), self.bits) == Some(self.first)
+    }
+}
+
+/// The first address of the network of so many bits in which this one lies. `None`: it has fewer bits.
+fn first(address: IpAddr, bits: u8) -> Option<IpAddr> {
+    let rest = u32::from(most(address).checked_sub(bits)?);
+    Some(match address {
+        // Shifting by all the bits there are is an overflow: nothing remains.
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(rest).unwrap_or(0)).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(rest).unwrap_or(0)).into(),
+    })
+}
+
+fn most(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl FromStr for Network {
+    type Err = Wrong;
+
+    fn from_str(word: &str) -> Result<Self, Wrong> {
+        let (address, bits) = word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
+        let written: IpAddr = address.parse().map_err(|_| Wrong::Address(address.to_owned()))?;
+        let most = most(written);
+        let bits = match bits {
+            None => most,
+            // `parse` would take a plus.
+            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                bits.parse().map_err(|_| Wrong::Bits(bits.to_owned()))?
+            }
+            Some(bits) => return Err(Wrong::Bits(bits.to_owned())),
+        };
+        let start = first(written, bits).ok_or(Wrong::TooManyBits { bits, most })?;
+        if start != written {
+            return Err(Wrong::NotTheFirst { network: Self { first: start, bits }, address: written });
+        }
+        // `::ffff:10.0.0.0/104` is 10.0.0.0/8. With fewer than 96 bits it is IPv6 and more than all of IPv4.
+        match (written.to_canonical(), bits.checked_sub(96)) {
+            (v4 @ IpAddr::V4(_), Some(bits)) if written.is_ipv6() => Ok(Self { first: v4, bits }),
+            _ => Ok(Self { first: written, bits }),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.first)?;
+        if self.bits < most(self.first) { write!(f, "/{}", self.bits) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, address: &str) -> bool {
+        network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_is_in_its_network_and_in_no_other() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.0"));
+        assert!(contains("10.1.2.3", "10.1.2.3") && !contains("10.1.2.3", "10.1.2.2"));
+        assert!(contains("10.1.2.2/31", "10.1.2.3") && !contains("10.1.2.2/31", "10.1.2.4"));
+        assert!(contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe80::1"));
+        assert!(contains("::1", "::1") && !contains("::1", "::2"));
+    }
+
+    #[test]
+    fn nought_bits_are_all_addresses_of_one_kind() {
+        assert!(contains("0.0.0.0/0", "255.1.2.3") && !contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("::/0", "2001:db8::1") && !contains("::/0", "10.0.0.1"));
+    }
+
+    #[test]
+    fn ipv4_in_its_ipv6_form_is_ipv4() {
+        assert!(contains("10.0.0.0/8", "::ffff:10.1.2.3") && !contains("10.0.0.0/8", "::ffff:11.1.2.3"));
+        assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3") && !contains("::ffff:10.0.0.0/104", "11.1.2.3"));
+        assert!(contains("::ffff:10.1.2.3", "10.1.2.3"));
+    }
+
+    #[test]
+    fn each_is_written_as_it_is_read() {
+        for word in ["10.0.0.0/8", "10.1.2.3", "0.0.0.0/0", "fd00::/8", "::1", "::/0"] {
+            assert_eq!(word.parse::<Network>().unwrap().to_string(), word);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (word, says) in [
+            ("", "`` is no IP address"),
+            ("proxy", "`proxy` is no IP address"),
+            ("10.0.0", "`10.0.0` is no IP address"),
+            ("10.0.0.256", "`10.0.0.256` is no IP address"),
+            ("/8", "`` is no IP address"),
+            ("10.0.0.0/", "`/` is no number of bits, such as /24"),
+            ("10.0.0.0/x", "`/x` is no number of bits, such as /24"),
+            ("10.0.0.0/+8", "`/+8` is no number of bits, such as /24"),
+            ("10.0.0.0/-1", "`/-1` is no number of bits, such as /24"),
+            ("10.0.0.0/8/8", "`/8/8` is no number of bits, such as /24"),
+            ("10.0.0.0/256", "`/256` is no number of bits, such as /24"),
+            ("10.0.0.0/255.0.0.0", "`/255.0.0.0` is no number of bits, such as /24"),
+            ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
+            ("fd00::/129", "/129 is too long: the address has 128 bits"),
+            ("10.1.2.3/8", "10.1.2.3 is not where a network of /8 begins: meant is 10.0.0.0/8 or 10.1.2.3"),
+            ("fd00::1/64", "fd00::1 is not where a network of /64 begins: meant is fd00::/64 or fd00::1"),
+        ] {
+            assert_eq!(word.parse::<Network>().unwrap_err().to_string(), says, "{word}");
+        }
+    }
+}

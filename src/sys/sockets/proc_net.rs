@@ -1,0 +1,171 @@
+//! The same list as text, `/proc/net/tcp{,6}`, for where netlink is refused, and the namespace's counters,
+//! `/proc/net/snmp`.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::socket::{Flow, Socket, State};
+
+/// Shows every socket.
+///
+/// # Errors
+///
+/// The table of IPv4 cannot be read: /proc is not mounted, or hidden. That of IPv6 need not exist.
+pub(super) fn list(see: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    read("/proc/net/tcp", see)?;
+    match read("/proc/net/tcp6", see) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn read(path: &str, see: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    // One line at a time: of 10,000 connections the whole would be 1.5 MB.
+    let mut reader = BufReader::with_capacity(32 * 1024, File::open(path)?);
+    let mut line = Vec::with_capacity(256);
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        if let Some(socket) = std::str::from_utf8(&line).ok().and_then(parse) {
+            see(&socket);
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Reads a line (`get_tcp4_sock` in `net/ipv4/tcp_ipv4.c`); the first is a heading.
+fn parse(line: &str) -> Option<Socket> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let local = address(words.next()?)?;
+    let peer = address(words.next()?)?;
+    let state = State::of(hex(words.next()?)?);
+    let (unacknowledged, received) = words.next()?.split_once(':')?;
+    let (timer, _) = words.next()?.split_once(':')?;
+    let _retransmits = words.next()?;
+    let uid = words.next()?.parse().ok()?;
+    let _probes = words.next()?;
+    let inode = words.next()?.parse().ok()?;
+    // A TIME-WAIT whose other side has not closed calls itself FIN-WAIT-2.
+    let state = if timer == "03" { State::TimeWait } else { state };
+    // Behind the count of references and a pointer: rto, ato, quick and pingpong, cwnd, ssthresh.
+    let mut rest = words.skip(2);
+    let [rto, ato, quick, cwnd, ssthresh] = [(); 5].map(|()| rest.next().unwrap_or_default());
+    let flow = match state {
+        State::TimeWait => Flow::Forgotten,
+        // The times of delayed acknowledgements move with what arrives, the window with what is sent.
+        _ => Flow::Marked {
+            incoming: mark(&[received, ato, quick]),
+            outgoing: mark(&[unacknowledged, rto, cwnd, ssthresh]),
+        },
+    };
+    let [received, unacknowledged] = [hex(received)?, hex(unacknowledged)?];
+    Some(Socket { state, local, peer, inode, uid, received, unacknowledged, flow, cookie: 0 })
+}
+
+/// A number that is another when one of the columns is.
+fn mark(columns: &[&str]) -> u16 {
+    let bytes = columns.iter().flat_map(|column| column.bytes().chain([b' ']));
+    bytes.fold(0, |mark, byte| mark.wrapping_mul(31).wrapping_add(byte.into()))
+}
+
+fn hex<N: TryFrom<u32>>(word: &str) -> Option<N> {
+    N::try_from(u32::from_str_radix(word, 16).ok()?).ok()
+}
+
+/// Reads `0100007F:1F90`: the address in words of 32 bits, each as a number of this machine's; the port as it is.
+fn address(word: &str) -> Option<SocketAddr> {
+    let (address, port) = word.split_once(':')?;
+    let word = |index: usize| Some(hex::<u32>(address.get(8 * index..8 * index + 8)?)?.to_ne_bytes());
+    let address: IpAddr = match address.len() {
+        8 => Ipv4Addr::from(word(0)?).into(),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            Ipv6Addr::from(<[u8; 16]>::try_from(words.as_flattened()).ok()?).into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(address.to_canonical(), hex(port)?))
+}
+
+/// What the namespace has counted since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// `PassiveOpens`: connections that somebody made to a listener, accepted by the app or not yet.
+    pub(super) accepted: u64,
+    /// `InSegs`: segments that arrived.
+    pub(super) segments: u64,
+}
+
+/// Reads the counters. `None`: they are not to be had.
+pub(super) fn counters() -> Option<Counters> {
+    parse_counters(&fs::read_to_string("/proc/net/snmp").ok()?)
+}
+
+/// Reads a line of names and one of numbers.
+fn parse_counters(snmp: &str) -> Option<Counters> {
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let (names, numbers) = (lines.next()?.split_ascii_whitespace(), lines.next()?.split_ascii_whitespace());
+    let (mut accepted, mut segments) = (None, None);
+    for (name, number) in names.zip(numbers) {
+        match name {
+            "PassiveOpens" => accepted = number.parse().ok(),
+            "InSegs" => segments = number.parse().ok(),
+            _ => {}
+        }
+    }
+    Some(Counters { accepted: accepted?, segments: segments? })
+}
+
+#[cfg(test)]
+#[cfg(target_endian = "little")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read() {
+        let line = "   5: 0100007F:1F90 0200007F:B2A4 01 00000003:00000007 00:00000000 00000000 65532        0 50071 1 \
+                    0000000000000000 20 4 29 10 -1";
+        let socket = parse(line).unwrap();
+        assert_eq!(
+            (socket.local, socket.peer),
+            ("127.0.0.1:8080".parse().unwrap(), "127.0.0.2:45732".parse().unwrap())
+        );
+        assert_eq!((socket.state, socket.uid, socket.inode), (State::Established, 65532, 50071));
+        assert_eq!((socket.received, socket.unacknowledged), (7, 3));
+        let changed = parse(&line.replace(" 4 29 10 ", " 5 29 10 ")).unwrap();
+        assert_ne!(socket.flow, changed.flow);
+    }
+
+    #[test]
+    fn a_line_of_ipv6_is_read_and_a_mapped_address_is_ipv4() {
+        let line = "0: 0000000000000000FFFF00000100007F:1F91 B80D0120000000000000000002000000:8976 08 \
+                    00000000:00000000 00:00000000 00000000 0 0 7 1 0000000000000000 20 4 30 10 -1";
+        let socket = parse(line).unwrap();
+        assert_eq!(socket.local, "127.0.0.1:8081".parse().unwrap());
+        assert_eq!(socket.peer, "[2001:db8::2]:35190".parse().unwrap());
+    }
+
+    #[test]
+    fn a_time_wait_is_one_by_its_timer() {
+        let line = "6: 0100007F:1F90 0100007F:9A68 05 00000000:00000000 03:0000176C 00000000 0 0 0 3 0000000000000000";
+        let socket = parse(line).unwrap();
+        assert_eq!((socket.state, socket.flow), (State::TimeWait, Flow::Forgotten));
+    }
+
+    #[test]
+    fn what_is_no_line_is_left_out() {
+        for line in
+            ["", "\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when", "0: 0100007F:1F90 x"]
+        {
+            assert_eq!(parse(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn counters_are_found_by_name() {
+        let snmp = "Ip: Forwarding\nIp: 1\nTcp: A PassiveOpens B InSegs\nTcp: -1 12 0 8694\nUdp: X\nUdp: 1\n";
+        assert_eq!(parse_counters(snmp), Some(Counters { accepted: 12, segments: 8694 }));
+        assert_eq!(parse_counters("Tcp: PassiveOpens\nTcp: 1\n"), None);
+        assert_eq!(parse_counters(""), None);
+    }
+}

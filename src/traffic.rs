@@ -1,0 +1,143 @@
+//! What the looks at the app's sockets add up to: for how long it has been quiet, and the counts that the report tells.
+//! Pure: the looks and the time go in.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::shutdown::{Moment, Watched};
+use crate::sys::sockets::Look;
+
+/// So many peers are remembered by name; who comes with more is no probe.
+const MOST_PEERS: usize = 8;
+
+/// The traffic of one stop.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// When the looking began. What was before nobody saw, so no quiet is older.
+    began: Moment,
+    /// When a connection was made or a request byte arrived last.
+    arrival: Option<Moment>,
+    /// When a byte of a response was sent last.
+    response: Option<Moment>,
+    /// When a connection was seen open last.
+    open_at: Option<Moment>,
+    /// Connections that were made since the looking began.
+    new: u64,
+    /// What the last look showed.
+    last: Look,
+    /// Whose requests came after the first look.
+    peers: Vec<IpAddr>,
+    /// At the stop signal: how many were made until then, and what was open.
+    at_signal: Option<AtSignal>,
+}
+
+/// What was seen when the app was sent its stop signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtSignal {
+    /// When that was.
+    pub at: Moment,
+    /// Connections made during the pre-delay.
+    pub new: u64,
+    /// Connections open.
+    pub open: u64,
+    /// Of these, with something under way.
+    pub busy: u64,
+    /// Of these, not accepted yet.
+    pub waiting: u64,
+    /// Of these, with a request that nobody has read.
+    pub waiting_unread: u64,
+}
+
+impl Traffic {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn begin(now: Moment) -> Self {
+        Self {
+            began: now,
+            arrival: None,
+            response: None,
+            open_at: None,
+            new: 0,
+            last: Look::default(),
+            peers: Vec::new(),
+            at_signal: None,
+        }
+    }
+
+    /// Takes a look.
+    pub fn seen(&mut self, look: Look, now: Moment) {
+        let mut arrival = look.since_arrival.map(|age| now.saturating_sub(age));
+        // Where bytes on connections that are kept alive are not seen, a segment that came may have been one.
+        if !look.sees_bytes && look.open > 0 && look.segments.is_some_and(|segments| segments > 0) {
+            arrival = Some(now);
+        }
+        if arrival.is_some_and(|moment| moment > self.began) {
+            let new_peer = look.last_peer.filter(|peer| !self.peers.contains(peer));
+            self.peers.extend(new_peer.filter(|_| self.peers.len() <= MOST_PEERS));
+        }
+        self.arrival = self.arrival.max(arrival);
+        self.response = self.response.max(look.since_response.map(|age| now.saturating_sub(age)));
+        if look.open > 0 {
+            self.open_at = Some(now);
+        }
+        self.new = self.new.saturating_add(look.new);
+        self.last = look;
+    }
+
+    /// The app is about to be sent its stop signal. The first such moment counts.
+    pub fn stop_signal(&mut self, now: Moment) {
+        let Look { open, busy, waiting, waiting_unread, .. } = self.last;
+        self.at_signal.get_or_insert(AtSignal { at: now, new: self.new, open, busy, waiting, waiting_unread });
+    }
+
+    /// For how long what is watched has been quiet.
+    #[must_use]
+    pub fn quiet(&self, of: Watched, now: Moment) -> Duration {
+        if of != Watched::Connections && self.nobody_can_come() {
+            return Duration::MAX;
+        }
+        let last = match of {
+            Watched::Requests => self.arrival,
+            Watched::Traffic => self.arrival.max(self.response),
+            Watched::Connections => self.open_at,
+        };
+        now.saturating_sub(last.unwrap_or(self.began).max(self.began))
+    }
+
+    /// Whether nothing listens and nothing is open: there is no traffic to wait for.
+    fn nobody_can_come(&self) -> bool {
+        self.last.listening.is_empty() && self.last.open == 0
+    }
+
+    /// Whether there is nothing left to be seen.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.nobody_can_come() && self.last.lingering == 0
+    }
+
+    /// Who kept us waiting, and how long ago it last did: all whose requests came, unless they are many.
+    #[must_use]
+    pub fn callers(&self, now: Moment) -> Option<(&[IpAddr], Duration)> {
+        let few = !self.peers.is_empty() && self.peers.len() <= MOST_PEERS;
+        few.then(|| (self.peers.as_slice(), self.quiet(Watched::Requests, now)))
+    }
+
+    /// What there was at the stop signal, once it is out.
+    #[must_use]
+    pub fn at_signal(&self) -> Option<AtSignal> {
+        self.at_signal
+    }
+
+    /// How long after the stop signal the last connection was seen open. `None`: there was none, or one still is.
+    #[must_use]
+    pub fn last_closed(&self) -> Option<Duration> {
+        let AtSignal { at, .. } = self.at_signal?;
+        self.open_at.filter(|_| self.last.open == 0).map(|open_at| open_at.saturating_sub(at))
+    }
+
+    /// What the last look showed.
+    #[must_use]
+    pub fn last(&self) -> &Look {
+        &self.last
+    }
+}
