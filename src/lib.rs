@@ -9,10 +9,12 @@
 //! 4. The main child starts as if we were not there ([`sys::process`]). From here on nothing may end us.
 //! 5. [`supervise`] sleeps in poll(2). What happens goes as an event to the state machine in [`shutdown`], which alone
 //!    decides; its actions are carried out by [`sys`], and told to people by [`report`].
-//! 6. When the main child is gone (or all are), we leave with its exit code.
+//! 6. While a stop lasts, and only then, the [`lookout`] looks at the app's sockets ([`sys::sockets`]); what the looks add
+//!    up to ([`traffic`]) goes to the state machine as one more event, with a number in it.
+//! 7. When the main child is gone (or all are), we leave with its exit code.
 //!
-//! [`shutdown`] and [`signal`] are pure: they know no operating system, and time is an argument. [`sys`] alone talks to
-//! the kernel.
+//! [`shutdown`], [`signal`] and [`traffic`] are pure: they ask no operating system, and time is an argument. [`sys`] alone
+//! talks to the kernel.
 
 pub mod cli;
 pub mod duration;

@@ -141,3 +141,116 @@ impl Traffic {
         &self.last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORT: u16 = 80;
+
+    fn at(seconds: u64) -> Moment {
+        Duration::from_secs(seconds)
+    }
+
+    fn peer(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
+    /// A listener without a connection, as netlink shows it.
+    fn calm() -> Look {
+        Look { listening: vec![PORT], sees_bytes: true, ..Look::default() }
+    }
+
+    fn request(from: IpAddr, ago: u64) -> Look {
+        Look { new: 1, since_arrival: Some(at(ago)), last_peer: Some(from), ..calm() }
+    }
+
+    fn quiet_requests(traffic: &Traffic, now: u64) -> Duration {
+        traffic.quiet(Watched::Requests, at(now))
+    }
+
+    #[test]
+    fn quiet_is_no_older_than_the_looking() {
+        let mut traffic = Traffic::begin(at(100));
+        traffic.seen(calm(), at(100));
+        assert_eq!(quiet_requests(&traffic, 100), at(0));
+        traffic.seen(calm(), at(103));
+        assert_eq!(quiet_requests(&traffic, 103), at(3));
+        // A connection that was idle for a minute before says nothing of those that came and went.
+        traffic.seen(Look { open: 1, idle: 1, since_arrival: Some(at(60)), ..calm() }, at(104));
+        assert_eq!(quiet_requests(&traffic, 104), at(4));
+    }
+
+    #[test]
+    fn a_request_ends_the_quiet_at_its_own_time_not_at_the_looks() {
+        let mut traffic = Traffic::begin(at(100));
+        traffic.seen(calm(), at(100));
+        traffic.seen(request(peer(1), 2), at(110));
+        assert_eq!(quiet_requests(&traffic, 111), at(3));
+        // An older one that is seen later does not make it younger.
+        traffic.seen(request(peer(1), 9), at(112));
+        assert_eq!(quiet_requests(&traffic, 112), at(4));
+    }
+
+    #[test]
+    fn a_response_is_traffic_but_no_request() {
+        let mut traffic = Traffic::begin(at(0));
+        traffic.seen(Look { open: 1, busy: 1, since_response: Some(at(0)), ..calm() }, at(5));
+        assert_eq!(quiet_requests(&traffic, 6), at(6));
+        assert_eq!(traffic.quiet(Watched::Traffic, at(6)), at(1));
+    }
+
+    #[test]
+    fn where_nothing_listens_there_is_nothing_to_wait_for() {
+        let mut traffic = Traffic::begin(at(0));
+        traffic.seen(Look::default(), at(0));
+        assert_eq!(quiet_requests(&traffic, 0), Duration::MAX);
+        // But whether connections are open is a question of its own: the control.
+        assert_eq!(traffic.quiet(Watched::Connections, at(1)), at(1));
+        // An app that has closed its listener and still answers has traffic.
+        traffic.seen(Look { open: 1, busy: 1, since_arrival: Some(at(0)), ..Look::default() }, at(2));
+        assert_eq!(quiet_requests(&traffic, 3), at(1));
+    }
+
+    #[test]
+    fn where_bytes_are_not_seen_a_segment_may_have_been_one() {
+        let blurred = |open, segments| Look { open, segments: Some(segments), sees_bytes: false, ..calm() };
+        let mut traffic = Traffic::begin(at(0));
+        traffic.seen(blurred(1, 3), at(4));
+        assert_eq!(quiet_requests(&traffic, 5), at(1));
+        traffic.seen(blurred(1, 0), at(8));
+        assert_eq!(quiet_requests(&traffic, 8), at(4), "nothing came, so nothing was missed");
+        traffic.seen(blurred(0, 3), at(9));
+        assert_eq!(quiet_requests(&traffic, 9), at(5), "no connection of ours is there that it could have been on");
+    }
+
+    #[test]
+    fn a_few_callers_are_named_and_many_are_not() {
+        let mut traffic = Traffic::begin(at(0));
+        assert_eq!(traffic.callers(at(1)), None);
+        for second in 1..9 {
+            traffic.seen(request(peer(7), 0), at(second));
+        }
+        assert_eq!(traffic.callers(at(9)), Some(([peer(7)].as_slice(), at(1))));
+        for last in 10..30 {
+            traffic.seen(request(peer(last), 0), at(9));
+        }
+        assert_eq!(traffic.callers(at(9)), None, "no probe, but the world");
+    }
+
+    #[test]
+    fn the_counts_are_those_at_the_stop_signal() {
+        let mut traffic = Traffic::begin(at(0));
+        traffic.seen(Look { new: 0, open: 2, idle: 2, ..calm() }, at(0));
+        traffic.seen(Look { new: 5, open: 3, idle: 1, busy: 2, ..calm() }, at(2));
+        traffic.stop_signal(at(2));
+        traffic.seen(Look { new: 4, open: 1, busy: 1, ..calm() }, at(4));
+        traffic.stop_signal(at(5));
+        let expected = AtSignal { at: at(2), new: 5, open: 3, busy: 2, waiting: 0, waiting_unread: 0 };
+        assert_eq!(traffic.at_signal(), Some(expected));
+        assert_eq!(traffic.last_closed(), None, "one is open");
+        traffic.seen(Look::default(), at(6));
+        assert_eq!(traffic.last_closed(), Some(at(2)), "it was seen open 2 s after the signal");
+        assert!(traffic.is_over());
+    }
+}
