@@ -450,7 +450,9 @@ fn a_response_that_flows_on_is_seen_after_the_app_has_closed_it_too() {
         }
         let look = until(&mut watch, "it is busy", |look| look.busy == 1 && look.unsent > 0);
         assert!(look.unsent <= written, "{look:?}");
-        assert_eq!(u64::from(watch.connections(1).unwrap()[0].unsent), look.unsent);
+        // The client's side takes some more without being asked.
+        let unsent = u64::from(watch.connections(1).unwrap()[0].unsent);
+        assert!(unsent > 0 && unsent <= look.unsent, "{unsent} in {look:?}");
         if way == Way::Netlink {
             assert!(look.since_response.is_some());
         }
@@ -591,9 +593,11 @@ fn whose_process_may_not_be_looked_into_has_its_public_ports_guessed() {
     if Way::here().is_none() && !(have("root, to be two users", is_root()) && have_program("busybox")) {
         return;
     }
-    let script = "busybox ip link set lo up; setpriv --pdeathsig=KILL busybox nc -l -p 8081 <&- >&- 2>&- & export NC=$!
+    let script = "busybox ip link set lo up; busybox nc -l -p 8081 </dev/null >/dev/null 2>&1 & export NC=$!
                   exec setpriv --reuid=65532 --regid=65532 --clear-groups \"$@\"";
-    within(name, &["sh", "-c", script, "sh"], &Way::ALL, |_| {
+    // As PID 1 the test takes the other with it, whom it may not kill.
+    let words = ["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"];
+    within(name, &words, &Way::ALL, |_| {
         let nc = env::var("NC").unwrap().parse().unwrap();
         let watch = eventually("it listens", || {
             let watch = Watch::begin(&[], Some(&[nc]), &[]);
