@@ -35,7 +35,8 @@ pub(crate) async fn local(arguments: Local) -> Result<u8, Failure> {
     let plan = Plan::of(&arguments)?;
     // From here on a signal ends the experiment, and nothing of it may stay.
     let interrupted = interrupted()?;
-    let report = report::make_directory(arguments.output.output.as_deref())?;
+    let report = report::choose_directory(arguments.output.output.as_deref())?;
+    report::make_directory(&report)?;
     let engine = Engine::new();
     let home = match Home::make() {
         Ok(home) => home,

@@ -32,12 +32,15 @@ impl Counts {
     }
 
     fn words(&self) -> String {
-        let mut words = format!("{} answered, {} lost", self.of(Kind::Answered), self.lost());
-        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_lost() && self.of(*kind) > 0) {
-            words += &format!(", {} {}", self.of(kind), kind.name());
-        }
-        words
+        let lost = Kind::ALL.into_iter().filter(|kind| kind.is_lost() && self.of(*kind) > 0);
+        let total = [format!("{} answered", self.of(Kind::Answered)), format!("{} lost", self.lost())];
+        let kinds = lost.map(|kind| format!("{} {}", self.of(kind), kind.name()));
+        total.into_iter().chain(kinds).collect::<Vec<_>>().join(", ")
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A bar on a terminal; where stderr can show none, one line for each phase.
@@ -51,7 +54,7 @@ impl Progress {
     /// `expected` is how long all of it will take at the least.
     pub(crate) fn new(expected: Duration) -> Self {
         // On stderr, and hidden where that is no terminal, or one that cannot move its cursor.
-        let bar = ProgressBar::new(expected.as_millis() as u64);
+        let bar = ProgressBar::new(milliseconds(expected));
         let on_terminal = !bar.is_hidden();
         if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}") {
             bar.set_style(style.progress_chars("=> "));
@@ -88,7 +91,7 @@ impl Progress {
 
     /// Called some times a second.
     pub(crate) fn tick(&self, phase: &str, counts: &Counts) {
-        let elapsed = self.bar.elapsed().as_millis() as u64;
+        let elapsed = milliseconds(self.bar.elapsed());
         self.bar.set_position(elapsed.min(self.bar.length().unwrap_or(0)));
         self.bar.set_message(format!("{phase}: {}", counts.words()));
     }
