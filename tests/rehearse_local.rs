@@ -313,6 +313,17 @@ fn a_measurement_that_is_cut_short_says_nothing() {
 }
 
 #[test]
+fn what_the_generator_could_not_send_is_not_said_to_be_answered() {
+    let place = Place::new();
+    let flags = ["--embedded", "--in=namespace", "--contender=softstop", "--pods=1", "--rate=50", "--concurrency=1"];
+    let (rehearsal, stdout) = place.rehearse(3, &flags);
+    let kinds = rehearsal.run("softstop").kinds();
+    assert!(kinds.contains_key("not sent"), "{kinds:?}");
+    assert_eq!(rehearsal.run("softstop").lost(), 0, "{kinds:?}");
+    assert!(stdout.contains("waited for their answers"), "{stdout}");
+}
+
+#[test]
 fn a_signal_in_the_middle_leaves_nothing_behind() {
     let mut places = vec!["namespace"];
     if have_engine() {
@@ -375,6 +386,7 @@ fn what_was_typed_wrongly_starts_nothing() {
         (&["--contender=upstart"], "possible values: bare, tini, dumb-init, prestop, softstop"),
         (&["--contender=bare,bare"], "names bare twice"),
         (&["--pods=0"], "1..=20"),
+        (&["--lag=500000000000y"], "a week is the most"),
         (&["--lag=fast"], "write it as 500ms, 5s or 1m 30s"),
         (&["--softstop=/nowhere/softstop"], "there is no program of that name"),
     ] {

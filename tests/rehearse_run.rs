@@ -850,16 +850,30 @@ fn wrong_usage_is_2_and_nothing_is_asked() {
         ("ftp://127.0.0.1/", &[][..], "true", "http://"),
         ("127.0.0.1:80", &[], "true", "http://"),
         ("http://name:word@127.0.0.1/", &[], "true", "password"),
+        ("http://127.0.0.1:99999/", &[], "true", "a port is a number"),
         (&url, &["--expect-body-sha256", "abc"], "true", "sha256sum"),
+        (&url, &["--timeout", "0"], "true", "no time at all"),
+        (&url, &["--max-requests", "0"], "true", "0 is not in"),
+        (&url, &["--grace", "500000000000y"], "true", "a week is the most"),
         (&url, &[], "no-such-command", "no such command"),
         (&url, &[], "/etc/passwd", "no such command"),
     ] {
         place.rehearsal(url, options, &[command]).run().code(2).logged(words);
     }
+    fs::write(place.directory.path().join("file"), "of somebody's").unwrap();
     let words = ["run", "--url", &url, "--output", there, "--", "true"];
-    program(env!("CARGO_BIN_EXE_softstop-rehearse"), words).run().code(2).logged("exists");
+    program(env!("CARGO_BIN_EXE_softstop-rehearse"), words).run().code(2).logged("is not empty");
     assert_eq!(server.asked(), 0);
     assert!(!place.has_report());
+}
+
+#[test]
+fn an_empty_directory_is_as_good_as_a_new_one() {
+    let server = Server::new(right);
+    let place = Place::new();
+    fs::create_dir(place.path("report")).unwrap();
+    place.opens(&server.url(), &[]).code(0);
+    assert_eq!(place.seen().count("answered"), place.seen().rows().len());
 }
 
 #[test]

@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// A rolling update under load: see what your clients lose, and that with softstop they lose nothing.
 ///
 /// Exit codes: 0 nothing was lost, 1 something was, 2 wrong usage, 3 nothing can be said (the command failed, or the
-/// measurement is not whole and lost nothing so far).
+/// measurement is not whole and lost nothing so far). In `local` softstop alone decides, as the others are there to lose: 0 if
+/// it lost nothing, in a sweep with one value at least; 3 if any measurement is not whole.
 #[derive(Debug, Parser)]
 #[command(
     name = "softstop-rehearse",
@@ -52,7 +53,7 @@ pub(crate) struct Pace {
     pub(crate) pause: Duration,
 
     /// A request that has no whole answer after this time is lost
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = above_zero)]
     pub(crate) timeout: Duration,
 
     /// Load before the update begins
@@ -64,11 +65,11 @@ pub(crate) struct Pace {
     pub(crate) grace: Duration,
 
     /// The most requests of one update; more end the measurement, which then tells nothing
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_requests: u64,
 
     /// The longest time of one update; more ends the measurement, which then tells nothing
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = above_zero)]
     pub(crate) max_time: Duration,
 }
 
@@ -235,14 +236,28 @@ pub(crate) struct Serve {
     pub(crate) slow: Duration,
 }
 
+/// No rehearsal lasts longer, and sums of shorter times overflow nowhere.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A duration; a bare number is seconds.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
     use softstop::duration::{Wrong, read};
-    match read(word) {
+    let read = match read(word) {
         Err(Wrong::NoUnit) => read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned()),
         Err(Wrong::Negative) => Err("a duration cannot be negative".to_owned()),
         Err(Wrong::Other(why)) => Err(format!("{why}; write it as 500ms, 5s or 1m 30s")),
         Ok(duration) => Ok(duration),
+    };
+    match read {
+        Ok(duration) if duration > LONGEST => Err("a week is the most".to_owned()),
+        read => read,
+    }
+}
+
+fn above_zero(word: &str) -> Result<Duration, String> {
+    match duration(word) {
+        Ok(Duration::ZERO) => Err("with no time at all nothing can be measured".to_owned()),
+        read => read,
     }
 }
 

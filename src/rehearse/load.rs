@@ -110,14 +110,24 @@ impl Load {
             ),
             Pace::Closed { users, pause } => format!(
                 "Closed loop: {users} users, each of whom asks, waits for the whole answer and pauses for {}. While a server \
-                 stands still its users wait and ask nothing, so a stall weighs less in the percentiles than with --rate. A user \
-                 of slow answers asks for nothing else, so they hold up nobody.",
-                humantime::format_duration(pause)
+                 stands still its users wait and ask nothing, so a stall weighs less in the percentiles than with --rate.{}",
+                humantime::format_duration(pause),
+                match self.targets.as_slice() {
+                    [_] => "",
+                    _ => " A user of slow answers asks for nothing else, so they hold up nobody.",
+                }
             ),
         };
+        let connections = match self.pace {
+            Pace::Open { .. } => "Half of the requests are on kept-alive connections, half on a new connection each",
+            Pace::Closed { users: 1, .. } => "The user has a kept-alive connection",
+            Pace::Closed { .. } => {
+                "Every other user has a kept-alive connection, the others open a new one for each request"
+            }
+        };
+        let connections =
+            format!("{connections}; latency includes the making of the connection and ends with the last byte.");
         let rest = [
-            "Half of the requests are on kept-alive connections, half on a new connection each; latency includes the making of \
-             the connection and ends with the last byte.",
             "Answered means: the expected status and the whole body, of the expected hash where one is given. Lost are: 5xx (a \
              status of 500 or more, where another was expected), refused (no connection, TLS included), cut off (the connection \
              or stream ended before the whole answer), wrong answer (whole, but another status or body) and timed out.",
@@ -128,7 +138,7 @@ impl Load {
              answered nor lost. Its lateness and its use of the CPU are measured while it runs.",
             "When the load ends, the answers that are still due are waited for until their timeout: no request is without a record.",
         ];
-        std::iter::once(pace).chain(rest.map(str::to_owned)).collect()
+        [pace, connections].into_iter().chain(rest.map(str::to_owned)).collect()
     }
 }
 

@@ -23,6 +23,7 @@ use crate::pod::{Addresses, Engine, Ground};
 use crate::progress::Progress;
 use crate::server::{Application, SHORT, SHORT_BODY, SLOW};
 use crate::update::{Stage, rehearse};
+use crate::words::{Verdict, finding, verdict};
 use crate::{Failure, LOST, NOT_MEASURED, report, table};
 use plan::{Plan, Scene};
 
@@ -35,7 +36,8 @@ pub(crate) async fn local(arguments: Local) -> Result<u8, Failure> {
     let plan = Plan::of(&arguments)?;
     // From here on a signal ends the experiment, and nothing of it may stay.
     let interrupted = interrupted()?;
-    let report = report::make_directory(arguments.output.output.as_deref())?;
+    let report = report::choose_directory(arguments.output.output.as_deref())?;
+    report::make_directory(&report)?;
     let engine = Engine::new();
     let home = match Home::make() {
         Ok(home) => home,
@@ -240,19 +242,20 @@ impl Experiment<'_> {
         }
         progress.done();
 
-        let code = verdict(&players, &runs, plan.sweep.is_some());
+        let code = code(&players, &runs, plan.sweep.is_some());
         let rehearsal = Rehearsal {
             form: FORM,
             softstop_version: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             verb: "local".to_owned(),
             settings: self.settings(&cast, &missing),
-            method: self.method(&cast, &ground),
+            method: self.method(&cast, &ground, &self.load(addresses, &cast.application)),
             runs,
             sweep: plan.sweep.clone(),
         };
         report::write(&rehearsal, report)?;
-        print(&format!("\n{}\nThe report is in {}\n", table::table(&rehearsal), report.display()))?;
+        // With the report there, a reader who has left costs nothing.
+        let _ = print(&format!("\n{}\nThe report is in {}\n", table::table(&rehearsal), report.display()));
         Ok(code)
     }
 
@@ -325,21 +328,10 @@ impl Experiment<'_> {
         settings
     }
 
-    fn method(&self, cast: &Cast, ground: &Ground) -> Vec<String> {
+    fn method(&self, cast: &Cast, ground: &Ground, load: &Load) -> Vec<String> {
         let Local { slow, grace_period, pods, updates, .. } = self.arguments;
         let times = if *updates == 1 { "once".to_owned() } else { format!("{updates} times") };
         let (lag, grace_period, slow) = (show(self.arguments.lag), show(*grace_period), show(*slow));
-        let pace = match self.plan.pace {
-            Pace::Open { per_second, .. } => format!(
-                "{per_second} requests a second are sent whether or not earlier ones were answered, and the latency of each \
-                 counts from the moment when it was due."
-            ),
-            Pace::Closed { users, pause } => format!(
-                "{users} users send a request each, wait for its answer, and pause for {}; who waits sends nothing, so that \
-                 few requests meet a long outage.",
-                show(pause)
-            ),
-        };
         let all = SHORT_SHARE + SLOW_SHARE;
         let requests = format!(
             "Of {all} requests {SHORT_SHARE} are short ones with a body of {SHORT_BODY} bytes, and the answers to {SLOW_SHARE} flow \
@@ -374,7 +366,8 @@ impl Experiment<'_> {
             "Each pod is a PID namespace with a loopback address of its own; of a pod that is gone the kernel says so at once \
              (connection refused). Its preStop hook is a pause of the platform's."
         };
-        let mut method = vec![pace, requests, update, balancer, pods_place.to_owned()];
+        let mut method = load.method();
+        method.extend([requests, update, balancer, pods_place.to_owned()]);
         if cast.application.is_embedded() {
             method.push(
                 "The server is embedded: as nginx does, it ends at once on SIGTERM, and when its requests are done on SIGQUIT."
@@ -404,24 +397,24 @@ fn opening(cast: &Cast, missing: &[String], note: Option<&str>) -> String {
 }
 
 fn in_one_line(run: &Run) -> String {
-    let summary = Summary::of(run);
-    let lost = match summary.lost() {
-        0 => "nothing was lost".to_owned(),
-        lost => format!("{lost} were lost"),
-    };
-    let incomplete = run.incomplete.as_ref().map(|why| format!("; not whole: {why}")).unwrap_or_default();
-    format!("{}: of {} requests {lost}{incomplete}", run.name, summary.requests)
+    let incomplete = run.incomplete.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{}: {}{incomplete}", run.name, finding(run, &Summary::of(run)))
 }
 
 /// Softstop's runs decide: the control is there to lose. In a sweep it is enough that one value loses nothing.
-fn verdict(players: &[(Scene, Participant)], runs: &[Run], is_sweep: bool) -> u8 {
+fn code(players: &[(Scene, Participant)], runs: &[Run], is_sweep: bool) -> u8 {
     if runs.iter().any(|run| run.incomplete.is_some()) {
         return NOT_MEASURED;
     }
     let softstop = players.iter().zip(runs).filter(|((scene, _), _)| scene.contender == Contender::Softstop);
-    let mut lost = softstop.map(|(_, run)| Summary::of(run).lost() > 0);
-    let bad = if is_sweep { lost.all(|lost| lost) } else { lost.any(|lost| lost) };
-    if bad { LOST } else { 0 }
+    let verdicts: Vec<Verdict> = softstop.map(|(_, run)| verdict(run, &Summary::of(run))).collect();
+    let has = |verdict| verdicts.contains(&verdict);
+    match (has(Verdict::NothingLost), has(Verdict::Lost), has(Verdict::Unclear)) {
+        (true, ..) if is_sweep => 0,
+        (_, true, _) => LOST,
+        (_, _, true) => NOT_MEASURED,
+        (_, false, false) => 0,
+    }
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -14,29 +14,40 @@ use crate::cli::Report;
 use crate::figures::Rehearsal;
 use crate::{saved, table};
 
-/// Makes the directory that `--output` names, or `rehearsal-DATE-TIME` in the current one, with an empty `logs` in it.
+/// The directory that `--output` names, or `rehearsal-DATE-TIME` in the current one; nothing is made yet.
 ///
 /// # Errors
 ///
-/// It holds something already, or cannot be made.
-pub(crate) fn make_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
-    let directory = asked.map_or_else(|| PathBuf::from(dated(SystemTime::now())), Path::to_owned);
+/// It holds something already, or is a file.
+pub(crate) fn choose_directory(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+    let Some(directory) = asked else {
+        let name = dated(SystemTime::now());
+        // Two may begin in the same second.
+        let names = (1..).map(|number| if number == 1 { name.clone() } else { format!("{name}-{number}") });
+        return Ok(names.map(PathBuf::from).find(|directory| !directory.exists()).unwrap_or_default());
+    };
     let named = directory.display();
-    let cannot = |error: io::Error| Failure::usage(format!("cannot make the directory {named}: {error}"));
-    match fs::read_dir(&directory).map(|mut entries| entries.next().is_some()) {
+    match fs::read_dir(directory).map(|mut entries| entries.next().is_some()) {
         // Of another rehearsal, perhaps: no file of it shall be taken for one of this.
-        Ok(true) => {
-            return Err(Failure::usage(format!("{named} is not empty: name a new directory with --output")));
-        }
+        Ok(true) => Err(Failure::usage(format!("{named} is not empty: name a new directory with --output"))),
         Err(_) if directory.is_file() => {
-            return Err(Failure::usage(format!("{named} is a file: name a new directory with --output")));
+            Err(Failure::usage(format!("{named} is a file: name a new directory with --output")))
         }
-        _ => {}
+        _ => Ok(directory.to_owned()),
     }
+}
+
+/// Makes it, with an empty `logs` and `charts` in it.
+///
+/// # Errors
+///
+/// It cannot be made.
+pub(crate) fn make_directory(directory: &Path) -> Result<(), Failure> {
     for part in ["logs", "charts"] {
-        fs::create_dir_all(directory.join(part)).map_err(cannot)?;
+        fs::create_dir_all(directory.join(part))
+            .map_err(|error| Failure::usage(format!("cannot make the directory {}: {error}", directory.display())))?;
     }
-    Ok(directory)
+    Ok(())
 }
 
 /// `rehearsal-2026-11-23-191500`, in UTC.
@@ -82,7 +93,8 @@ pub(crate) fn write(rehearsal: &Rehearsal, directory: &Path) -> Result<(), Failu
 /// The figures cannot be read, or the report not be written.
 pub(crate) fn again(arguments: &Report) -> Result<u8, Failure> {
     let rehearsal = saved::read(&arguments.rehearsal)?;
-    let directory = make_directory(arguments.output.output.as_deref())?;
+    let directory = choose_directory(arguments.output.output.as_deref())?;
+    make_directory(&directory)?;
     // The logs that the report points at come along; one that is gone is only named.
     let beside = arguments.rehearsal.parent().unwrap_or(Path::new(""));
     for log in rehearsal.runs.iter().flat_map(|run| &run.telltales).filter_map(|telltale| inside(&telltale.log)) {

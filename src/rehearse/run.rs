@@ -45,9 +45,7 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
     if find(program).is_none() {
         return Err(Failure::usage(format!("{}: no such command", program.display())));
     }
-    if let Some(directory) = arguments.output.output.as_deref().filter(|directory| directory.exists()) {
-        return Err(Failure::usage(format!("{} exists already", directory.display())));
-    }
+    let directory = report::choose_directory(arguments.output.output.as_deref())?;
     let target =
         Target { uri, status: arguments.expect_status, sha256: arguments.expect_body_sha256, slow: false, share: 1 };
     let load = Load {
@@ -73,7 +71,7 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
             what_is_wrong(&first)
         )));
     }
-    let directory = report::make_directory(arguments.output.output.as_deref())?;
+    report::make_directory(&directory)?;
     let settings = settings(&arguments, &load, &addresses, &first);
     let method = load.method();
     let mut rollout = RollOut::start(load, &arguments)?;
@@ -442,6 +440,10 @@ fn read_url(url: &str) -> Result<Uri, Failure> {
     match uri.authority() {
         Some(authority) if authority.as_str().contains('@') => {
             Err(Failure::usage("--url: a name and a password cannot be given"))
+        }
+        // `http` takes any digits for a port, and then knows of none: the scheme's own port would be loaded.
+        Some(authority) if authority.port().is_none() && authority.as_str() != authority.host() => {
+            Err(Failure::usage(format!("--url {url}: a port is a number from 1 to 65535")))
         }
         Some(authority) if !authority.host().is_empty() => Ok(uri),
         _ => Err(Failure::usage(format!("--url {url}: it has no host"))),
