@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use softstop::duration::Bounds;
 
 /// A rolling update under load: see what your clients lose, and that with softstop they lose nothing.
 ///
@@ -99,9 +100,9 @@ pub(crate) struct Local {
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration)]
     pub(crate) slow: Duration,
 
-    /// softstop's pre-delay, and how long the preStop hook sleeps
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    pub(crate) pre_delay: Duration,
+    /// softstop's pre-delay, with two bounds as in 2s..10s too; the preStop hook sleeps for the upper one
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = bounds)]
+    pub(crate) pre_delay: Bounds,
 
     /// softstop's drain timeout
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
@@ -259,6 +260,13 @@ fn above_zero(word: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("with no time at all nothing can be measured".to_owned()),
         read => read,
     }
+}
+
+/// A duration, or two with `..` between them.
+fn bounds(word: &str) -> Result<Bounds, String> {
+    let Some((least, most)) = word.split_once("..") else { return duration(word).map(Bounds::exactly) };
+    let (least, most) = (duration(least.trim())?, duration(most.trim())?);
+    if least > most { Err("write the shorter bound first".to_owned()) } else { Ok(Bounds { least, most }) }
 }
 
 fn rate(word: &str) -> Result<f64, String> {

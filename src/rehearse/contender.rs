@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use softstop::duration::show;
+use softstop::duration::{Bounds, show};
 use tokio::process::Command;
 
 use crate::Failure;
@@ -31,7 +31,7 @@ pub(crate) struct Participant {
 /// What softstop and the preStop hook are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {
-    pub(crate) pre_delay: Duration,
+    pub(crate) pre_delay: Bounds,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -65,7 +65,8 @@ impl Participant {
             Contender::Tini => Some((programs.tini.clone()?, words(&["--"]))),
             Contender::DumbInit => Some((programs.dumb_init.clone()?, words(&["--rewrite", "15:3", "--"]))),
             Contender::Softstop => {
-                let (pre_delay, drain_timeout) = (short(times.pre_delay), short(times.drain_timeout));
+                let (pre_delay, drain_timeout) =
+                    (times.pre_delay.to_string().replace(' ', ""), short(times.drain_timeout));
                 let mut options = words(&["--pre-delay", &pre_delay, "--drain-timeout", &drain_timeout]);
                 if application.is_embedded() {
                     options.extend(words(&["--stop-signal", "SIGQUIT"])); // no profile knows it
@@ -74,7 +75,7 @@ impl Participant {
                 Some((programs.softstop.clone()?, options))
             }
         };
-        let pre_stop = (contender == Contender::Prestop).then_some(times.pre_delay);
+        let pre_stop = (contender == Contender::Prestop).then_some(times.pre_delay.most);
         Some(Self { name, directory: directory.to_owned(), init, pre_stop })
     }
 

@@ -284,8 +284,8 @@ impl Experiment<'_> {
         let update = |scene: &Scene| match scene.contender {
             Contender::Bare | Contender::Tini => scene.lag,
             Contender::DumbInit => scene.lag.max(*slow),
-            Contender::Prestop => scene.lag.max(scene.times.pre_delay),
-            Contender::Softstop => scene.lag.max(scene.times.pre_delay.max(scene.lag + *slow)),
+            Contender::Prestop => scene.lag.max(scene.times.pre_delay.most),
+            Contender::Softstop => scene.lag.max(scene.times.pre_delay.least.max(scene.lag + *slow)),
         };
         let one = |scene| start * *pods + pace.before + (update(scene) + start) * *pods * *updates + pace.grace + *slow;
         players.iter().map(|(scene, _)| one(scene)).sum()
@@ -299,7 +299,6 @@ impl Experiment<'_> {
         for (name, duration) in [
             ("lag", lag),
             ("slow", slow),
-            ("pre-delay", pre_delay),
             ("drain-timeout", drain_timeout),
             ("grace-period", grace_period),
             ("timeout", &pace.timeout),
@@ -308,6 +307,7 @@ impl Experiment<'_> {
         ] {
             set(name, show(*duration));
         }
+        set("pre-delay", pre_delay.to_string());
         set("pods", pods.to_string());
         set("updates", updates.to_string());
         match self.plan.pace {

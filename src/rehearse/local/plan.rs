@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use softstop::duration::show;
+use softstop::duration::{Bounds, show};
 use softstop::shutdown::KILL_WAIT;
 
 use crate::Failure;
@@ -83,7 +83,7 @@ impl Plan {
 impl Scene {
     /// By softstop's own rules for a grace period.
     fn fits(&self, grace_period: Duration) -> Result<(), Failure> {
-        let (pre_delay, drain_timeout) = (self.times.pre_delay, self.times.drain_timeout);
+        let (pre_delay, drain_timeout) = (self.times.pre_delay.most, self.times.drain_timeout);
         let refused = match self.contender {
             Contender::Softstop => pre_delay.saturating_add(drain_timeout).saturating_add(KILL_WAIT) > grace_period,
             Contender::Prestop => pre_delay >= grace_period,
@@ -142,11 +142,11 @@ impl Setting {
     }
 
     fn applied(self, mut scene: Scene, value: Duration) -> Scene {
-        *match self {
-            Self::PreDelay => &mut scene.times.pre_delay,
-            Self::DrainTimeout => &mut scene.times.drain_timeout,
-            Self::Lag => &mut scene.lag,
-        } = value;
+        match self {
+            Self::PreDelay => scene.times.pre_delay = Bounds::exactly(value),
+            Self::DrainTimeout => scene.times.drain_timeout = value,
+            Self::Lag => scene.lag = value,
+        }
         scene.name = Some(format!("{}={}", self.name(), show(value).replace(' ', "")));
         scene
     }
@@ -231,7 +231,7 @@ mod tests {
         let plan = plan(&["--sweep", "pre-delay=0s..3s:1500ms"]).unwrap();
         let names: Vec<_> = plan.scenes.iter().map(|scene| scene.name.as_deref().unwrap()).collect();
         assert_eq!(names, ["pre-delay=0s", "pre-delay=1s500ms", "pre-delay=3s"]);
-        let delays: Vec<_> = plan.scenes.iter().map(|scene| scene.times.pre_delay).collect();
+        let delays: Vec<_> = plan.scenes.iter().map(|scene| scene.times.pre_delay.most).collect();
         assert_eq!(delays, [secs(0), Duration::from_millis(1500), secs(3)]);
         assert_eq!(plan.sweep, Some(Sweep { setting: "pre-delay".to_owned(), values: vec![0.0, 1.5, 3.0] }));
     }
