@@ -166,6 +166,39 @@ fn have_servers() -> bool {
     have_program("nginx") && have_program("haproxy")
 }
 
+/// softstop is told nothing of the lag: it sees when requests stop coming.
+#[test]
+fn with_two_bounds_the_pre_delay_lasts_as_long_as_the_balancer_sends_requests_whatever_its_lag() {
+    if !(have_engine() && have_servers()) {
+        return;
+    }
+    const QUIET: f64 = 2.0; // softstop's default
+    for (lag, place_flag) in [("500ms", "container"), ("3s", "namespace"), ("8s", "container")] {
+        let place = Place::new();
+        let (lag_flag, place_flag) = (format!("--lag={lag}"), format!("--in={place_flag}"));
+        let flags =
+            ["--contender=softstop", "--pre-delay=2s..15s", "--drain-timeout=10s", "--slow=1s", &lag_flag, &place_flag];
+        let (rehearsal, _) = place.rehearse(0, &flags);
+        let run = rehearsal.run("softstop");
+        assert_eq!(run.lost(), 0, "{lag}: {:?}", run.kinds());
+        assert!(run.requests() > 500, "{lag}: {:?}", run.kinds());
+        let gone: Vec<f64> = run.marks("gone");
+        let removed: Vec<f64> = run.marks("removed");
+        assert_eq!((gone.len(), removed.len()), (2, 2));
+        for (gone, removed) in gone.iter().zip(&removed) {
+            // After the last request: the quiet and a second, or the slowest response; and one more for a busy machine,
+            // on which the engine tells of a container's end late.
+            let after = (gone - removed) / 1000.0;
+            assert!(after <= QUIET + 1.0 + 1.0 + 1.0, "{lag}: gone {after} s after the last request");
+            assert!(after >= QUIET - 0.5, "{lag}: gone {after} s after the last request: that is no quiet of 2 s");
+        }
+        for number in [1, 2] {
+            let log = fs::read_to_string(place.report().join(format!("logs/softstop/pod{number}.log"))).unwrap();
+            assert!(log.contains("quiet: no request for 2s"), "{lag}: {log}");
+        }
+    }
+}
+
 #[test]
 fn behind_haproxy_bare_nginx_loses_requests_and_under_softstop_none_in_three_updates_of_two_pods() {
     if !(have_engine() && have_servers()) {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Choice;
 use super::socket::{Socket, State};
@@ -27,6 +27,10 @@ impl Listener {
         })
     }
 
+    fn place(&self) -> SocketAddr {
+        (self.address, self.port).into()
+    }
+
     /// Whether others than our neighbours in the namespace can reach it.
     fn is_public(&self) -> bool {
         !self.address.is_loopback()
@@ -37,6 +41,8 @@ impl Listener {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ports {
     pub(super) watched: Vec<u16>,
+    /// Where somebody else listens on a watched port, on an address of his own.
+    pub(super) elsewhere: Vec<SocketAddr>,
     pub(super) others: Vec<u16>,
     /// Whether somebody else listens at all, be it on loopback.
     pub(super) has_neighbours: bool,
@@ -44,26 +50,37 @@ pub(super) struct Ports {
 
 /// Chooses the ports: those that are `named`, else those of our own processes.
 pub(super) fn choose(named: &[u16], ours: Option<&[i32]>, listeners: &[Listener]) -> (Choice, Ports) {
+    let mut elsewhere = Vec::new();
     let (choice, watched) = if named.is_empty() {
         let held = ours.map(|pids| Held::by(pids, listeners));
         let choice = if held.as_ref().is_some_and(|held| held.is_certain) { Choice::Ours } else { Choice::Guessed };
+        elsewhere = places_of_others(listeners, held.as_ref());
         let mine = listeners.iter().filter(|listener| is_ours(listener, held.as_ref()));
         (choice, mine.map(|listener| listener.port).collect())
     } else {
         (Choice::Named, named.to_vec())
     };
     let watched = sorted(watched);
+    elsewhere.retain(|place| watched.binary_search(&place.port()).is_ok());
     let is_another = |listener: &&Listener| watched.binary_search(&listener.port).is_err();
     let others = listeners.iter().filter(is_another).filter(|listener| listener.is_public());
     let others = sorted(others.map(|listener| listener.port).collect());
-    let has_neighbours = listeners.iter().any(|listener| is_another(&listener));
-    (choice, Ports { watched, others, has_neighbours })
+    let has_neighbours = !elsewhere.is_empty() || listeners.iter().any(|listener| is_another(&listener));
+    (choice, Ports { watched, elsewhere, others, has_neighbours })
 }
 
 fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
+}
+
+/// The single addresses on which somebody else listens, and none of ours does.
+fn places_of_others(listeners: &[Listener], held: Option<&Held>) -> Vec<SocketAddr> {
+    let (mine, others): (Vec<&Listener>, Vec<&Listener>) =
+        listeners.iter().partition(|listener| is_ours(listener, held));
+    let single = others.iter().filter(|listener| !listener.address.is_unspecified());
+    single.map(|other| other.place()).filter(|place| !mine.iter().any(|listener| listener.place() == *place)).collect()
 }
 
 fn is_ours(listener: &Listener, held: Option<&Held>) -> bool {
@@ -192,6 +209,20 @@ mod tests {
         assert_eq!(watched(Some(&held(Some(vec![0, 33])))), [80, 9000]);
         assert_eq!(watched(Some(&held(Some(vec![33, 1337])))), [9000, 15090]);
         assert_eq!(watched(Some(&held(None))), [80, 9000, 15090], "no user is known");
+    }
+
+    #[test]
+    fn the_same_port_on_another_address_is_a_neighbours() {
+        let listeners = [
+            listener("127.0.0.5", 8080, 1, 0),
+            listener("127.0.0.5", 8080, 2, 0), // SO_REUSEPORT, with another's
+            listener("127.0.0.6", 8080, 3, 0),
+            listener("0.0.0.0", 8080, 4, 0),
+        ];
+        let held = Held { inodes: vec![1], is_certain: true, users: None };
+        assert_eq!(places_of_others(&listeners, Some(&held)), ["127.0.0.6:8080".parse().unwrap()]);
+        // Of named ports all are watched.
+        assert_eq!(choose(&[8080], None, &listeners).1.elsewhere, []);
     }
 
     #[test]

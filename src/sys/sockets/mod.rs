@@ -105,7 +105,7 @@ pub enum Source {
 pub enum Choice {
     /// They were named.
     Named,
-    /// Those on which our processes listen.
+    /// Those on which our processes listen; but not where another listens on the same port at an address of his own.
     Ours,
     /// Not every process let us look into it (it changed its user, and we have no privilege), so that public ports on
     /// which nobody is seen to listen are among them. Left out are those that a user made who is none of ours.
@@ -326,7 +326,7 @@ impl Watch {
             named: ports.to_vec(),
             ours: ours.map(<[i32]>::to_vec),
             choice: None,
-            scope: Scope { ports: Vec::new(), ignore: ignore.to_vec() },
+            scope: Scope { ignore: ignore.to_vec(), ..Scope::default() },
             others: Vec::new(),
             has_neighbours: false,
             known: None,
@@ -379,6 +379,7 @@ impl Watch {
         let (choice, ports) = listeners::choose(&self.named, self.ours.as_deref(), &listeners);
         self.choice = Some(choice);
         self.scope.ports = ports.watched;
+        self.scope.elsewhere = ports.elsewhere;
         self.others = ports.others;
         self.has_neighbours = ports.has_neighbours;
         Ok(())
@@ -459,7 +460,7 @@ impl Watch {
         self.eyes.look(|eyes| {
             let mut found = Vec::new();
             eyes.list(connections(), &scope.ports, &mut |socket| {
-                let is_ours = scope.watches(socket.local.port()) && !scope.ignores(socket.peer.ip());
+                let is_ours = scope.watches(socket.local) && !scope.ignores(socket.peer.ip());
                 if is_ours && (socket.is_open() || socket.lingers()) {
                     found.push(Connection::of(socket));
                     // Now and then, so that never many more are held than are wanted.

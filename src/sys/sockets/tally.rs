@@ -13,12 +13,14 @@ use crate::network::Network;
 pub(super) struct Scope {
     /// In order.
     pub(super) ports: Vec<u16>,
+    /// Where somebody else listens on one of these ports, on an address of his own.
+    pub(super) elsewhere: Vec<SocketAddr>,
     pub(super) ignore: Vec<Network>,
 }
 
 impl Scope {
-    pub(super) fn watches(&self, port: u16) -> bool {
-        self.ports.binary_search(&port).is_ok()
+    pub(super) fn watches(&self, local: SocketAddr) -> bool {
+        self.ports.binary_search(&local.port()).is_ok() && !self.elsewhere.contains(&local)
     }
 
     pub(super) fn ignores(&self, peer: IpAddr) -> bool {
@@ -120,7 +122,7 @@ impl<'a> Tally<'a> {
 
     fn see_listener(&mut self, socket: &Socket) {
         let port = socket.local.port();
-        let list = if self.scope.watches(port) {
+        let list = if self.scope.watches(socket.local) {
             &mut self.look.listening
         } else if socket.local.ip().is_loopback() {
             // Reached from within only: each connection to it shows at its client's end too.
@@ -164,14 +166,14 @@ impl<'a> Tally<'a> {
         let kind_of = |client: IpAddr, kind| if self.scope.ignores(client) { Kind::Other } else { kind };
         if self.width == Width::Watched {
             let kind = kind_of(peer.ip(), Kind::Ours);
-            return self.scope.watches(local.port()).then_some((kind, socket.cookie, peer.ip()));
+            return self.scope.watches(local).then_some((kind, socket.cookie, peer.ip()));
         }
         // A TIME-WAIT has not always the cookie of the connection that it was; both ends have the same addresses.
-        if self.scope.watches(local.port()) {
+        if self.scope.watches(local) {
             Some((kind_of(peer.ip(), Kind::Ours), name(local, peer), peer.ip()))
-        } else if self.others.contains(&local.port()) {
+        } else if self.others.contains(&local.port()) || self.scope.elsewhere.contains(&local) {
             Some((Kind::Other, name(local, peer), peer.ip()))
-        } else if is_same_host(local.ip(), peer.ip()) && self.scope.watches(peer.port()) {
+        } else if is_same_host(local.ip(), peer.ip()) && self.scope.watches(peer) {
             // While the client's end lives so does the server's, be it half-open.
             (socket.state == State::TimeWait)
                 .then(|| (kind_of(local.ip(), Kind::Mirror), name(local, peer), local.ip()))
@@ -258,7 +260,7 @@ impl<'a> Tally<'a> {
     pub(super) fn died(&mut self, socket: &Socket) {
         let peer = socket.peer;
         // Without a peer it was a listener.
-        if peer.port() == 0 || !self.scope.watches(socket.local.port()) {
+        if peer.port() == 0 || !self.scope.watches(socket.local) {
             return;
         }
         let id = socket.cookie;
