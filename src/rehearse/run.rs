@@ -32,10 +32,8 @@ use crate::client::{Client, Outcome};
 use crate::figures::{FORM, Kind, Rehearsal, Run, Summary};
 use crate::load::{Load, Pace, Seen, Target};
 use crate::progress::{Counts, Progress, Ticking};
-use crate::{Failure, LOST, limits, report, table};
+use crate::{Failure, LOST, limits, report, table, words};
 
-/// With more of the requests not sent, in hundredths, nothing can be said.
-const NOT_SENT: u64 = 1;
 /// A word without the end of its line, a prompt perhaps, is shown after this time.
 const UNFINISHED_LINE: Duration = Duration::from_millis(300);
 
@@ -99,8 +97,8 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
 /// The exit code, and the sentence that says why.
 fn verdict(run: &Run, ended: Option<ExitStatus>, interrupted: Option<Signal>) -> Result<u8, Failure> {
     let summary = Summary::of(run);
-    let (lost, not_sent) = (summary.lost(), summary.count(Kind::NotSent));
-    let losses = format!("{lost} of {} requests were lost", summary.requests);
+    let (lost, sent) = (summary.lost(), words::sent(&summary));
+    let losses = format!("{lost} of {sent} requests were lost");
     if let Some(signal) = interrupted {
         return Err(Failure::not_measured(format!("ended by {signal}, so the measurement is not whole; {losses}")));
     }
@@ -121,14 +119,14 @@ fn verdict(run: &Run, ended: Option<ExitStatus>, interrupted: Option<Signal>) ->
     if let Some(why) = &run.incomplete {
         return Err(Failure::not_measured(format!("the measurement is not whole. {why}")));
     }
-    if run.requests.iter().all(|request| request.end_ms() < run.update_began_ms) {
-        return Err(Failure::not_measured("no request was sent since the command began"));
-    }
-    if not_sent * 100 > summary.requests * NOT_SENT {
-        let all = summary.requests;
+    if words::too_few_sent(&summary) {
+        let (not_sent, all) = (summary.count(Kind::NotSent), summary.requests);
         return Err(Failure::not_measured(format!("the generator could not send {not_sent} of its {all} requests")));
     }
-    tell(&format!("Nothing was lost: {} requests.\n", summary.requests));
+    if !words::met_the_update(run) {
+        return Err(Failure::not_measured("no request was sent since the command began"));
+    }
+    tell(&format!("Nothing was lost: {sent} requests.\n"));
     Ok(0)
 }
 
@@ -470,7 +468,7 @@ fn confirm(url: &str, addresses: &[SocketAddr], load: &Load) -> Result<(), Failu
     let load = match load.pace {
         Pace::Open { per_second, .. } => format!("{per_second} requests a second"),
         Pace::Closed { users, pause } => {
-            format!("{users} users without end, each of whom pauses for {}", humantime::format_duration(pause))
+            format!("{users} users at once, each of whom pauses for {}", humantime::format_duration(pause))
         }
     };
     let addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
