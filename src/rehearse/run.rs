@@ -72,10 +72,13 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
     report::make_directory(&directory)?;
     let settings = settings(&arguments, &load, &addresses, &first);
     let method = load.method();
-    let mut rollout = RollOut::start(load, &arguments)?;
-    let code = rollout.go(&arguments).await?;
-    let name = words_of(&arguments.command);
-    let (run, interrupted) = rollout.end(name).await?;
+    let measured = async {
+        let mut rollout = RollOut::start(load, &arguments)?;
+        let code = rollout.go(&arguments).await?;
+        let (run, interrupted) = rollout.end(words_of(&arguments.command)).await?;
+        Ok((code, run, interrupted))
+    };
+    let (code, run, interrupted) = measured.await.inspect_err(|_| report::remove_empty(&directory))?;
 
     let rehearsal = Rehearsal {
         form: FORM,
@@ -443,9 +446,18 @@ fn read_url(url: &str) -> Result<Uri, Failure> {
         Some(authority) if authority.port().is_none() && authority.as_str() != authority.host() => {
             Err(Failure::usage(format!("--url {url}: a port is a number from 1 to 65535")))
         }
-        Some(authority) if !authority.host().is_empty() => Ok(uri),
+        Some(authority) if !authority.host().is_empty() => Ok(with_path(uri)),
         _ => Err(Failure::usage(format!("--url {url}: it has no host"))),
     }
+}
+
+/// `http://host?query` asks for `/?query`.
+fn with_path(uri: Uri) -> Uri {
+    let query = uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str).filter(|path| path.starts_with('?'));
+    let Some(path) = query.and_then(|query| format!("/{query}").parse().ok()) else { return uri };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Where a program is, as a shell would look for it.
@@ -564,4 +576,22 @@ fn settings(arguments: &cli::Run, load: &Load, addresses: &[SocketAddr], first: 
 
 fn tell(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()); // nobody is left to tell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_asks_for_the_root() {
+        for (url, path) in [
+            ("http://localhost", "/"),
+            ("http://localhost?a=b", "/?a=b"),
+            ("https://[::1]:8443?a=/b", "/?a=/b"),
+            ("http://localhost:80/x?a", "/x?a"),
+        ] {
+            let read = read_url(url).unwrap();
+            assert_eq!(read.path_and_query().unwrap().as_str(), path, "{url}");
+        }
+    }
 }
