@@ -357,6 +357,14 @@ fn what_the_generator_could_not_send_is_not_said_to_be_answered() {
 }
 
 #[test]
+fn where_no_request_met_the_update_nothing_can_be_said() {
+    let place = Place::new();
+    let flags = ["--embedded", "--in=namespace", "--contender=softstop", "--pods=1", "--rate=0.1", "--before=1s"];
+    let (rehearsal, stdout) = place.rehearse(3, &flags);
+    assert_eq!(rehearsal.run("softstop").requests(), 1, "{stdout}");
+}
+
+#[test]
 fn a_signal_in_the_middle_leaves_nothing_behind() {
     let mut places = vec!["namespace"];
     if have_engine() {

@@ -913,6 +913,7 @@ fn a_second_signal_ends_it_at_once() {
     rehearsal.logs("at once");
     fs::write(place.path("go"), "").unwrap(); // lets the command go
     rehearsal.wait().code(3);
+    assert!(!place.has_report());
 }
 
 #[test]

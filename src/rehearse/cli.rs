@@ -96,7 +96,7 @@ pub(crate) struct Local {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) updates: u32,
 
-    /// How long the answer to a slow request takes; about one request in ten is slow
+    /// How long the answer to a slow request takes; about one request in ten is slow, with --concurrency alone one user in ten
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration)]
     pub(crate) slow: Duration,
 

@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::cli::Compare;
 use crate::figures::{Kind, Latency, Rehearsal, Run, Summary};
 use crate::saved;
-use crate::words::{cautions, count, milliseconds, printable, real, sent};
+use crate::words::{cautions, count, milliseconds, printable, real, sent, short};
 
 /// Less likely than this by chance alone, and a difference counts as one.
 const BY_CHANCE: f64 = 0.01;
@@ -41,7 +41,7 @@ fn comparison(a: &Rehearsal, b: &Rehearsal, file_a: &Path, file_b: &Path) -> Str
         lines.push("No run of A has the name of a run of B: there is nothing to compare.".to_owned());
     } else {
         lines.push(String::new());
-        lines.push("Latency: of the short requests that were answered.".to_owned());
+        lines.push(format!("Latency: of the {}requests that were answered.", short(a.runs.iter().chain(&b.runs))));
         lines.push(
             "Fisher's exact test takes each request for itself, but requests are lost in bursts: repeat both before"
                 .to_owned(),
@@ -137,7 +137,9 @@ fn pair(run_a: &Run, run_b: &Run) -> Vec<String> {
     {
         figures(name, a.latency.map(which), b.latency.map(which), milliseconds);
     }
-    figures("s per stop", a.seconds_per_stop, b.seconds_per_stop, |seconds| format!("{seconds:.1}"));
+    if a.seconds_per_stop.or(b.seconds_per_stop).is_some() {
+        figures("s per stop", a.seconds_per_stop, b.seconds_per_stop, |seconds| format!("{seconds:.1}"));
+    }
 
     let name = if run_a.name == run_b.name {
         printable(&run_a.name)

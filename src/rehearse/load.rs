@@ -15,6 +15,7 @@ use crate::client::{Client, Kept, Outcome, later, locked};
 use crate::figures::{Kind, Request};
 use crate::limits::{self, Felt, Pulse, STALL, too_late};
 use crate::progress::Counts;
+use crate::words::counted;
 
 /// Where nobody says how many users.
 const USERS: u32 = 20;
@@ -109,8 +110,9 @@ impl Load {
                  is not sent, and reported."
             ),
             Pace::Closed { users, pause } => format!(
-                "Closed loop: {users} users, each of whom asks, waits for the whole answer and pauses for {}. While a server \
+                "Closed loop: {}, each of whom asks, waits for the whole answer and pauses for {}. While a server \
                  stands still its users wait and ask nothing, so a stall weighs less in the percentiles than with --rate.{}",
+                counted(users.into(), "user"),
                 humantime::format_duration(pause),
                 match self.targets.as_slice() {
                     [_] => "",

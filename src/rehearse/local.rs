@@ -23,7 +23,7 @@ use crate::pod::{Addresses, Engine, Ground};
 use crate::progress::Progress;
 use crate::server::{Application, SHORT, SHORT_BODY, SLOW};
 use crate::update::{Stage, rehearse};
-use crate::words::{Verdict, finding, verdict};
+use crate::words::{Verdict, counted, finding, verdict};
 use crate::{Failure, LOST, NOT_MEASURED, report, table};
 use plan::{Plan, Scene};
 
@@ -331,14 +331,24 @@ impl Experiment<'_> {
     fn method(&self, cast: &Cast, ground: &Ground, load: &Load) -> Vec<String> {
         let Local { slow, grace_period, pods, updates, .. } = self.arguments;
         let times = if *updates == 1 { "once".to_owned() } else { format!("{updates} times") };
+        let pods = counted(u64::from(*pods), "pod");
         let (lag, grace_period, slow) = (show(self.arguments.lag), show(*grace_period), show(*slow));
         let all = SHORT_SHARE + SLOW_SHARE;
+        let shares = match self.plan.pace {
+            Pace::Open { .. } => format!(
+                "Of {all} requests {SHORT_SHARE} are short ones with a body of {SHORT_BODY} bytes, and the answers to {SLOW_SHARE} \
+                 flow slowly, for {slow}; so that not all slow ones fall to the same pod, the number is not a round one."
+            ),
+            Pace::Closed { .. } => format!(
+                "About one user in ten asks for slow answers only, which flow for {slow}; the others ask for short ones with a \
+                 body of {SHORT_BODY} bytes."
+            ),
+        };
         let requests = format!(
-            "Of {all} requests {SHORT_SHARE} are short ones with a body of {SHORT_BODY} bytes, and the answers to {SLOW_SHARE} flow \
-             slowly, for {slow}; so that not all slow ones fall to the same pod, the number is not a round one. A request is answered when its status is 200 and the SHA-256 of its whole body is right."
+            "{shares} A request is answered when its status is 200 and the SHA-256 of its whole body is right."
         );
         let mut update = format!(
-            "Each contender has the same rolling update of {pods} pods, {times}: a new pod is started, answers, and is \
+            "Each contender has the same rolling update of {pods}, {times}: a new pod is started, answers, and is \
              added to the balancer; then the old one is told to stop, and at the same moment its removal from the balancer \
              begins, which takes effect after {lag}. The next pod follows when the old one is gone and removed. After the \
              grace period of {grace_period} the platform would send SIGKILL."

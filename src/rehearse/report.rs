@@ -50,6 +50,13 @@ pub(crate) fn make_directory(directory: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Takes back what [`make_directory`] made, as long as nothing is in it.
+pub(crate) fn remove_empty(directory: &Path) {
+    for part in ["logs", "charts", ""] {
+        let _ = fs::remove_dir(directory.join(part)); // it may stay then: it does no harm
+    }
+}
+
 /// `rehearsal-2026-11-23-191500`, in UTC.
 fn dated(now: SystemTime) -> String {
     let time = humantime::format_rfc3339_seconds(now).to_string();

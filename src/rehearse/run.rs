@@ -32,10 +32,8 @@ use crate::client::{Client, Outcome};
 use crate::figures::{FORM, Kind, Rehearsal, Run, Summary};
 use crate::load::{Load, Pace, Seen, Target};
 use crate::progress::{Counts, Progress, Ticking};
-use crate::{Failure, LOST, limits, report, table};
+use crate::{Failure, LOST, limits, report, table, words};
 
-/// With more of the requests not sent, in hundredths, nothing can be said.
-const NOT_SENT: u64 = 1;
 /// A word without the end of its line, a prompt perhaps, is shown after this time.
 const UNFINISHED_LINE: Duration = Duration::from_millis(300);
 
@@ -74,10 +72,13 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
     report::make_directory(&directory)?;
     let settings = settings(&arguments, &load, &addresses, &first);
     let method = load.method();
-    let mut rollout = RollOut::start(load, &arguments)?;
-    let code = rollout.go(&arguments).await?;
-    let name = words_of(&arguments.command);
-    let (run, interrupted) = rollout.end(name).await?;
+    let measured = async {
+        let mut rollout = RollOut::start(load, &arguments)?;
+        let code = rollout.go(&arguments).await?;
+        let (run, interrupted) = rollout.end(words_of(&arguments.command)).await?;
+        Ok((code, run, interrupted))
+    };
+    let (code, run, interrupted) = measured.await.inspect_err(|_| report::remove_empty(&directory))?;
 
     let rehearsal = Rehearsal {
         form: FORM,
@@ -99,8 +100,8 @@ pub(crate) async fn run(arguments: cli::Run) -> Result<u8, Failure> {
 /// The exit code, and the sentence that says why.
 fn verdict(run: &Run, ended: Option<ExitStatus>, interrupted: Option<Signal>) -> Result<u8, Failure> {
     let summary = Summary::of(run);
-    let (lost, not_sent) = (summary.lost(), summary.count(Kind::NotSent));
-    let losses = format!("{lost} of {} requests were lost", summary.requests);
+    let (lost, sent) = (summary.lost(), words::sent(&summary));
+    let losses = format!("{lost} of {sent} requests were lost");
     if let Some(signal) = interrupted {
         return Err(Failure::not_measured(format!("ended by {signal}, so the measurement is not whole; {losses}")));
     }
@@ -121,14 +122,14 @@ fn verdict(run: &Run, ended: Option<ExitStatus>, interrupted: Option<Signal>) ->
     if let Some(why) = &run.incomplete {
         return Err(Failure::not_measured(format!("the measurement is not whole. {why}")));
     }
-    if run.requests.iter().all(|request| request.end_ms() < run.update_began_ms) {
-        return Err(Failure::not_measured("no request was sent since the command began"));
-    }
-    if not_sent * 100 > summary.requests * NOT_SENT {
-        let all = summary.requests;
+    if words::too_few_sent(&summary) {
+        let (not_sent, all) = (summary.count(Kind::NotSent), summary.requests);
         return Err(Failure::not_measured(format!("the generator could not send {not_sent} of its {all} requests")));
     }
-    tell(&format!("Nothing was lost: {} requests.\n", summary.requests));
+    if !words::met_the_update(run) {
+        return Err(Failure::not_measured("no request was sent since the command began"));
+    }
+    tell(&format!("Nothing was lost: {sent} requests.\n"));
     Ok(0)
 }
 
@@ -445,9 +446,18 @@ fn read_url(url: &str) -> Result<Uri, Failure> {
         Some(authority) if authority.port().is_none() && authority.as_str() != authority.host() => {
             Err(Failure::usage(format!("--url {url}: a port is a number from 1 to 65535")))
         }
-        Some(authority) if !authority.host().is_empty() => Ok(uri),
+        Some(authority) if !authority.host().is_empty() => Ok(with_path(uri)),
         _ => Err(Failure::usage(format!("--url {url}: it has no host"))),
     }
+}
+
+/// `http://host?query` asks for `/?query`.
+fn with_path(uri: Uri) -> Uri {
+    let query = uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str).filter(|path| path.starts_with('?'));
+    let Some(path) = query.and_then(|query| format!("/{query}").parse().ok()) else { return uri };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).unwrap_or(uri)
 }
 
 /// Where a program is, as a shell would look for it.
@@ -470,7 +480,7 @@ fn confirm(url: &str, addresses: &[SocketAddr], load: &Load) -> Result<(), Failu
     let load = match load.pace {
         Pace::Open { per_second, .. } => format!("{per_second} requests a second"),
         Pace::Closed { users, pause } => {
-            format!("{users} users without end, each of whom pauses for {}", humantime::format_duration(pause))
+            format!("{users} users at once, each of whom pauses for {}", humantime::format_duration(pause))
         }
     };
     let addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
@@ -566,4 +576,22 @@ fn settings(arguments: &cli::Run, load: &Load, addresses: &[SocketAddr], first: 
 
 fn tell(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes()); // nobody is left to tell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_a_path_asks_for_the_root() {
+        for (url, path) in [
+            ("http://localhost", "/"),
+            ("http://localhost?a=b", "/?a=b"),
+            ("https://[::1]:8443?a=/b", "/?a=/b"),
+            ("http://localhost:80/x?a", "/x?a"),
+        ] {
+            let read = read_url(url).unwrap();
+            assert_eq!(read.path_and_query().unwrap().as_str(), path, "{url}");
+        }
+    }
 }

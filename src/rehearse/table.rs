@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::figures::{Kind, Rehearsal, Run, Summary};
-use crate::words::{Choice, beginning, cautions, count, milliseconds, printable, setting};
+use crate::words::{Choice, beginning, cautions, count, milliseconds, printable, setting, short};
 
 /// Only where pods of our own are stopped: of a person's own command nobody knows.
 const PER_STOP: &str = "s/stop";
@@ -16,7 +16,7 @@ const NAME: usize = 16;
 pub(crate) fn table(rehearsal: &Rehearsal) -> String {
     let mut lines = rows(rehearsal);
     lines.push(String::new());
-    lines.push(legend(rehearsal).to_owned());
+    lines.push(legend(rehearsal));
     if let Some(choice) = Choice::of(rehearsal) {
         lines.push(choice.sentence);
         lines.extend(choice.cautions.iter().map(|caution| format!("careful: {caution}")));
@@ -26,12 +26,12 @@ pub(crate) fn table(rehearsal: &Rehearsal) -> String {
 }
 
 /// What the heads of the columns leave open.
-pub(crate) fn legend(rehearsal: &Rehearsal) -> &'static str {
-    if rehearsal.runs.iter().all(|run| run.stops.is_empty()) {
-        "Latency: of the short requests that were answered."
-    } else {
-        "Latency: of the short requests that were answered. s/stop: from being told to stop to being gone, the mean."
+pub(crate) fn legend(rehearsal: &Rehearsal) -> String {
+    let mut legend = format!("Latency: of the {}requests that were answered.", short(&rehearsal.runs));
+    if rehearsal.runs.iter().any(|run| !run.stops.is_empty()) {
+        legend.push_str(" s/stop: from being told to stop to being gone, the mean.");
     }
+    legend
 }
 
 /// A column: its head, and what it says of a run; none where no run needs it.

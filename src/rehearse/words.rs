@@ -1,6 +1,6 @@
 //! Figures as people read them, and what a run comes to in one sentence.
 
-use crate::figures::{Kind, Rehearsal, Run, Summary};
+use crate::figures::{Kind, Rehearsal, Request, Run, Summary};
 
 /// A count for a scale or a mean: exact up to 2^53, which no rehearsal reaches.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
@@ -74,6 +74,12 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// `short `, where there were slow requests too, which no latency figure counts.
+pub(crate) fn short<'a>(runs: impl IntoIterator<Item = &'a Run>) -> &'static str {
+    let has_slow = runs.into_iter().any(|run| run.requests.iter().any(|request| request.slow));
+    if has_slow { "short " } else { "" }
+}
+
 /// The beginning of a text, with a sign where it was cut.
 pub(crate) fn beginning(text: &str, letters: usize) -> String {
     if text.chars().count() <= letters {
@@ -95,7 +101,7 @@ pub(crate) fn listed(names: &[String]) -> String {
 /// What a run has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Every request that was sent was answered, and all were sent.
+    /// Every request that was sent was answered, and as good as all were sent.
     NothingLost,
     Lost,
     /// None was seen lost, but the measurement is not whole.
@@ -107,10 +113,23 @@ pub(crate) fn sent(summary: &Summary) -> u64 {
     summary.requests - summary.count(Kind::NotSent)
 }
 
+/// With more of the requests not sent, in hundredths, nothing can be said.
+const NOT_SENT: u64 = 1;
+
+pub(crate) fn too_few_sent(summary: &Summary) -> bool {
+    summary.count(Kind::NotSent) * 100 > summary.requests * NOT_SENT
+}
+
+/// Whether any request was under way while the update was, or after it: if none was, none could be lost to it.
+pub(crate) fn met_the_update(run: &Run) -> bool {
+    let sent = |request: &&Request| request.kind != Kind::NotSent;
+    run.requests.iter().filter(sent).any(|request| request.end_ms() >= run.update_began_ms)
+}
+
 pub(crate) fn verdict(run: &Run, summary: &Summary) -> Verdict {
     if summary.lost() > 0 {
         Verdict::Lost
-    } else if run.incomplete.is_some() || sent(summary) == 0 || summary.count(Kind::NotSent) > 0 {
+    } else if run.incomplete.is_some() || !met_the_update(run) || too_few_sent(summary) {
         Verdict::Unclear
     } else {
         Verdict::NothingLost
@@ -132,6 +151,8 @@ pub(crate) fn finding(run: &Run, summary: &Summary) -> String {
     }
     if run.incomplete.is_some() {
         care.push("the measurement is not whole".to_owned());
+    } else if sent > 0 && !met_the_update(run) {
+        care.push("none met the update".to_owned());
     }
     if care.is_empty() { what } else { format!("{what}, but {}", care.join(", and ")) }
 }

@@ -6,7 +6,7 @@ use super::series::Scene;
 use super::svg::{Area, Svg, Type};
 use crate::figures::{Kind, Rehearsal, Run, Summary};
 use crate::table::row_names;
-use crate::words::{Verdict, count, counted, headline, latency, lost_by_kind, sent, verdict};
+use crate::words::{Verdict, count, counted, headline, latency, lost_by_kind, sent, short, verdict};
 
 const WIDTH: f64 = 1600.0;
 /// The words, the answers, the latency: where each begins and ends.
@@ -44,8 +44,8 @@ pub(crate) fn overview(rehearsal: &Rehearsal, scene: &Scene, id: &str) -> String
         svg.text((x + 31.0, marks), Type::of(TEXT), "during the update");
     }
     svg.text((ANSWERS.0, heads), Type::of(18.0).bold(), "answers per second; below, lost per second");
-    let says = "latency of short requests";
-    svg.text((LATENCY.0, heads), Type::of(18.0).bold(), says);
+    let says = format!("latency of {}requests", short(&rehearsal.runs));
+    svg.text((LATENCY.0, heads), Type::of(18.0).bold(), &says);
     let (_, names) = row_names(rehearsal);
     for (index, run) in rehearsal.runs.iter().enumerate() {
         let area = Area::new(0.0, first + super::real_usize(index) * row, WIDTH, row - 44.0);

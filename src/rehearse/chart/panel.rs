@@ -5,7 +5,7 @@ use super::plot;
 use super::series::{Axes, Scene};
 use super::svg::{Area, Svg, Type};
 use crate::figures::{Kind, Mark, Run, Summary};
-use crate::words::{counted, finding, latency, lost_by_kind, printable, verdict};
+use crate::words::{counted, finding, latency, lost_by_kind, printable, short, verdict};
 
 const WIDTH: f64 = 1600.0;
 const LEFT: f64 = 290.0;
@@ -65,7 +65,7 @@ pub(crate) fn panel(scene: &Scene, index: usize, run: &Run, id: &str) -> String 
         lost => format!("{} in all", crate::words::count(lost)),
     };
     beside(&mut svg, losses, "lost", &["per second".to_owned(), lost]);
-    let mut figures = vec!["of short requests,".to_owned(), "log scale".to_owned()];
+    let mut figures = vec![format!("of {}requests,", short([run])), "log scale".to_owned()];
     if let Some(all) = summary.latency {
         figures.push(format!("p50 {}", latency(all.p50)));
         figures.push(format!("p99 {}", latency(all.p99)));
@@ -91,7 +91,7 @@ fn head(svg: &mut Svg, run: &Run, summary: &Summary) {
     says.extend(Some(lost_by_kind(summary)).filter(|kinds| !kinds.is_empty()));
     if let Some(all) = summary.latency {
         let (p50, p99, max) = (latency(all.p50), latency(all.p99), latency(all.max));
-        says.push(format!("short answers: p50 {p50}, p99 {p99}, max {max}"));
+        says.push(format!("{}answers: p50 {p50}, p99 {p99}, max {max}", short([run])));
     }
     if let Some(seconds) = summary.seconds_per_stop {
         says.push(format!("{}, {seconds:.1} s each", counted(run.stops.len() as u64, "stop")));

@@ -113,7 +113,10 @@ impl Page {
         }
         self.chart(name, panel);
         self.add(format_args!("<div class=\"cards\">"));
-        self.telltales(&run.telltales, has_log);
+        // A roll-out of one's own leaves no log here: of what was never searched nothing is said.
+        if !run.stops.is_empty() || !run.telltales.is_empty() {
+            self.telltales(&run.telltales, has_log);
+        }
         self.errors(run);
         self.stops(&run.stops);
         self.generator(run);
