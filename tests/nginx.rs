@@ -132,7 +132,11 @@ fn nginx_needs_no_flag() {
     assert!(served.lasted >= Duration::from_secs(5) && served.answers >= 10, "{served:?}");
     nginx.logs("gracefully shutting down");
     arrive_whole(downloads);
-    run.wait().code(0).logged("keeps serving for 2s to 10s, until no request has come for 2s").logged("drain after SIGQUIT").logged("nginx exited with code 0");
+    run.wait()
+        .code(0)
+        .logged("keeps serving for 2s to 10s, until no request has come for 2s")
+        .logged("drain after SIGQUIT")
+        .logged("nginx exited with code 0");
 }
 
 /// The official image's entry point execs what it is given: softstop sees a script and must think of nginx.

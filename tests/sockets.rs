@@ -29,7 +29,7 @@ use std::{env, fs, mem, thread};
 
 use nix::sys::socket::sockopt;
 use softstop::network::Network;
-use softstop::sys::sockets::{Choice, Look, Source, State, Watch};
+use softstop::sys::sockets::{Choice, Look, State, Watch};
 
 fn ourselves() -> Vec<i32> {
     vec![i32::try_from(std::process::id()).unwrap()]
@@ -412,9 +412,9 @@ fn peers_to_ignore_are_in_no_number() {
         let server = Server::new();
         let probe = Ipv4Addr::new(127, 9, 9, 9);
         let mut watch = watch_but(way, &["127.9.0.0/16".parse().unwrap()]);
-        let _open = connect_from(probe, server.address);
+        let _open = connect_from(probe, server.address).unwrap();
         let (_waits, _) = server.listener.accept().unwrap();
-        drop(connect_from(probe, server.address));
+        drop(connect_from(probe, server.address).unwrap());
         drop(server.listener.accept().unwrap());
         thread::sleep(Duration::from_millis(50)); // for the news
         let look = watch.look().unwrap();
@@ -422,7 +422,7 @@ fn peers_to_ignore_are_in_no_number() {
         assert_eq!(watch.connections(9).unwrap(), []);
         // The control: another address counts, and is named.
         let other = Ipv4Addr::new(127, 8, 9, 9);
-        drop(connect_from(other, server.address));
+        drop(connect_from(other, server.address).unwrap());
         drop(server.listener.accept().unwrap());
         let look = until(&mut watch, "it is new", |look| look.new == 1);
         assert_eq!(look.last_peer, Some(other.into()));

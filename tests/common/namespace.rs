@@ -11,7 +11,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::{Command, Stdio};
-use std::{env, mem, thread};
+use std::{env, io, mem, thread};
 
 use softstop::sys::sockets::Source;
 
@@ -121,9 +121,8 @@ fn refuse_netlink() {
     }
 }
 
-
 /// A connection from an address of our choice.
-pub fn connect_from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
+pub fn connect_from(address: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = |family| libc::sockaddr_in {
         sin_family: libc::AF_INET as _,
         sin_port: 0,
@@ -138,7 +137,7 @@ pub fn connect_from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         assert_eq!(libc::bind(fd, (&raw const from).cast(), size), 0);
-        assert_eq!(libc::connect(fd, (&raw const to).cast(), size), 0);
-        TcpStream::from_raw_fd(fd)
+        let stream = TcpStream::from_raw_fd(fd);
+        if libc::connect(fd, (&raw const to).cast(), size) == 0 { Ok(stream) } else { Err(io::Error::last_os_error()) }
     }
 }
