@@ -17,6 +17,7 @@
 
 mod common;
 use common::docker::{Files, have_engine};
+use common::namespace::*;
 use common::*;
 
 use std::io::{Read, Write};
@@ -28,99 +29,7 @@ use std::{env, fs, mem, thread};
 
 use nix::sys::socket::sockopt;
 use softstop::network::Network;
-use softstop::sys::sockets::{Choice, Look, Source, State, Watch};
-
-/// How the sockets are seen in this process; unset in the one that cargo started.
-const WAY: &str = "SOFTSTOP_TEST_WAY";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Netlink,
-    /// A seccomp filter refuses `socket(AF_NETLINK, ..)`.
-    ProcNet,
-}
-
-impl Way {
-    const ALL: [Self; 2] = [Self::Netlink, Self::ProcNet];
-
-    fn source(self) -> Source {
-        match self {
-            Self::Netlink => Source::Netlink,
-            Self::ProcNet => Source::ProcNet,
-        }
-    }
-
-    fn here() -> Option<Self> {
-        let name = env::var(WAY).ok()?;
-        Some(Self::ALL.into_iter().find(|way| format!("{way:?}") == name).unwrap())
-    }
-}
-
-/// Runs the test of this name again in a network namespace of its own, each way; in there the test itself.
-fn each_way(name: &str, test: impl FnOnce(Way)) {
-    within(name, &[], &Way::ALL, test);
-}
-
-/// The same with these words between `unshare` and the test.
-fn within(name: &str, words: &[&str], ways: &[Way], test: impl FnOnce(Way)) {
-    let Some(here) = Way::here() else {
-        for way in ways {
-            let mut command = Command::new("unshare");
-            if !is_root() {
-                command.args(["--user", "--map-root-user"]);
-            }
-            command.arg("--net").args(words).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-            let output = command.env(WAY, format!("{way:?}")).stdin(Stdio::null()).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            assert!(said.contains(" 1 passed"), "{way:?}: {said}");
-            said.lines().filter_map(|line| line.strip_prefix("figure: ")).for_each(|line| println!("{way:?}: {line}"));
-        }
-        return;
-    };
-    lift_loopback();
-    if here == Way::ProcNet {
-        refuse_netlink();
-    }
-    test(here);
-}
-
-/// A new namespace's loopback is down.
-fn lift_loopback() {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    // SAFETY: all-zero bytes are a valid ifreq.
-    let mut request: libc::ifreq = unsafe { mem::zeroed() };
-    request.ifr_name[..2].copy_from_slice(&[b'l', b'o'].map(|byte| byte as libc::c_char));
-    // SAFETY: the kernel reads and writes an ifreq, which is what the pointer leads to.
-    assert_eq!(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) }, 0);
-    // SAFETY: the call above has filled this field.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    let up = libc::IFF_UP as libc::c_short;
-    if flags & up == 0 {
-        request.ifr_ifru.ifru_flags = flags | up;
-        // SAFETY: as above.
-        assert_eq!(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) }, 0);
-    }
-}
-
-/// From now on this thread gets no netlink socket, as under a tight seccomp profile.
-fn refuse_netlink() {
-    let [load, equal, give] = [0x20, 0x15, 0x06]; // BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut program = [
-        step(load, 0, 0, 0), // the system call's number
-        step(equal, 0, 3, libc::SYS_socket as u32),
-        step(load, 0, 0, 16), // its first argument's lower half
-        step(equal, 0, 1, libc::AF_NETLINK as u32),
-        step(give, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: the kernel reads the program, which outlives the calls.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-    }
-}
+use softstop::sys::sockets::{Choice, Look, State, Watch};
 
 fn ourselves() -> Vec<i32> {
     vec![i32::try_from(std::process::id()).unwrap()]
@@ -216,27 +125,6 @@ fn exchange(client: &mut TcpStream, server: &mut TcpStream) {
     server.read_exact(&mut buffer).unwrap();
     server.write_all(b"answer..").unwrap();
     client.read_exact(&mut buffer).unwrap();
-}
-
-/// A connection from an address of our choice.
-fn connect_from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
-    let socket = |family| libc::sockaddr_in {
-        sin_family: libc::AF_INET as _,
-        sin_port: 0,
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(family) },
-        sin_zero: [0; 8],
-    };
-    let SocketAddr::V4(to) = to else { panic!("{to}") };
-    let from = socket(address.octets());
-    let to = libc::sockaddr_in { sin_port: to.port().to_be(), ..socket(to.ip().octets()) };
-    let size = size_of::<libc::sockaddr_in>() as u32;
-    // SAFETY: the kernel reads addresses of the size that is told; the descriptor is new, and nobody else's.
-    unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
-        assert_eq!(libc::bind(fd, (&raw const from).cast(), size), 0);
-        assert_eq!(libc::connect(fd, (&raw const to).cast(), size), 0);
-        TcpStream::from_raw_fd(fd)
-    }
 }
 
 #[test]
@@ -526,9 +414,9 @@ fn peers_to_ignore_are_in_no_number() {
         let server = Server::new();
         let probe = Ipv4Addr::new(127, 9, 9, 9);
         let mut watch = watch_but(way, &["127.9.0.0/16".parse().unwrap()]);
-        let _open = connect_from(probe, server.address);
+        let _open = connect_from(probe, server.address).unwrap();
         let (_waits, _) = server.listener.accept().unwrap();
-        drop(connect_from(probe, server.address));
+        drop(connect_from(probe, server.address).unwrap());
         drop(server.listener.accept().unwrap());
         thread::sleep(Duration::from_millis(50)); // for the news
         let look = watch.look().unwrap();
@@ -536,7 +424,7 @@ fn peers_to_ignore_are_in_no_number() {
         assert_eq!(watch.connections(9).unwrap(), []);
         // The control: another address counts, and is named.
         let other = Ipv4Addr::new(127, 8, 9, 9);
-        drop(connect_from(other, server.address));
+        drop(connect_from(other, server.address).unwrap());
         drop(server.listener.accept().unwrap());
         let look = until(&mut watch, "it is new", |look| look.new == 1);
         assert_eq!(look.last_peer, Some(other.into()));

@@ -54,7 +54,11 @@ pub struct Download {
 impl Download {
     /// Asks over a new connection, and comes back when the first bytes of the body are here.
     pub fn start(port: u16, path: &str) -> Result<Self, Lost> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|_| Lost::Refused)?;
+        Self::over(TcpStream::connect(("127.0.0.1", port)).map_err(|_| Lost::Refused)?, path)
+    }
+
+    /// The same over this connection.
+    pub fn over(mut stream: TcpStream, path: &str) -> Result<Self, Lost> {
         stream.set_read_timeout(Some(DEAD_MAN)).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).map_err(|_| Lost::Unanswered)?;

@@ -25,6 +25,7 @@
 
 pub mod docker;
 pub mod http;
+pub mod namespace;
 pub mod nginx;
 
 use std::ffi::{OsStr, OsString};

@@ -1,0 +1,731 @@
+//! The stop that watches traffic: it lasts as long as requests come, and not much longer. Real servers and real clients,
+//! in a network namespace of their own, once with netlink and once where a seccomp filter refuses it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong, and may look at the clock"
+)]
+
+mod common;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use common::docker::{Files, file_with, have_engine};
+use common::http::*;
+use common::namespace::*;
+use common::nginx::Nginx;
+use common::*;
+use libc::{SIGINT, SIGTERM};
+
+/// The quiet that these stops wait for, but where a test says otherwise.
+const QUIET: Duration = Duration::from_secs(1);
+/// Quiet is noticed at the next look; and the machine may have other things to do.
+const MARGIN: Duration = Duration::from_millis(2500);
+/// A range that no stop here gets near to the end of.
+const LONG: &str = "1s..30s";
+/// Of clients that are to be told from others.
+const PROBE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// An nginx that answers, under softstop as PID 1 with these options.
+#[track_caller]
+fn nginx_under(options: &[&str]) -> (Nginx, Running) {
+    let nginx = Nginx::new();
+    let run = softstop(words(options.iter().copied().chain(["--"]), &nginx.command())).pid_one().start();
+    nginx.is_up();
+    (nginx, run)
+}
+
+/// The home-made server, which listens, under softstop as PID 1 with these options; its port.
+#[track_caller]
+fn server_under(options: &[&str], arguments: &[&str]) -> (u16, Running) {
+    let server = fixture("server");
+    let program = ["--", server.to_str().unwrap()];
+    let run = softstop(options.iter().chain(&program).chain(arguments)).pid_one().start();
+    let port = run.says("port ");
+    run.says("ready");
+    (port[5..].parse().unwrap(), run)
+}
+
+/// A stop that was asked for.
+struct Stop {
+    run: Running,
+    asked: Instant,
+}
+
+impl Stop {
+    fn of(run: Running) -> Self {
+        let asked = Instant::now();
+        run.signal(SIGTERM).logs("stop requested");
+        Self { run, asked }
+    }
+
+    /// Waits for its end: how it ended, and when.
+    #[track_caller]
+    fn ends(self) -> (Outcome, Instant) {
+        let outcome = self.run.wait();
+        (outcome, Instant::now())
+    }
+
+    /// Waits for the end of its pre-delay.
+    #[track_caller]
+    fn drains(&self) -> Instant {
+        self.run.logs("drain: sent ");
+        Instant::now()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.run.stderr.all().iter().any(|line| line.contains("drain: sent "))
+    }
+}
+
+#[track_caller]
+fn between(took: Duration, least: Duration, most: Duration) {
+    assert!(took + ms(50) >= least && took <= most, "it took {took:?}, which is not {least:?} to {most:?}");
+}
+
+/// Sends requests over fresh connections until `end`; each is answered. Says when the last was sent.
+#[track_caller]
+fn ask_until(end: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
+    loop {
+        let asked = Instant::now();
+        assert!(ask().is_ok(), "a request was lost");
+        thread::sleep(ms(100));
+        if Instant::now() > end {
+            return asked;
+        }
+    }
+}
+
+/// A whole response to somebody at this address.
+fn get_from(from: Ipv4Addr, port: u16) -> Result<Vec<u8>, Lost> {
+    let stream = connect_from(from, (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| Lost::Refused)?;
+    Download::over(stream, "/")?.finish()
+}
+
+/// Somebody who does the same again and again, until he is dropped.
+struct Again {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Again {
+    fn every<T>(pause: Duration, mut act: impl FnMut() -> T + Send + 'static) -> Self {
+        let is_over: Arc<AtomicBool> = Arc::default();
+        let over = is_over.clone();
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                act();
+                thread::sleep(pause);
+            }
+        });
+        Self { is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+/// A connection that is kept alive.
+struct Kept(TcpStream);
+
+impl Kept {
+    fn with(port: u16) -> Self {
+        Self::to(([127, 0, 0, 1], port).into())
+    }
+
+    fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEAD_MAN)).unwrap();
+        Self(stream)
+    }
+
+    /// A request, and its answer of five bytes.
+    fn ask(&mut self) -> std::io::Result<()> {
+        self.0.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut got = Vec::new();
+        while !got.windows(4).any(|four| four == b"\r\n\r\n") || !got.ends_with(HELLO) {
+            let mut buffer = [0; 1024];
+            match self.0.read(&mut buffer)? {
+                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                length => got.extend(&buffer[..length]),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What [`Nginx::new`] answers, and the home-made server's answer after [`Nginx::says`].
+const HELLO: &[u8] = b"hello";
+
+fn have_nginx() -> bool {
+    have_program("nginx") && have_program("unshare")
+}
+
+#[test]
+fn nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later", |_| {
+        thread::scope(|scope| {
+            for lag in [500, 4000].map(ms) {
+                scope.spawn(move || {
+                    let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
+                    let stop = Stop::of(run);
+                    let last = ask_until(stop.asked + lag, || nginx.get());
+                    let (outcome, end) = stop.ends();
+                    between(end - last, QUIET, QUIET + MARGIN);
+                    outcome.code(0).logged("keeps serving for 1s to 30s, until no request has come for 1s");
+                    outcome.logged("quiet: no request for 1s").logged("drain: sent SIGQUIT to nginx");
+                });
+            }
+        });
+    });
+}
+
+/// The control: the lag above is one that a fixed pre-delay of the same lower bound does not survive.
+#[test]
+fn a_fixed_pre_delay_that_is_shorter_than_the_lag_loses_requests() {
+    if !have_nginx() {
+        return;
+    }
+    let (nginx, run) = nginx_under(&["--pre-delay", "1s"]);
+    let stop = Stop::of(run);
+    let served = served_since(stop.asked, || nginx.get());
+    assert!(served.lasted < ms(4000), "{served:?}");
+    stop.ends().0.code(0).not_logged("quiet");
+}
+
+#[test]
+fn a_slow_response_is_no_request_and_is_not_cut_either() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("a_slow_response_is_no_request_and_is_not_cut_either", |way| {
+        let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
+        let trickle = Download::start(nginx.port, "/trickle").unwrap();
+        let trickle = thread::spawn(|| trickle.finish());
+        let stop = Stop::of(run);
+        let drains = stop.drains();
+        if way == Way::Netlink {
+            // The text cannot exclude that a segment which came was a request.
+            between(drains - stop.asked, QUIET, QUIET + MARGIN);
+            assert!(!trickle.is_finished());
+        }
+        assert!(trickle.join().unwrap().unwrap() == Nginx::trickle());
+        stop.ends().0.code(0);
+    });
+}
+
+#[test]
+fn where_quiet_means_traffic_a_slow_response_is_waited_for() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("where_quiet_means_traffic_a_slow_response_is_waited_for", |_| {
+        // nginx sends what it limits a second's worth at a time.
+        let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "2s", "--quiet-means", "traffic"]);
+        let trickle = Download::start(nginx.port, "/trickle").unwrap();
+        let stop = Stop::of(run);
+        assert!(trickle.finish().unwrap() == Nginx::trickle());
+        let sent = Instant::now();
+        assert!(!stop.is_draining(), "it did not wait for the response");
+        between(stop.drains() - sent, ms(1000), ms(2000) + MARGIN);
+        stop.ends().0.code(0).logged("quiet: no request and no response for 2s");
+    });
+}
+
+#[test]
+fn with_no_traffic_a_stop_takes_the_lower_bound() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("with_no_traffic_a_stop_takes_the_lower_bound", |_| {
+        let (_nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(1000), ms(1000) + MARGIN);
+        outcome.code(0).logged("quiet: no request for 1s");
+    });
+}
+
+#[test]
+fn where_nothing_listens_there_is_nothing_to_wait_for_beyond_the_lower_bound() {
+    let name = "where_nothing_listens_there_is_nothing_to_wait_for_beyond_the_lower_bound";
+    both_ways_at_once(name, |_| {
+        let options = ["--pre-delay", LONG, "--quiet", "20s"];
+        let run = softstop(words(options, &recorder_until(&[]))).pid_one().start();
+        run.says("ready");
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(1000), ms(1000) + MARGIN);
+        outcome.code(0).not_logged("new connection");
+    });
+}
+
+#[test]
+fn without_any_evidence_the_upper_bound_is_waited_for_and_said_once() {
+    let name = "without_any_evidence_the_upper_bound_is_waited_for_and_said_once";
+    if Way::here().is_none() && !have("root, to unmount /proc", is_root()) {
+        return;
+    }
+    within(name, &[], &[Way::ProcNet], |_| {
+        let blind = "umount -l /proc; umount -l /proc; [ ! -e /proc/self ] && exec \"$@\"";
+        let options = ["--pre-delay", "1s..4s", "--quiet", "1s"];
+        let run = softstop(words(options, &recorder_until(&[]))).through(["sh", "-c", blind, "sh"]).pid_one().start();
+        run.says("ready");
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(4000), ms(4000) + MARGIN);
+        let times = outcome.stderr.matches("cannot see the traffic").count();
+        assert_eq!(times, 1, "{outcome:?}");
+    });
+}
+
+#[test]
+fn an_idle_kept_alive_connection_is_quiet() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("an_idle_kept_alive_connection_is_quiet", |_| {
+        let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
+        nginx_says_hello(&nginx, &run);
+        let mut kept = Kept::with(nginx.port);
+        kept.ask().unwrap();
+        let stop = Stop::of(run);
+        between(stop.drains() - stop.asked, ms(1000), ms(1000) + MARGIN);
+        stop.ends().0.code(0).logged("finish its work; 1 connection open, 0 of them busy").logged("1 open at SIGQUIT");
+    });
+}
+
+#[test]
+fn requests_on_one_kept_alive_connection_are_not() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("requests_on_one_kept_alive_connection_are_not", |_| {
+        let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
+        nginx_says_hello(&nginx, &run);
+        let mut kept = Kept::with(nginx.port);
+        kept.ask().unwrap();
+        let stop = Stop::of(run);
+        let last = ask_until(stop.asked + ms(4000), || kept.ask().map(|()| Vec::new()).map_err(|_| Lost::Unanswered));
+        assert!(!stop.is_draining());
+        between(stop.drains() - last, QUIET, QUIET + MARGIN);
+        stop.ends().0.code(0).logged("0 new connections during the pre-delay, 1 open at SIGQUIT");
+    });
+}
+
+/// Has nginx answer as the home-made server does.
+fn nginx_says_hello(nginx: &Nginx, run: &Running) {
+    nginx.says("hello");
+    run.signal(libc::SIGHUP);
+    eventually("the new file is in force", || (nginx.get().ok()? == HELLO).then_some(()));
+}
+
+#[test]
+fn a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named", |_| {
+        let (nginx, run) = nginx_under(&["--pre-delay", "1s..4s", "--quiet", "2s"]);
+        let port = nginx.port;
+        let _probe = Again::every(ms(500), move || get_from(PROBE, port));
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(4000), ms(4000) + MARGIN);
+        let line =
+            outcome.stderr.lines().find(|line| line.contains("never quiet")).unwrap_or_else(|| panic!("{outcome:?}"));
+        assert!(line.contains("from 127.0.0.7 (ignore_peers leaves probes out)"), "{line}");
+    });
+}
+
+#[test]
+fn a_probe_that_is_to_be_ignored_keeps_nothing_waiting_and_others_do() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("a_probe_that_is_to_be_ignored_keeps_nothing_waiting_and_others_do", |_| {
+        let options = ["--pre-delay", LONG, "--quiet", "1s", "--ignore-peers", "127.0.0.7,10.0.0.0/8"];
+        let (nginx, run) = nginx_under(&options);
+        let port = nginx.port;
+        let _probe = Again::every(ms(500), move || get_from(PROBE, port));
+        let stop = Stop::of(run);
+        let client = Ipv4Addr::new(127, 0, 0, 8);
+        let last = ask_until(stop.asked + ms(2500), || get_from(client, port));
+        let (outcome, end) = stop.ends();
+        between(end - last, QUIET, QUIET + MARGIN);
+        outcome.logged("quiet: no request for 1s").not_logged("never quiet");
+    });
+}
+
+/// Somebody else in the same network namespace, whom everybody calls all the time: this test itself.
+struct Sidecar {
+    _calls: Again,
+    address: SocketAddr,
+}
+
+impl Sidecar {
+    fn new() -> Self {
+        let listener = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, listener.local_addr().unwrap().port()).into();
+        let mut turn = 0;
+        let calls = Again::every(ms(100), move || {
+            let mut client = TcpStream::connect(address).unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            client.write_all(b"question").unwrap();
+            server.read_exact(&mut [0; 8]).unwrap();
+            // Whoever closes first; and now and then a reset, which leaves no trace behind.
+            turn += 1;
+            match turn % 3 {
+                0 => drop(client),
+                1 => drop(server),
+                _ => {
+                    server.write_all(b"answer").unwrap();
+                    client.peek(&mut [0; 1]).unwrap();
+                    drop(client); // with something unread
+                }
+            }
+        });
+        Self { _calls: calls, address }
+    }
+}
+
+#[test]
+fn a_sidecars_traffic_keeps_nobody_waiting() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("a_sidecars_traffic_keeps_nobody_waiting", |_| {
+        let sidecar = Sidecar::new();
+        let (nginx, run) = nginx_under(&["-vv", "--pre-delay", LONG, "--quiet", "1s"]);
+        let stop = Stop::of(run);
+        let last = ask_until(stop.asked + ms(2500), || nginx.get());
+        let (outcome, end) = stop.ends();
+        between(end - last, QUIET, QUIET + MARGIN);
+        outcome
+            .code(0)
+            .logged(&format!("watches the ports [{}] (Ours)", nginx.port))
+            .logged("quiet: no request for 1s");
+        assert!(TcpStream::connect(sidecar.address).is_ok(), "the sidecar was there to the end");
+    });
+}
+
+#[test]
+fn only_the_ports_that_were_named_count() {
+    both_ways_at_once("only_the_ports_that_were_named_count", |_| {
+        for (named, waits) in [("18081", false), ("18082", true), ("18081,18082", true)] {
+            let options = ["--pre-delay", "1s..5s", "--quiet", "1s", "--ports", named];
+            let listens = ["--listen", "127.0.0.1:18081", "--listen", "127.0.0.1:18082"];
+            let (_, run) = server_under(&options, &listens);
+            let _calls = Again::every(ms(200), || get(18082, "/"));
+            let stop = Stop::of(run);
+            let took = stop.drains() - stop.asked;
+            if waits {
+                between(took, ms(5000), ms(5000) + MARGIN);
+            } else {
+                between(took, ms(1000), ms(1000) + MARGIN);
+            }
+            stop.ends();
+        }
+    });
+}
+
+#[test]
+fn the_closing_line_counts_the_connections_of_the_stop() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("the_closing_line_counts_the_connections_of_the_stop", |_| {
+        let (nginx, run) = nginx_under(&["--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
+        nginx_says_hello(&nginx, &run);
+        let mut kept = Kept::with(nginx.port);
+        kept.ask().unwrap();
+        let before = Download::start(nginx.port, "/big").unwrap();
+        let stop = Stop::of(run);
+        for _ in 0..7 {
+            nginx.get().unwrap();
+        }
+        let during = Download::start(nginx.port, "/big").unwrap();
+        stop.run.signal(SIGINT); // in a hurry
+        let drain = stop.run.logs("drain: sent SIGQUIT");
+        let drains = Instant::now();
+        assert!(drain.ends_with("has 60s to finish its work; 3 connections open, 2 of them busy"), "{drain}");
+        assert!(before.finish().is_ok());
+        thread::sleep(ms(2500));
+        assert!(during.finish().is_ok());
+        let closed = drains.elapsed();
+        let (outcome, _) = stop.ends();
+        let line = outcome.code(0).stderr.lines().last().unwrap();
+        let (_, rest) = line.split_once("8 new connections during the pre-delay, 3 open at SIGQUIT, ").unwrap();
+        let after = rest.strip_prefix("last closed after ").unwrap().split_once(" s, ").unwrap().0;
+        let after = Duration::from_secs_f64(after.parse().unwrap());
+        between(after, closed - ms(100), closed + ms(1500));
+    });
+}
+
+#[test]
+fn who_is_cut_off_by_sigkill_is_named_with_what_he_did_not_get() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("who_is_cut_off_by_sigkill_is_named_with_what_he_did_not_get", |_| {
+        let (nginx, run) = nginx_under(&["--pre-delay", "0s", "--drain-timeout", "1s"]);
+        let stream = connect_from(PROBE, (Ipv4Addr::LOCALHOST, nginx.port).into()).unwrap();
+        let address = stream.local_addr().unwrap();
+        let reads_no_further = Download::over(stream, "/big").unwrap();
+        let (outcome, _) = Stop::of(run).ends();
+        outcome.code(137).logged("drain timeout").logged("1 open at SIGQUIT, SIGKILL to ");
+        let named: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("cut off ")).collect();
+        assert_eq!(named.len(), 1, "{outcome:?}");
+        let beginning = format!("cut off {address} on port {}, ", nginx.port);
+        let (_, rest) = named[0].split_once(&beginning).unwrap_or_else(|| panic!("{named:?}"));
+        let unsent: u64 = rest.strip_suffix(" bytes not delivered, 0 not read").unwrap().parse().unwrap();
+        assert!(unsent > 0, "{named:?}");
+        assert!(matches!(reads_no_further.finish(), Err(Lost::Cut { .. })));
+    });
+}
+
+#[test]
+fn clients_in_the_accept_queue_are_warned_of_before_they_are_reset() {
+    both_ways_at_once("clients_in_the_accept_queue_are_warned_of_before_they_are_reset", |_| {
+        let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &["--never-accept"]);
+        let mut asking: Vec<_> = (0..2).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+        for client in &mut asking {
+            client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        }
+        let _silent = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (outcome, _) = Stop::of(run).ends();
+        outcome.code(143).logged("; 3 connections open, 2 of them busy");
+        outcome.logged("server (pid 2) had not accepted 3 connections, 2 with a request: each is reset unless");
+        for client in &mut asking {
+            assert!(client.read(&mut [0]).is_err(), "that was no reset");
+        }
+    });
+}
+
+/// The control: who is served is not warned of.
+#[test]
+fn clients_that_were_accepted_are_not() {
+    both_ways_at_once("clients_that_were_accepted_are_not", |_| {
+        let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
+        let mut kept = Kept::with(port);
+        kept.ask().unwrap();
+        let (outcome, _) = Stop::of(run).ends();
+        outcome.code(143).logged("1 connection open, 0 of them busy").not_logged("had not accepted");
+    });
+}
+
+#[test]
+fn a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_traffic() {
+    let name = "a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_traffic";
+    both_ways_at_once(name, |_| {
+        let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s", "--quiet-means", "traffic"], &[]);
+        let slow = Download::start(port, "/slow").unwrap();
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        assert_eq!(slow.finish().map(|body| body.len()), Ok(3000));
+        let sent = Instant::now();
+        let (outcome, end) = stop.ends();
+        outcome.code(143).logged("quiet: no request and no response for 1s");
+        between(end - sent, QUIET, QUIET + MARGIN);
+        assert!(end - asked < Duration::from_secs(15));
+    });
+}
+
+#[test]
+fn where_quiet_means_requests_the_same_server_cuts_it() {
+    // Without netlink it cannot be excluded that the client's acknowledgements are requests, and so it is waited for.
+    within("where_quiet_means_requests_the_same_server_cuts_it", &[], &[Way::Netlink], |_| {
+        let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
+        let slow = Download::start(port, "/slow").unwrap();
+        Stop::of(run).ends().0.code(143).logged("1 connection open, 1 of them busy");
+        assert!(matches!(slow.finish(), Err(Lost::Cut { .. })));
+    });
+}
+
+#[test]
+fn a_program_that_has_closed_all_its_connections_and_stays_goes_early() {
+    both_ways_at_once("a_program_that_has_closed_all_its_connections_and_stays_goes_early", |_| {
+        let options = ["--pre-delay", "0s", "--drain-timeout", "40s", "--drain-until", "closed", "--quiet", "1s"];
+        let (port, run) = server_under(&options, &["--hang-up-on-term"]);
+        let mut kept = Kept::with(port);
+        kept.ask().unwrap();
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, QUIET, QUIET + MARGIN);
+        outcome.code(137).logged("has had no connection open for 1s, and has not exited");
+        assert!(outcome.stdout.contains("hung up"), "{outcome:?}");
+    });
+}
+
+/// The control for the setting.
+#[test]
+fn a_program_that_stays_has_its_whole_time_otherwise() {
+    both_ways_at_once("a_program_that_stays_has_its_whole_time_otherwise", |_| {
+        let options = ["--pre-delay", "0s", "--drain-timeout", "4s", "--drain-until", "exit", "--quiet", "1s"];
+        let (_, run) = server_under(&options, &["--hang-up-on-term"]);
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(4000), ms(4000) + MARGIN);
+        outcome.code(137).logged("drain timeout: not done after 4s");
+    });
+}
+
+/// The control for the fact.
+#[test]
+fn a_program_that_has_a_connection_open_has_its_whole_time() {
+    if !have_nginx() {
+        return;
+    }
+    both_ways_at_once("a_program_that_has_a_connection_open_has_its_whole_time", |_| {
+        let options = ["--pre-delay", "0s", "--drain-timeout", "4s", "--drain-until", "closed", "--quiet", "1s"];
+        let (nginx, run) = nginx_under(&options);
+        let _in_flight = Download::start(nginx.port, "/big").unwrap();
+        let stop = Stop::of(run);
+        let asked = stop.asked;
+        let (outcome, end) = stop.ends();
+        between(end - asked, ms(4000), ms(4000) + MARGIN);
+        outcome.code(137).logged("drain timeout: not done after 4s").not_logged("no connection open");
+    });
+}
+
+/// What nobody has called for long is not killed with its stop signal: it may have something to write down.
+#[test]
+fn a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too() {
+    both_ways_at_once("a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too", |_| {
+        let options = ["--pre-delay", "4s", "--drain-timeout", "40s", "--drain-until", "closed", "--quiet", "2s"];
+        let (_, run) = server_under(&options, &["--hang-up-on-term"]);
+        let stop = Stop::of(run);
+        let drains = stop.drains();
+        let (outcome, end) = stop.ends();
+        between(end - drains, ms(1900), ms(2000) + MARGIN);
+        outcome.code(137);
+    });
+}
+
+#[test]
+fn ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is() {
+    both_ways_at_once("ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is", |_| {
+        for (ignored, waits) in [("192.0.2.1", true), ("::1,127.0.0.0/8", false)] {
+            let options = ["--pre-delay", "1s..5s", "--quiet", "1s", "--ignore-peers", ignored];
+            let (port, run) = server_under(&options, &["--listen", "[::]:0"]);
+            let _four = Again::every(ms(400), move || get_from(PROBE, port));
+            let _six = Again::every(ms(400), move || {
+                let stream = TcpStream::connect(("::1", port)).map_err(|_| Lost::Refused)?;
+                Download::over(stream, "/")?.finish()
+            });
+            thread::sleep(ms(500));
+            let stop = Stop::of(run);
+            let took = stop.drains() - stop.asked;
+            let (outcome, _) = stop.ends();
+            if waits {
+                between(took, ms(5000), ms(5000) + MARGIN);
+                let line = outcome.stderr.lines().find(|line| line.contains("never quiet"));
+                let line = line.unwrap_or_else(|| panic!("{outcome:?}"));
+                assert!(line.contains("from ::1, 127.0.0.7 (") || line.contains("from 127.0.0.7, ::1 ("), "{line}");
+            } else {
+                between(took, ms(1000), ms(1000) + MARGIN);
+                outcome.logged("quiet: no request for 1s");
+            }
+        }
+    });
+}
+
+/// How often the kernel has taken the processor from it.
+fn switches(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().filter_map(|line| line.split_once("ctxt_switches:\t")?.1.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn before_a_stop_traffic_wakes_nobody() {
+    both_ways_at_once("before_a_stop_traffic_wakes_nobody", |_| {
+        let (port, run) = server_under(&["--pre-delay", "20s..30s"], &[]);
+        let _calls = Again::every(ms(50), move || get(port, "/"));
+        run.listens();
+        eventually("it has come to rest", || {
+            let before = switches(run.pid);
+            thread::sleep(ms(100));
+            (switches(run.pid) == before).then_some(())
+        });
+        // Here time is what is measured: there is no other way to see that nothing happens.
+        let before = switches(run.pid);
+        thread::sleep(ms(3000));
+        assert_eq!(switches(run.pid), before, "it woke up");
+        // The control: during a stop it looks.
+        let stop = Stop::of(run);
+        let before = switches(stop.run.pid);
+        thread::sleep(ms(2000));
+        assert!(switches(stop.run.pid) > before + 3, "no look is seen, so this test cannot see any");
+    });
+}
+
+/// In a container as hard as the engine can make it, each way: the stop ends a quiet after the last request.
+#[test]
+fn in_a_locked_down_container_all_is_the_same() {
+    if !have_engine() {
+        return;
+    }
+    let server = fixture("server");
+    let image = Files::empty().program(Path::new(SOFTSTOP)).program(&server).image([]);
+    let no_netlink = file_with(
+        r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{
+            "names": ["socket"], "action": "SCMP_ACT_ERRNO",
+            "args": [{ "index": 0, "value": 16, "op": "SCMP_CMP_EQ" }] }] }"#,
+    );
+    let no_netlink = format!("--security-opt=seccomp={}", no_netlink.path().display());
+    thread::scope(|scope| {
+        for options in [&[][..], &[no_netlink.as_str()]] {
+            let (image, server) = (&image, server.to_str().unwrap());
+            scope.spawn(move || {
+                let words = [SOFTSTOP, "-vv", "--pre-delay", LONG, "--quiet", "1s", server, "--listen", "0.0.0.0:8080"];
+                let setup = image.container().locked_down().command(words);
+                let published = ["--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"];
+                let container = setup.options(published).options(options.iter().copied()).start();
+                container.logs("ready");
+                let address = container.address();
+                is_up(|| Download::over(TcpStream::connect(address).map_err(|_| Lost::Refused)?, "/")?.finish());
+                let asked = Instant::now();
+                let stop = container.stop(60);
+                container.logs("pre-delay: ");
+                let last = ask_until(asked + ms(4000), || {
+                    Download::over(TcpStream::connect(address).map_err(|_| Lost::Refused)?, "/")?.finish()
+                });
+                container.logs("drain: sent ");
+                between(last.elapsed(), QUIET, QUIET + MARGIN);
+                assert!(stop.join().unwrap().status.success());
+                let (code, log) = container.wait();
+                assert_eq!(code, 143, "{log}");
+                assert!(
+                    log.contains("quiet: no request for 1s") && log.contains("watches the ports [8080] (Ours)"),
+                    "{log}"
+                );
+                assert_eq!(log.contains("netlink does not show sockets"), !options.is_empty(), "{log}");
+            });
+        }
+    });
+}
