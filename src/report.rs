@@ -97,8 +97,12 @@ impl Report {
                     warn!("{} has had no connection open for {}, and has not exited", self.app(), show(lasts));
                 }
             },
-            Note::TimeUp(Wait { quiet: Some(Quiet { of: Watched::Requests | Watched::Traffic, .. }), .. }) => {
-                not_quiet(traffic, now);
+            Note::TimeUp(Wait {
+                quiet: Some(quiet @ Quiet { of: Watched::Requests | Watched::Traffic, .. }), ..
+            }) => {
+                if let Some(traffic) = traffic {
+                    not_quiet(traffic, quiet.lasts, now);
+                }
             }
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
@@ -236,15 +240,25 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 }
 
 /// Says what kept the pre-delay from ending early.
-fn not_quiet(traffic: Option<&Traffic>, now: Moment) {
-    let Some((peers, ago)) = traffic.and_then(|traffic| traffic.callers(now)) else { return };
-    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    info!(
-        target: STOP,
-        "never quiet: requests came to the end, the last {} ago, from {} (ignore_peers leaves probes out)",
-        seconds(ago),
-        peers.join(", ")
-    );
+fn not_quiet(traffic: &Traffic, lasts: Duration, now: Moment) {
+    if traffic.quiet(Watched::Requests, now) >= lasts {
+        if traffic.quiet(Watched::Traffic, now) < lasts {
+            info!(target: STOP, "never quiet: responses were sent to the end");
+        }
+        return;
+    }
+    let Some((ago, peers)) = traffic.kept_waiting(now) else { return };
+    let ago = seconds(ago);
+    if peers.is_empty() {
+        info!(target: STOP, "never quiet: requests came to the end, the last {ago} ago");
+    } else {
+        let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+        let peers = peers.join(", ");
+        info!(
+            target: STOP,
+            "never quiet: requests came to the end, the last {ago} ago, from {peers} (ignore_peers leaves probes out)"
+        );
+    }
 }
 
 fn count(count: u64, what: &str) -> String {

@@ -115,11 +115,13 @@ impl Traffic {
         self.nobody_can_come() && self.last.lingering == 0
     }
 
-    /// Who kept us waiting, and how long ago it last did: all whose requests came, unless they are many.
+    /// How long ago the last request came that kept us waiting, and who they were whose requests did; nobody where they are
+    /// many, or not seen. `None`: none came.
     #[must_use]
-    pub fn callers(&self, now: Moment) -> Option<(&[IpAddr], Duration)> {
-        let few = !self.peers.is_empty() && self.peers.len() <= MOST_PEERS;
-        few.then(|| (self.peers.as_slice(), self.quiet(Watched::Requests, now)))
+    pub fn kept_waiting(&self, now: Moment) -> Option<(Duration, &[IpAddr])> {
+        let last = self.arrival.filter(|&arrival| arrival > self.began)?;
+        let few = if self.peers.len() <= MOST_PEERS { self.peers.as_slice() } else { &[] };
+        Some((now.saturating_sub(last), few))
     }
 
     /// What there was at the stop signal, once it is out.
@@ -227,15 +229,15 @@ mod tests {
     #[test]
     fn a_few_callers_are_named_and_many_are_not() {
         let mut traffic = Traffic::begin(at(0));
-        assert_eq!(traffic.callers(at(1)), None);
+        assert_eq!(traffic.kept_waiting(at(1)), None);
         for second in 1..9 {
             traffic.seen(request(peer(7), 0), at(second));
         }
-        assert_eq!(traffic.callers(at(9)), Some(([peer(7)].as_slice(), at(1))));
+        assert_eq!(traffic.kept_waiting(at(9)), Some((at(1), [peer(7)].as_slice())));
         for last in 10..30 {
             traffic.seen(request(peer(last), 0), at(9));
         }
-        assert_eq!(traffic.callers(at(9)), None, "no probe, but the world");
+        assert_eq!(traffic.kept_waiting(at(9)), Some((at(0), [].as_slice())), "no probe, but the world");
     }
 
     #[test]
