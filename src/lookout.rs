@@ -9,9 +9,11 @@ use crate::shutdown::Moment;
 use crate::sys::sockets::{Blind, Choice, Connection, Source, Watch};
 use crate::traffic::Traffic;
 
-/// How soon a look follows another while a wait may end by it, or the stop is young: quiet is noticed so much late at most.
+/// How soon a look follows another while a wait may end by it, or the drain is young: quiet is noticed so much late at most.
 const OFTEN: Duration = Duration::from_millis(250);
-/// The same where it is for the report alone.
+/// For so long a drain is young. Most end sooner, and the report is to be exact.
+const YOUNG: Duration = Duration::from_secs(10);
+/// How soon a look follows another where it is for the report alone.
 const SELDOM: Duration = Duration::from_secs(1);
 /// So many connections are named in the report of a SIGKILL.
 const MOST_NAMED: usize = 10;
@@ -32,6 +34,8 @@ pub struct Lookout {
     traffic: Traffic,
     /// When it is time for the next look. `None`: never again.
     next: Option<Moment>,
+    /// Whether SIGKILL is out: what closes now was not closed by the app.
+    is_over: bool,
 }
 
 impl Lookout {
@@ -39,9 +43,15 @@ impl Lookout {
     #[must_use]
     pub fn begin(scope: &Scope, ours: Option<&[i32]>, matters: bool, now: Moment) -> Self {
         let watch = Watch::begin(&scope.ports, ours, &scope.ignore_peers);
-        let mut lookout = Self { watch, traffic: Traffic::begin(now), next: Some(now) };
+        let mut lookout = Self { watch, traffic: Traffic::begin(now), next: Some(now), is_over: false };
         lookout.look(now, matters);
-        debug!("watches the ports {:?} ({:?})", lookout.watch.ports(), lookout.watch.choice());
+        let whose = match lookout.watch.choice() {
+            Some(Choice::Named) => "the ports that were named",
+            Some(Choice::Ours) => "the ports of our own processes",
+            Some(Choice::Guessed) => "the public ports",
+            None => "no port",
+        };
+        debug!("watches {whose}: {:?}", lookout.watch.ports());
         if lookout.watch.choice() == Some(Choice::Guessed) && !lookout.watch.ports().is_empty() {
             info!(
                 "not every process shows its sockets, so the traffic of all public ports counts: {:?} (ports names yours)",
@@ -65,11 +75,15 @@ impl Lookout {
 
     /// Looks. `matters` is whether a wait may end by what is seen. Says whether anything could be seen.
     pub fn look(&mut self, now: Moment, matters: bool) -> bool {
+        if self.is_over {
+            return false;
+        }
         let source = self.watch.source();
         match self.watch.look() {
             Ok(look) => {
                 self.traffic.seen(look, now);
-                let every = if matters { OFTEN } else { SELDOM };
+                let is_young = self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(YOUNG));
+                let every = if matters || is_young { OFTEN } else { SELDOM };
                 self.next = (matters || !self.traffic.is_over()).then(|| now.saturating_add(every));
                 if source == Source::Netlink && self.watch.source() == Source::ProcNet {
                     let refusal = self.watch.refusal().map(ToString::to_string).unwrap_or_default();
@@ -104,7 +118,9 @@ impl Lookout {
 
     /// Whom SIGKILL is about to cut off; and how many more than are named.
     #[must_use]
-    pub fn about_to_be_cut_off(&mut self) -> (Vec<Connection>, usize) {
+    pub fn about_to_be_cut_off(&mut self, now: Moment) -> (Vec<Connection>, usize) {
+        self.look(now, false);
+        (self.is_over, self.next) = (true, None);
         let mut all = self.watch.connections(usize::MAX).unwrap_or_default();
         let more = all.len().saturating_sub(MOST_NAMED);
         all.truncate(MOST_NAMED);

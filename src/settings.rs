@@ -262,7 +262,9 @@ impl Settings {
     fn drain_wait(&self) -> Wait {
         match (self.drain_until.value, self.drain_timeout.value) {
             (DrainUntil::Closed, Some(drain)) => {
-                Wait::until(Quiet { of: Watched::Connections, lasts: self.quiet.value }, Duration::ZERO, drain)
+                let quiet = Quiet { of: Watched::Connections, lasts: self.quiet.value };
+                // Counted from the stop signal: what nobody had called for long may have something to write down.
+                Wait::until(quiet, quiet.lasts.min(drain), drain)
             }
             (DrainUntil::Exit | DrainUntil::Closed, drain) => Wait::up_to(drain),
         }

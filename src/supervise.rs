@@ -136,7 +136,7 @@ impl Supervisor {
             }
             Action::Continue => log_sending(Signal::CONT, self.child.send(Signal::CONT, self.options.target)),
             Action::KillAll => {
-                let cut_off = self.lookout.as_mut().map(Lookout::about_to_be_cut_off);
+                let cut_off = self.lookout.as_mut().map(|lookout| lookout.about_to_be_cut_off(now));
                 self.report.killed(self.child.kill_all().as_deref());
                 self.report.cut_off(cut_off.as_ref());
             }

@@ -21,6 +21,8 @@ pub struct Traffic {
     response: Option<Moment>,
     /// When a connection was seen open last.
     open_at: Option<Moment>,
+    /// When none was any more.
+    closed_at: Option<Moment>,
     /// Connections that were made since the looking began.
     new: u64,
     /// What the last look showed.
@@ -57,6 +59,7 @@ impl Traffic {
             arrival: None,
             response: None,
             open_at: None,
+            closed_at: None,
             new: 0,
             last: Look::default(),
             peers: Vec::new(),
@@ -79,6 +82,9 @@ impl Traffic {
         self.response = self.response.max(look.since_response.map(|age| now.saturating_sub(age)));
         if look.open > 0 {
             self.open_at = Some(now);
+            self.closed_at = None;
+        } else if self.last.open > 0 {
+            self.closed_at = Some(now);
         }
         self.new = self.new.saturating_add(look.new);
         self.last = look;
@@ -130,11 +136,10 @@ impl Traffic {
         self.at_signal
     }
 
-    /// How long after the stop signal the last connection was seen open. `None`: there was none, or one still is.
+    /// How long after the stop signal no connection was open any more. `None`: there was none, or one still is.
     #[must_use]
     pub fn last_closed(&self) -> Option<Duration> {
-        let AtSignal { at, .. } = self.at_signal?;
-        self.open_at.filter(|_| self.last.open == 0).map(|open_at| open_at.saturating_sub(at))
+        Some(self.closed_at?.saturating_sub(self.at_signal?.at))
     }
 
     /// What the last look showed.
