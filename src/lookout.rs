@@ -31,6 +31,8 @@ pub struct Scope {
 #[derive(Debug)]
 pub struct Lookout {
     watch: Watch,
+    /// Who told last, as far as the log knows.
+    source: Source,
     traffic: Traffic,
     /// When it is time for the next look. `None`: never again.
     next: Option<Moment>,
@@ -43,7 +45,8 @@ impl Lookout {
     #[must_use]
     pub fn begin(scope: &Scope, ours: Option<&[i32]>, matters: bool, now: Moment) -> Self {
         let watch = Watch::begin(&scope.ports, ours, &scope.ignore_peers);
-        let mut lookout = Self { watch, traffic: Traffic::begin(now), next: Some(now), is_over: false };
+        let mut lookout =
+            Self { watch, source: Source::Netlink, traffic: Traffic::begin(now), next: Some(now), is_over: false };
         lookout.look(now, matters);
         let whose = match lookout.watch.choice() {
             Some(Choice::Named) => "the ports that were named",
@@ -78,14 +81,13 @@ impl Lookout {
         if self.is_over {
             return false;
         }
-        let source = self.watch.source();
         match self.watch.look() {
             Ok(look) => {
                 self.traffic.seen(look, now);
                 let is_young = self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(YOUNG));
                 let every = if matters || is_young { OFTEN } else { SELDOM };
                 self.next = (matters || !self.traffic.is_over()).then(|| now.saturating_add(every));
-                if source == Source::Netlink && self.watch.source() == Source::ProcNet {
+                if std::mem::replace(&mut self.source, self.watch.source()) != self.watch.source() {
                     let refusal = self.watch.refusal().map(ToString::to_string).unwrap_or_default();
                     debug!("netlink does not show sockets ({refusal}): /proc/net/tcp does");
                 }

@@ -510,10 +510,11 @@ fn every_toml_example_is_valid_and_tested() {
         let outcome = softstop(["--config", &file, "--explain", "--", name]).run();
         outcome.code(0);
         let (pre_delay, source) = row(&outcome.stdout, "pre_delay");
-        assert!(pre_delay == "5s" && source.starts_with(&file), "{name}: {pre_delay} from {source}");
+        assert!(pre_delay == "2s..10s" && source.starts_with(&file), "{name}: {pre_delay} from {source}");
         assert_eq!(row(&outcome.stdout, "profile").0, name);
         // As the comments in the file say.
-        assert_eq!(row(&outcome.stdout, "drain_timeout"), ("24s".into(), "what grace_period leaves".into()), "{name}");
+        assert_eq!(row(&outcome.stdout, "quiet").0, "2s", "{name}");
+        assert_eq!(row(&outcome.stdout, "drain_timeout"), ("19s".into(), "what grace_period leaves".into()), "{name}");
         assert!(!outcome.stdout.contains("warning"), "{}", outcome.stdout);
     }
 }
@@ -580,7 +581,8 @@ fn the_kubernetes_example_needs_no_hook_and_its_grace_periods_agree() {
     // As its comments say.
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace)]);
     assert_eq!(row(&explanation, "pre_delay"), ("2s..10s".into(), "profile nginx".into()));
-    assert_eq!(row(&explanation, "drain_timeout"), ("24s".into(), "what grace_period leaves".into()));
+    assert_eq!(row(&explanation, "quiet"), ("2s".into(), "default".into()));
+    assert_eq!(row(&explanation, "drain_timeout"), ("19s".into(), "what grace_period leaves".into()));
 }
 
 #[test]

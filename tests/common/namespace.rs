@@ -17,8 +17,9 @@ use softstop::sys::sockets::Source;
 
 use super::is_root;
 
-/// How the sockets are seen in this process; unset in the one that cargo started.
-pub const WAY: &str = "SOFTSTOP_TEST_WAY";
+/// How the sockets are seen in this process; unset in the one that cargo started. Without the prefix of our settings, for
+/// softstop inherits it.
+pub const WAY: &str = "TEST_SEES_SOCKETS_BY";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
