@@ -206,7 +206,7 @@ fn behind_haproxy_bare_nginx_loses_requests_and_under_softstop_none_in_three_upd
     }
     let place = Place::new();
     let (rehearsal, stdout) =
-        place.rehearse(0, &["--contender=bare,softstop", "--in=container", "--pods=2", "--updates=3", "--rate=320"]);
+        place.rehearse(0, &["--contender=bare,softstop", "--in=container", "--pods=2", "--updates=3", "--rate=500"]);
     assert!(stdout.contains("HAProxy 2") || stdout.contains("HAProxy 3"), "{stdout}");
     assert!(stdout.contains("nginx/") && stdout.contains("containers of Docker"), "{stdout}");
     assert!(!stdout.contains("embedded"), "{stdout}");
