@@ -97,9 +97,7 @@ impl Report {
                     warn!("{} has had no connection open for {}, and has not exited", self.app(), show(lasts));
                 }
             },
-            Note::TimeUp(Wait { quiet: Some(Quiet { of: Watched::Requests | Watched::Traffic, .. }), .. }) => {
-                not_quiet(traffic, now);
-            }
+            Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
             Note::OthersLeft(exit) => {
@@ -236,15 +234,21 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 }
 
 /// Says what kept the pre-delay from ending early.
-fn not_quiet(traffic: Option<&Traffic>, now: Moment) {
-    let Some((peers, ago)) = traffic.and_then(|traffic| traffic.callers(now)) else { return };
-    let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-    info!(
-        target: STOP,
-        "never quiet: requests came to the end, the last {} ago, from {} (ignore_peers leaves probes out)",
-        seconds(ago),
-        peers.join(", ")
-    );
+fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
+    let Some(traffic) = traffic else { return };
+    let [requests, responses] = [Watched::Requests, Watched::Traffic].map(|what| traffic.quiet(what, now));
+    if requests < lasts {
+        let callers = traffic.callers(lasts, now).map(|callers| {
+            let callers: Vec<String> = callers.iter().map(ToString::to_string).collect();
+            format!(", from {} (ignore_peers leaves probes out)", callers.join(", "))
+        });
+        let callers = callers.unwrap_or_default();
+        info!(target: STOP, "never quiet: requests came to the end, the last {} ago{callers}", seconds(requests));
+    } else if of == Watched::Traffic && responses < lasts {
+        info!(target: STOP, "never quiet: responses went to the end, the last {} ago", seconds(responses));
+    } else {
+        // Nothing could be seen, which was said.
+    }
 }
 
 fn count(count: u64, what: &str) -> String {
