@@ -56,7 +56,9 @@ pub fn both_ways_at_once(name: &str, test: impl FnOnce(Way)) {
     }
     thread::scope(|scope| {
         let runs = Way::ALL.map(|way| scope.spawn(move || run_again(name, &[], way)));
-        runs.into_iter().for_each(|run| run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        for run in runs {
+            run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     });
 }
 
