@@ -97,13 +97,7 @@ impl Report {
                     warn!("{} has had no connection open for {}, and has not exited", self.app(), show(lasts));
                 }
             },
-            Note::TimeUp(Wait {
-                quiet: Some(quiet @ Quiet { of: Watched::Requests | Watched::Traffic, .. }), ..
-            }) => {
-                if let Some(traffic) = traffic {
-                    not_quiet(traffic, quiet.lasts, now);
-                }
-            }
+            Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
             // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
             Note::TimeUp(_) | Note::Undead => {}
             Note::OthersLeft(exit) => {
@@ -240,24 +234,20 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 }
 
 /// Says what kept the pre-delay from ending early.
-fn not_quiet(traffic: &Traffic, lasts: Duration, now: Moment) {
-    if traffic.quiet(Watched::Requests, now) >= lasts {
-        if traffic.quiet(Watched::Traffic, now) < lasts {
-            info!(target: STOP, "never quiet: responses were sent to the end");
-        }
-        return;
-    }
-    let Some((ago, peers)) = traffic.kept_waiting(now) else { return };
-    let ago = seconds(ago);
-    if peers.is_empty() {
-        info!(target: STOP, "never quiet: requests came to the end, the last {ago} ago");
+fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
+    let Some(traffic) = traffic else { return };
+    let [requests, responses] = [Watched::Requests, Watched::Traffic].map(|what| traffic.quiet(what, now));
+    if requests < lasts {
+        let callers = traffic.callers(lasts, now).map(|callers| {
+            let callers: Vec<String> = callers.iter().map(ToString::to_string).collect();
+            format!(", from {} (ignore_peers leaves probes out)", callers.join(", "))
+        });
+        let callers = callers.unwrap_or_default();
+        info!(target: STOP, "never quiet: requests came to the end, the last {} ago{callers}", seconds(requests));
+    } else if of == Watched::Traffic && responses < lasts {
+        info!(target: STOP, "never quiet: responses went to the end, the last {} ago", seconds(responses));
     } else {
-        let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-        let peers = peers.join(", ");
-        info!(
-            target: STOP,
-            "never quiet: requests came to the end, the last {ago} ago, from {peers} (ignore_peers leaves probes out)"
-        );
+        // Nothing could be seen, which was said.
     }
 }
 

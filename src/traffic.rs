@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::shutdown::{Moment, Watched};
 use crate::sys::sockets::Look;
 
-/// So many peers are remembered by name; who comes with more is no probe.
-const MOST_PEERS: usize = 8;
+/// So many peers are remembered, those that came last; where there are as many at once none of them is a probe.
+const MOST_PEERS: usize = 9;
 
 /// The traffic of one stop.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub struct Traffic {
     new: u64,
     /// What the last look showed.
     last: Look,
-    /// Whose requests came after the first look.
-    peers: Vec<IpAddr>,
+    /// Whose requests came after the first look, and when the last of each did.
+    peers: Vec<(IpAddr, Moment)>,
     /// At the stop signal: how many were made until then, and what was open.
     at_signal: Option<AtSignal>,
 }
@@ -74,9 +74,8 @@ impl Traffic {
         if !look.sees_bytes && look.open > 0 && look.segments.is_some_and(|segments| segments > 0) {
             arrival = Some(now);
         }
-        if arrival.is_some_and(|moment| moment > self.began) {
-            let new_peer = look.last_peer.filter(|peer| !self.peers.contains(peer));
-            self.peers.extend(new_peer.filter(|_| self.peers.len() <= MOST_PEERS));
+        if let (Some(peer), Some(moment)) = (look.last_peer, arrival.filter(|&moment| moment > self.began)) {
+            self.came(peer, moment);
         }
         self.arrival = self.arrival.max(arrival);
         self.response = self.response.max(look.since_response.map(|age| now.saturating_sub(age)));
@@ -88,6 +87,14 @@ impl Traffic {
         }
         self.new = self.new.saturating_add(look.new);
         self.last = look;
+    }
+
+    fn came(&mut self, peer: IpAddr, moment: Moment) {
+        self.peers.retain(|&(known, _)| known != peer);
+        if self.peers.len() == MOST_PEERS {
+            self.peers.remove(0);
+        }
+        self.peers.push((peer, moment));
     }
 
     /// The app is about to be sent its stop signal. The first such moment counts.
@@ -121,13 +128,12 @@ impl Traffic {
         self.nobody_can_come() && self.last.lingering == 0
     }
 
-    /// How long ago the last request came that kept us waiting, and who they were whose requests did; nobody where they are
-    /// many, or not seen. `None`: none came.
+    /// Whose requests came that lately. `None`: nobody's who was seen, or those of many.
     #[must_use]
-    pub fn kept_waiting(&self, now: Moment) -> Option<(Duration, &[IpAddr])> {
-        let last = self.arrival.filter(|&arrival| arrival > self.began)?;
-        let few = if self.peers.len() <= MOST_PEERS { self.peers.as_slice() } else { &[] };
-        Some((now.saturating_sub(last), few))
+    pub fn callers(&self, lately: Duration, now: Moment) -> Option<Vec<IpAddr>> {
+        let came = self.peers.iter().filter(|&&(_, moment)| now.saturating_sub(moment) < lately);
+        let callers: Vec<IpAddr> = came.map(|&(peer, _)| peer).collect();
+        (1..MOST_PEERS).contains(&callers.len()).then_some(callers)
     }
 
     /// What there was at the stop signal, once it is out.
@@ -234,15 +240,15 @@ mod tests {
     #[test]
     fn a_few_callers_are_named_and_many_are_not() {
         let mut traffic = Traffic::begin(at(0));
-        assert_eq!(traffic.kept_waiting(at(1)), None);
+        assert_eq!(traffic.callers(at(5), at(1)), None);
         for second in 1..9 {
             traffic.seen(request(peer(7), 0), at(second));
         }
-        assert_eq!(traffic.kept_waiting(at(9)), Some((at(1), [peer(7)].as_slice())));
+        assert_eq!(traffic.callers(at(5), at(9)), Some(vec![peer(7)]));
         for last in 10..30 {
             traffic.seen(request(peer(last), 0), at(9));
         }
-        assert_eq!(traffic.kept_waiting(at(9)), Some((at(0), [].as_slice())), "no probe, but the world");
+        assert_eq!(traffic.callers(at(5), at(9)), None, "no probe, but the world");
     }
 
     #[test]

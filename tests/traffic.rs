@@ -42,6 +42,7 @@ fn ms(milliseconds: u64) -> Duration {
 #[track_caller]
 fn nginx_under(options: &[&str]) -> (Nginx, Running) {
     let nginx = Nginx::new();
+    nginx.says("hello"); // as the home-made server does
     let run = softstop(words(options.iter().copied().chain(["--"]), &nginx.command())).pid_one().start();
     is_up(|| {
         assert!(run.is_running(), "{:?}", run.stderr.all());
@@ -173,7 +174,7 @@ impl Kept {
     }
 }
 
-/// What [`Nginx::new`] answers, and the home-made server's answer after [`Nginx::says`].
+/// What both servers answer.
 const HELLO: &[u8] = b"hello";
 
 fn have_nginx() -> bool {
@@ -311,7 +312,6 @@ fn an_idle_kept_alive_connection_is_quiet() {
     }
     both_ways_at_once("an_idle_kept_alive_connection_is_quiet", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
-        nginx_says_hello(&nginx, &run);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
         let stop = Stop::of(run);
@@ -327,7 +327,6 @@ fn requests_on_one_kept_alive_connection_are_not() {
     }
     both_ways_at_once("requests_on_one_kept_alive_connection_are_not", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
-        nginx_says_hello(&nginx, &run);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
         let stop = Stop::of(run);
@@ -338,26 +337,24 @@ fn requests_on_one_kept_alive_connection_are_not() {
     });
 }
 
-/// Has nginx answer as the home-made server does.
-fn nginx_says_hello(nginx: &Nginx, run: &Running) {
-    nginx.says("hello");
-    run.signal(libc::SIGHUP);
-    eventually("the new file is in force", || (nginx.get().ok()? == HELLO).then_some(()));
-}
-
 #[test]
 fn a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named() {
     if !have_nginx() {
         return;
     }
     both_ways_at_once("a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named", |_| {
-        let (nginx, run) = nginx_under(&["--pre-delay", "1s..4s", "--quiet", "2s"]);
+        let (nginx, run) = nginx_under(&["--pre-delay", "1s..5s", "--quiet", "2s"]);
         let port = nginx.port;
         let _probe = Again::every(ms(500), move || get_from(PROBE, port));
         let stop = Stop::of(run);
         let asked = stop.asked;
+        // Many others came too, but no more at the end.
+        for number in 10..30 {
+            get_from(Ipv4Addr::new(127, 0, 0, number), port).unwrap();
+            thread::sleep(ms(50));
+        }
         let (outcome, end) = stop.ends();
-        between(end - asked, ms(4000), ms(4000) + MARGIN);
+        between(end - asked, ms(5000), ms(5000) + MARGIN);
         let line =
             outcome.stderr.lines().find(|line| line.contains("never quiet")).unwrap_or_else(|| panic!("{outcome:?}"));
         assert!(line.contains("from 127.0.0.7 (ignore_peers leaves probes out)"), "{line}");
@@ -462,7 +459,6 @@ fn the_closing_line_counts_the_connections_of_the_stop() {
     }
     both_ways_at_once("the_closing_line_counts_the_connections_of_the_stop", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
-        nginx_says_hello(&nginx, &run);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
         let before = Download::start(nginx.port, "/big").unwrap();
@@ -484,7 +480,7 @@ fn the_closing_line_counts_the_connections_of_the_stop() {
         let (_, rest) = line.split_once("8 new connections during the pre-delay, 3 open at SIGQUIT, ").unwrap();
         let after = rest.strip_prefix("last closed after ").unwrap().split_once(" s, ").unwrap().0;
         let after = Duration::from_secs_f64(after.parse().unwrap());
-        between(after, closed - ms(100), closed + ms(1500));
+        between(after, closed.saturating_sub(ms(100)), closed + ms(1500));
     });
 }
 
@@ -563,7 +559,7 @@ fn where_quiet_means_requests_the_same_server_cuts_it() {
     within("where_quiet_means_requests_the_same_server_cuts_it", &[], &[Way::Netlink], |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
         let slow = Download::start(port, "/slow").unwrap();
-        Stop::of(run).ends().0.code(143).logged("1 connection open, 1 of them busy");
+        Stop::of(run).ends().0.code(143).logged("; 1 connection open");
         assert!(matches!(slow.finish(), Err(Lost::Cut { .. })));
     });
 }
