@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(traffic.at_signal(), Some(expected));
         assert_eq!(traffic.last_closed(), None, "one is open");
         traffic.seen(Look::default(), at(6));
-        assert_eq!(traffic.last_closed(), Some(at(2)), "it was seen open 2 s after the signal");
+        assert_eq!(traffic.last_closed(), Some(at(4)), "the first look that shows none open");
         assert!(traffic.is_over());
     }
 }

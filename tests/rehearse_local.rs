@@ -172,7 +172,7 @@ fn with_two_bounds_the_pre_delay_lasts_as_long_as_the_balancer_sends_requests_wh
     if !(have_engine() && have_servers()) {
         return;
     }
-    const QUIET: f64 = 2.0; // softstop's default
+    let quiet = 2.0; // softstop's default
     for (lag, place_flag) in [("500ms", "container"), ("3s", "namespace"), ("8s", "container")] {
         let place = Place::new();
         let (lag_flag, place_flag) = (format!("--lag={lag}"), format!("--in={place_flag}"));
@@ -189,8 +189,8 @@ fn with_two_bounds_the_pre_delay_lasts_as_long_as_the_balancer_sends_requests_wh
             // After the last request: the quiet and a second, or the slowest response; and one more for a busy machine,
             // on which the engine tells of a container's end late.
             let after = (gone - removed) / 1000.0;
-            assert!(after <= QUIET + 1.0 + 1.0 + 1.0, "{lag}: gone {after} s after the last request");
-            assert!(after >= QUIET - 0.5, "{lag}: gone {after} s after the last request: that is no quiet of 2 s");
+            assert!(after <= quiet + 1.0 + 1.0 + 1.0, "{lag}: gone {after} s after the last request");
+            assert!(after >= quiet - 0.5, "{lag}: gone {after} s after the last request: that is no quiet of 2 s");
         }
         for number in [1, 2] {
             let log = fs::read_to_string(place.report().join(format!("logs/softstop/pod{number}.log"))).unwrap();
