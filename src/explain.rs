@@ -48,9 +48,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     let peers: Vec<String> = s.ignore_peers.value.iter().map(ToString::to_string).collect();
     let peers = if peers.is_empty() { "none".into() } else { peers.join(",") };
     row("ignore_peers", peers, s.ignore_peers.source.to_string())?;
-    // What quiet saves of the pre-delay is the drain's.
-    let more = if s.rules().drain_gets_the_rest && s.pre_delay.value.is_range() { " or more" } else { "" };
-    row("drain_timeout", limit(s.drain_timeout.value) + more, s.drain_timeout.source.to_string())?;
+    row("drain_timeout", limit(s.drain_timeout.value), s.drain_timeout.source.to_string())?;
     let until = match s.drain_until.value {
         DrainUntil::Exit => "exit",
         DrainUntil::Closed => "closed",
