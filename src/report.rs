@@ -88,7 +88,7 @@ impl Report {
                 info!(target: STOP, "{signal} {origin}: somebody is in a hurry, the present wait is over");
             }
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
-                warn!("drain timeout: not done after {}", wait.at_most.map(show).unwrap_or_default());
+                warn!("drain timeout: not done after {}", wait.at_most.map(whole).unwrap_or_default());
             }
             Note::Quiet(Quiet { of, lasts }) => match of {
                 Watched::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
@@ -255,10 +255,21 @@ fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A limit may hold what quiet has saved, to the nanosecond.
+fn whole(limit: Duration) -> String {
+    let tenths = u64::try_from(limit.as_millis() / 100).unwrap_or(u64::MAX);
+    // What a person wrote stays as it is.
+    if limit.subsec_nanos() % 1_000_000 == 0 {
+        show(limit)
+    } else {
+        show(Duration::from_millis(tenths.saturating_mul(100)))
+    }
+}
+
 /// How long the app may take.
 fn limit(wait: Wait) -> String {
     match wait.at_most {
-        Some(limit) => format!("has {} to finish its work", show(limit)),
+        Some(limit) => format!("has {} to finish its work", whole(limit)),
         None => "may take as long as it needs: no drain timeout is set".to_owned(),
     }
 }

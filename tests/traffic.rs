@@ -203,6 +203,22 @@ fn nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later() {
     });
 }
 
+#[test]
+fn the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second() {
+    both_ways_at_once("the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second", |_| {
+        let options = ["--pre-delay", "1s..20s", "--quiet", "1s", "--grace-period", "30s"];
+        let (_, run) = server_under(&options, &[]);
+        let stop = Stop::of(run);
+        let line = stop.run.logs("drain: sent ");
+        let (_, time) = line.split_once(" has ").unwrap();
+        let (time, _) = time.split_once(" to finish").unwrap();
+        // 9 s, and nearly 19 s more.
+        assert!(time.starts_with("27s") || time.starts_with("26s") || time.starts_with("25s"), "{line}");
+        assert!(!time.contains("us") && !time.contains("ns"), "{line}");
+        stop.ends().0.code(143);
+    });
+}
+
 /// The control: the lag above is one that a fixed pre-delay of the same lower bound does not survive.
 #[test]
 fn a_fixed_pre_delay_that_is_shorter_than_the_lag_loses_requests() {
