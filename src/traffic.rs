@@ -70,8 +70,10 @@ impl Traffic {
     /// Takes a look.
     pub fn seen(&mut self, look: Look, now: Moment) {
         let mut arrival = look.since_arrival.map(|age| now.saturating_sub(age));
-        // Where bytes on connections that are kept alive are not seen, a segment that came may have been one.
-        if !look.sees_bytes && look.open > 0 && look.segments.is_some_and(|segments| segments > 0) {
+        // Where bytes on connections that are kept alive are not seen, a segment that came may have been one; on one that has
+        // ended since the last look, too.
+        let had_connections = look.open > 0 || self.last.open > 0;
+        if !look.sees_bytes && had_connections && look.segments.is_some_and(|segments| segments > 0) {
             arrival = Some(now);
         }
         if let (Some(peer), Some(moment)) = (look.last_peer, arrival.filter(|&moment| moment > self.began)) {
@@ -234,7 +236,9 @@ mod tests {
         traffic.seen(blurred(1, 0), at(8));
         assert_eq!(quiet_requests(&traffic, 8), at(4), "nothing came, so nothing was missed");
         traffic.seen(blurred(0, 3), at(9));
-        assert_eq!(quiet_requests(&traffic, 9), at(5), "no connection of ours is there that it could have been on");
+        assert_eq!(quiet_requests(&traffic, 9), at(0), "the connection ended since, perhaps with it");
+        traffic.seen(blurred(0, 3), at(10));
+        assert_eq!(quiet_requests(&traffic, 10), at(1), "no connection of ours was there that it could have been on");
     }
 
     #[test]
