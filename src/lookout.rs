@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{debug, info, trace, warn};
 
 use crate::network::Network;
 use crate::shutdown::Moment;
@@ -83,6 +83,7 @@ impl Lookout {
         }
         match self.watch.look() {
             Ok(look) => {
+                trace!("saw {look:?}");
                 self.traffic.seen(look, now);
                 let is_young = self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(YOUNG));
                 let every = if matters || is_young { OFTEN } else { SELDOM };

@@ -149,12 +149,6 @@ impl Traffic {
     pub fn last_closed(&self) -> Option<Duration> {
         Some(self.closed_at?.saturating_sub(self.at_signal?.at))
     }
-
-    /// What the last look showed.
-    #[must_use]
-    pub fn last(&self) -> &Look {
-        &self.last
-    }
 }
 
 #[cfg(test)]

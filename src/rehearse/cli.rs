@@ -128,7 +128,7 @@ pub(crate) struct Local {
     #[arg(long)]
     pub(crate) embedded: bool,
 
-    /// The softstop to rehearse [default: the one beside this program, or on PATH]
+    /// The softstop to rehearse [default: under cargo one that is built now, else the one beside this program, or on PATH]
     #[arg(long, value_name = "FILE")]
     pub(crate) softstop: Option<PathBuf>,
 

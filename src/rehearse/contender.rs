@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use softstop::duration::{Bounds, show};
+use softstop::settings::base_name;
 use tokio::process::Command;
 
 use crate::Failure;
@@ -83,7 +84,9 @@ impl Participant {
     pub(crate) fn command(&self, application: &Application) -> String {
         let server = application.command();
         match (&self.init, self.pre_stop) {
-            (Some((program, options)), _) => format!("{} {} {server}", base_name(program), options.join(" ")),
+            (Some((program, options)), _) => {
+                format!("{} {} {server}", base_name(program.as_os_str()), options.join(" "))
+            }
             (None, Some(pre_stop)) => format!("{server} (preStop: sleep {})", pre_stop.as_secs_f64()),
             (None, None) => server.to_owned(),
         }
@@ -93,10 +96,6 @@ impl Participant {
 /// A duration as one word.
 fn short(duration: Duration) -> String {
     show(duration).replace(' ', "")
-}
-
-fn base_name(program: &Path) -> String {
-    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned()
 }
 
 /// A program in PATH or in the directories of system programs, which an ordinary user's PATH lacks.
