@@ -27,6 +27,7 @@ pub mod docker;
 pub mod http;
 pub mod namespace;
 pub mod nginx;
+pub mod peers;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -116,7 +117,7 @@ pub fn is_root() -> bool {
 pub struct Softstop {
     binary: OsString,
     arguments: Vec<OsString>,
-    environment: Vec<(OsString, OsString)>,
+    environment: Vec<(OsString, Option<OsString>)>,
     is_pid_one: bool,
     directory: Option<PathBuf>,
     before: Vec<OsString>,
@@ -151,7 +152,13 @@ impl Softstop {
     }
 
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Without a variable that this test may have inherited.
+    pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), None));
         self
     }
 
@@ -195,7 +202,12 @@ impl Softstop {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).stdin(Stdio::null());
         command.env_remove("SOFTSTOP_REQUIRE_ALL").env_remove("RUST_BACKTRACE");
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -562,7 +574,8 @@ impl Lines {
 /// A terminal with a session in it, and the person before it.
 #[derive(Debug)]
 pub struct Terminal {
-    keyboard: fs::File,
+    /// Until the line is hung up; and what tells the reader then to let go of the line.
+    line: Option<(fs::File, fs::File)>,
     screen: Arc<(Mutex<Screen>, Condvar)>,
     child: Child,
     /// The leader of the session.
@@ -595,10 +608,12 @@ impl Terminal {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
         let (shown, mut reader) = (screen.clone(), master.try_clone().unwrap());
+        let (hangs_up, line) = pipe();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             // The end is an error (EIO).
-            while let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) {
+            while has_come(&reader, &hangs_up) {
+                let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) else { break };
                 shown
                     .0
                     .lock()
@@ -609,12 +624,21 @@ impl Terminal {
             }
         });
         let pid = i32::try_from(child.id()).unwrap();
-        Self { keyboard: master, screen, child, pid }
+        Self { line: Some((master, line)), screen, child, pid }
+    }
+
+    fn keyboard(&self) -> &fs::File {
+        &self.line.as_ref().unwrap().0
+    }
+
+    /// Closes our side of it, as when the network is gone.
+    pub fn hang_up(&mut self) {
+        self.line = None;
     }
 
     /// Types this: a line ends in `\r`, Ctrl-C is `\x03`.
     pub fn types(&self, keys: &str) {
-        std::io::Write::write_all(&mut &self.keyboard, keys.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut self.keyboard(), keys.as_bytes()).unwrap();
     }
 
     /// Waits until the screen shows this behind what it was seen to show before, and says what stood between.
@@ -647,7 +671,7 @@ impl Terminal {
     /// The process group in the foreground.
     pub fn foreground(&self) -> i32 {
         // SAFETY: asks only.
-        unsafe { libc::tcgetpgrp(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard)) }
+        unsafe { libc::tcgetpgrp(std::os::fd::AsRawFd::as_raw_fd(self.keyboard())) }
     }
 
     /// Makes the window this wide.
@@ -655,16 +679,30 @@ impl Terminal {
         let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: the kernel reads the structure that the pointer leads to.
         let result =
-            unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&self.keyboard), libc::TIOCSWINSZ, &raw const size) };
+            unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(self.keyboard()), libc::TIOCSWINSZ, &raw const size) };
         assert_eq!(result, 0);
+    }
+
+    /// The exit code of the session's leader, once there is one.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap()))
     }
 
     /// Waits for the end of the session's leader, and says its exit code.
     #[track_caller]
     pub fn ends(&mut self) -> i32 {
-        let status = eventually("the session ends", || self.child.try_wait().unwrap());
-        status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+        eventually("the session ends", || self.ended())
     }
+}
+
+/// Waits until one can be read, or the other has been closed. Says whether to read.
+fn has_come(reader: &fs::File, closed: &fs::File) -> bool {
+    let waits = |file| libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(file), events: libc::POLLIN, revents: 0 };
+    let mut files = [waits(reader), waits(closed)];
+    // SAFETY: the kernel reads and writes two structures, which the pointer leads to.
+    let count = unsafe { libc::poll(files.as_mut_ptr(), 2, -1) };
+    count < 0 || files[1].revents == 0
 }
 
 impl Drop for Terminal {

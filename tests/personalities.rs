@@ -1,0 +1,86 @@
+//! Called by another init's name softstop is that init: one table of cases, done to the real program and to softstop in
+//! its place, and what was seen compared. What softstop does otherwise on purpose stands in one list, each with its reason.
+#![allow(
+    unsafe_code,
+    unreachable_pub,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+)]
+
+mod common;
+#[path = "personalities/catatonit.rs"]
+mod catatonit;
+#[path = "personalities/differences.rs"]
+mod differences;
+#[path = "personalities/dumb_init.rs"]
+mod dumb_init;
+#[path = "personalities/matrix.rs"]
+mod matrix;
+#[path = "personalities/rows.rs"]
+mod rows;
+#[path = "personalities/tini.rs"]
+mod tini;
+
+use common::peers::peer;
+use matrix::{Bench, Difference, called, compare, is_its_peer};
+
+#[test]
+fn called_tini_it_is_tini() {
+    if let Some(real) = peer("tini") {
+        is_its_peer(&["tini", "tini-static", "docker-init"], &real, &tini::cases());
+    }
+}
+
+#[test]
+fn called_dumb_init_it_is_dumb_init() {
+    if let Some(real) = peer("dumb-init") {
+        is_its_peer(&["dumb-init"], &real, &dumb_init::cases());
+    }
+}
+
+#[test]
+fn called_catatonit_it_is_catatonit() {
+    if let Some(real) = peer("catatonit") {
+        is_its_peer(&["catatonit", "podman-init"], &real, &catatonit::cases());
+    }
+}
+
+/// What is found wrong with another program in softstop's place.
+fn found_wrong(impostor: &str, case: matrix::Case, list: &[Difference]) -> Vec<String> {
+    let Some(real) = peer("tini") else { return vec!["nothing to compare with".to_owned()] };
+    let directory = tempfile::tempdir().unwrap();
+    let impostor = common::in_path(impostor).unwrap();
+    let theirs = Bench::new(&directory, "theirs", &["tini"], &real);
+    let ours = Bench::new(&directory, "ours", &["tini"], &impostor);
+    compare(&[case], &theirs, &ours, list)
+}
+
+#[test]
+fn a_difference_that_is_not_on_the_list_is_found() {
+    // The control: env(1) starts a command too, and does no more.
+    for case in [called("tini", "-e 3 sh -c 'exit 3'"), called("tini", "-s true"), called("tini", "")] {
+        assert_ne!(found_wrong("env", case, &[]), [""; 0]);
+    }
+    let forwards = called("tini", "recorder --exit-on 10=5").stopped_by(libc::SIGUSR1);
+    assert_ne!(found_wrong("env", forwards.clone().wrapper(), &[]), [""; 0]);
+    // And tini in its own place is as itself.
+    assert_eq!(found_wrong("tini", forwards, &[]), [""; 0]);
+}
+
+#[test]
+fn a_difference_on_the_list_that_does_not_occur_is_found() {
+    let list = [Difference {
+        peer: "tini",
+        what: "the weather",
+        theirs: "rain",
+        ours: "sun",
+        reason: "one may hope",
+        is_it: |seen| seen.aspect == "weather",
+    }];
+    let wrong = found_wrong("tini", called("tini", "true"), &list);
+    assert_eq!(wrong, ["the list has what never occurred: tini: the weather"]);
+}

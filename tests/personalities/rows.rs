@@ -1,0 +1,208 @@
+//! What the tables of the three peers have in common.
+
+use super::matrix::{Case, Fact, Stage, Step, called};
+
+/// Every signal that can be caught, but for the two that the C library keeps for itself.
+pub(crate) fn catchable() -> Vec<i32> {
+    (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal)).collect()
+}
+
+/// What the kernel sends to whom did something wrong; somebody else may send it too.
+pub(crate) const FAULTS: [i32; 7] =
+    [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
+
+/// The recorder as the main child, with a second one in its group.
+const TWO: &str = "sh -c 'recorder --name second --exit-on 99=0 & exec recorder --exit-on 99=0'";
+
+/// Every signal to an init with these options, as PID 1 and not, with a second process in the child's group.
+pub(crate) fn each_signal(name: &'static str, options: &str, environment: &[(&'static str, &'static str)]) -> Vec<Case> {
+    let case = || {
+        let with_options = called(name, &format!("{options} {TWO}"));
+        environment.iter().fold(with_options, |case, &(name, value)| case.env(name, value))
+    };
+    let each = |signals| [Step::Hear("ready"), Step::Hear("second: ready"), Step::Each(signals)];
+    let leaves = [Step::SendChild(libc::SIGKILL)];
+    let harmless: Vec<i32> = catchable().into_iter().filter(|signal| !FAULTS.contains(signal)).collect();
+    let mut cases = vec![
+        case().steps(each(catchable())).steps(leaves.clone()),
+        case().wrapper().steps(each(harmless)).steps(leaves.clone()),
+    ];
+    // These may end an init that is not PID 1, so each has a run of its own.
+    cases.extend(FAULTS.into_iter().chain([32, 33]).map(|fault| {
+        case().wrapper().steps(each(vec![fault])).steps([Step::SendChild(libc::SIGKILL)])
+    }));
+    cases.push(case().steps(each(vec![32, 33])).steps(leaves));
+    cases
+}
+
+/// Every exit code, and every signal that a child can die of.
+pub(crate) fn each_end(name: &'static str) -> Vec<Case> {
+    let codes = (0..=255).map(|code| called(name, &format!("sh -c 'exit {code}'")).wrapper());
+    // Those that by default end a process.
+    let lethal = (1..=64).filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28, 32, 33].contains(signal));
+    let deaths = lethal.map(|signal| called(name, &format!("-- sh -c 'ulimit -c 0; kill -{signal} $$'")).wrapper());
+    codes.chain(deaths).collect()
+}
+
+/// What cannot be run, or only after a second look.
+pub(crate) fn each_program(name: &'static str) -> Vec<Case> {
+    [
+        "no-such-program",
+        "/no/such/program",
+        "./no-such-program -x",
+        "/etc/passwd/program",
+        "/",
+        ".",
+        "''",
+        "./not-executable",
+        "./script word",
+        "./no-interpreter-named word",
+        "./interpreter-missing",
+        "./no-program",
+        "./empty",
+        "true",
+        "-- true",
+        "-- sh -c 'echo \"$0 $1\"' -x --",
+        "-- -- true",
+        "-- -x",
+    ]
+    .iter()
+    .map(|words| called(name, words))
+    .collect()
+}
+
+/// What the child finds, and what the init keeps.
+pub(crate) fn inheritance(name: &'static str, options: &str) -> Vec<Case> {
+    let recorder = |stage| called(name, &format!("{options} recorder")).on(stage).stopped_by(15);
+    let sed = |stage| called(name, &format!("{options} -- sed -n '/^Sig[BI]/p' /proc/self/status")).on(stage);
+    let mut cases = Vec::new();
+    for stage in [Stage::PidOne, Stage::Wrapper] {
+        cases.extend([
+            recorder(stage),
+            recorder(stage).redirected("9</dev/null"),
+            recorder(stage).redirected("0<&-"),
+            recorder(stage).redirected("2>&-"),
+            sed(stage),
+            sed(stage).through("env --ignore-signal=HUP,PIPE,TERM,CHLD,TTOU,RTMAX"),
+            sed(stage).through("env --ignore-signal=TTIN --block-signal=USR1,TERM,CHLD,RTMIN+5"),
+            called(name, &format!("{options} -- recorder")).on(stage).redirected("9</dev/null").steps([
+                Step::Hear("ready"),
+                Step::Note(Fact::Group, "the child's"),
+                Step::Note(Fact::Session, "the init's"),
+                Step::Note(Fact::Directory, "/"),
+                Step::Note(Fact::Nine, "closed"),
+                Step::Send(15),
+            ]),
+            called(name, &format!("{options} -- sh -c '{SAYS_LISTEN_PID}'")).on(stage).env("LISTEN_PID", "1"),
+            called(name, &format!("{options} -- sh -c '{SAYS_LISTEN_PID}'")).on(stage).env("LISTEN_PID", "77"),
+            called(name, &format!("{options} -- sh -c '{SAYS_LISTEN_PID}'")).on(stage).env("LISTEN_PID", "x"),
+            called(name, &format!("{options} -- sh -c '{SAYS_LISTEN_PID}'"))
+                .on(stage)
+                .through("sh -c 'LISTEN_PID=$$ exec \"$@\"' sh"),
+        ]);
+    }
+    cases
+}
+
+const SAYS_LISTEN_PID: &str = "if [ \"$LISTEN_PID\" = $$ ]; then echo mine; else \
+                               [ \"$LISTEN_PID\" = $PPID ] && echo the inits || echo \"$LISTEN_PID\"; fi";
+
+/// Orphans: whose they are, and whether they are reaped.
+pub(crate) fn orphans(name: &'static str, options: &str, environment: &[(&'static str, &'static str)]) -> Vec<Case> {
+    let case = |script: &str| {
+        let case = called(name, &format!("{options} -- sh -c '{script}'"));
+        environment.iter().fold(case, |case, &(name, value)| case.env(name, value))
+    };
+    let mut cases = Vec::new();
+    for (stage, adopted) in [(Stage::PidOne, "2"), (Stage::Wrapper, "1")] {
+        cases.extend([
+            case("(sleep 1000 >&- 2>&- &); exec recorder").on(stage).steps([
+                Step::Hear("ready"),
+                Step::Note(Fact::Children, adopted),
+                Step::Send(15),
+            ]),
+            case("for i in 1 2 3 4 5; do (true &); done; exec recorder").on(stage).steps([
+                Step::Hear("ready"),
+                Step::Note(Fact::Zombies, "0"),
+                Step::Send(15),
+            ]),
+            // An orphan's number is free again as soon as it is reaped.
+            case("p=$(true >&- & echo $!); while kill -0 $p 2>&-; do sleep 0.01; done; echo reaped").on(stage),
+        ]);
+    }
+    cases
+}
+
+/// A shell that says when it is there, and a plain program in its place.
+const SLEEPS: &str = "sh -c 'echo ready; exec sleep 1000'";
+
+/// At a terminal, in both ways that it can be led.
+pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let stages: &[Stage] =
+        if super::common::is_root() { &[Stage::Leader, Stage::Docker] } else { &[Stage::Leader] };
+    for &stage in stages {
+        let at = |command: &str| called(name, &format!("{options} -- {command}")).on(stage);
+        let facts = |session| {
+            [
+                Step::Hear("ready"),
+                Step::Note(Fact::Foreground, "the child's"),
+                Step::Note(Fact::Group, "the child's"),
+                Step::Note(Fact::Session, session),
+            ]
+        };
+        let session = if name == "dumb-init" { "the child's" } else { "the init's" };
+        cases.extend([
+            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x03")]),
+            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x1c")]),
+            at(SLEEPS).steps(facts(session)).steps([Step::HangUp]),
+            at(SLEEPS).steps(facts(session)).steps([Step::Send(15)]),
+            // No signal but the one that is sent reaches the child.
+            at("recorder").steps([Step::Hear("ready\r\n"), Step::Send(15), Step::Hear("got 15")]),
+            at("recorder --exit-on 15=5").steps([
+                Step::Hear("ready"),
+                Step::Note(Fact::Foreground, "the child's"),
+                Step::Type("\x03"),
+                Step::Hear("got 2\r\n"),
+                Step::Type("\x1c"),
+                Step::Hear("got 3\r\n"),
+                Step::Send(15),
+            ]),
+            at("sh -c 'stty -echo; echo ready; read line; echo \"read $line\"; exit 7'").steps([
+                Step::Hear("ready"),
+                Step::Type("words\r"),
+                Step::Hear("read words"),
+            ]),
+            // With `tostop` a background process that writes is stopped.
+            at("sh -c 'stty tostop -echo; echo ready; read line; echo \"read $line\"; exit 7'").steps([
+                Step::Hear("ready"),
+                Step::Type("words\r"),
+                Step::Hear("read words"),
+            ]),
+            at("bash --norc --noprofile --noediting -i").env("PS1", "prompt> ").steps([
+                Step::Hear("prompt> "),
+                Step::Type("stty -echo\r"),
+                Step::Hear("prompt> "),
+                Step::Type("sleep 1000\r"),
+                Step::Type("\x1a"),
+                Step::Hear("Stopped"),
+                Step::Hear("prompt> "),
+                Step::Type("kill %1; fg\r"),
+                Step::Hear("prompt> "),
+                Step::Type("echo flags $-.; exit 9\r"),
+                Step::Hear("flags himBHs."),
+            ]),
+            // Its child is what Ctrl-Z stops, as far as it does.
+            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x1a"), Step::Hear("^Z")]).steps([
+                Step::Note(Fact::Child, "T"),
+                Step::Note(Fact::Init, "S"),
+                Step::SendChild(libc::SIGCONT),
+                Step::Note(Fact::Child, "S"),
+                Step::SendChild(15),
+            ]),
+            // An init that starts an init.
+            at(&format!("{name} {options} -- {SLEEPS}")).steps([Step::Hear("ready"), Step::Type("\x03")]),
+        ]);
+    }
+    cases
+}
