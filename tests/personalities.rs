@@ -11,9 +11,9 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 #[path = "personalities/catatonit.rs"]
 mod catatonit;
+mod common;
 #[path = "personalities/differences.rs"]
 mod differences;
 #[path = "personalities/dumb_init.rs"]
@@ -74,7 +74,7 @@ fn a_difference_that_is_not_on_the_list_is_found() {
 #[test]
 fn a_difference_on_the_list_that_does_not_occur_is_found() {
     let list = [Difference {
-        peer: "tini",
+        peers: &["tini", "catatonit"],
         what: "the weather",
         theirs: "rain",
         ours: "sun",
@@ -82,5 +82,5 @@ fn a_difference_on_the_list_that_does_not_occur_is_found() {
         is_it: |seen| seen.aspect == "weather",
     }];
     let wrong = found_wrong("tini", called("tini", "true"), &list);
-    assert_eq!(wrong, ["the list has what never occurred: tini: the weather"]);
+    assert_eq!(wrong, ["on the list, but it never occurred: tini: the weather"]);
 }

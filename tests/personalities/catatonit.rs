@@ -70,20 +70,16 @@ fn command_line() -> Vec<Case> {
         "-s true",
         "-v true",
         "- true",
-        "ls -l script",
         "-- ls -l script",
-        "sh -c 'exit 3'",
         "-- sh -c 'exit 3'",
         "-- sh -c 'echo \"$@\"' sh -g -P -- -V",
-        "echo -V",
-        "echo -z",
-        "echo one -- two",
+        "echo -- -V",
     ];
     let mut cases: Vec<Case> = rows.iter().map(|words| called("catatonit", words)).collect();
-    cases.extend(
-        ["ls -l script", "sh -c 'exit 3'", "echo -z", "echo one -- two", "-g echo -V"]
-            .map(|words| called("catatonit", words).env("POSIXLY_CORRECT", "")),
-    );
+    for words in ["ls -l script", "sh -c 'exit 3'", "echo -z", "echo one -- two", "-g echo -V", "echo one -g two"] {
+        cases.push(called("catatonit", words));
+        cases.push(called("catatonit", words).permuted());
+    }
     cases.extend(["--version", "-- true", "-z", ""].map(|words| called("podman-init", words)));
     cases
 }
@@ -101,11 +97,14 @@ fn variables() -> Vec<Case> {
         }
     }
     cases.push(called("catatonit", "true").env("CATATONIT_LOG", "").env("CATATONIT_DEBUG", "").wrapper().whole_log());
-    let orphan = "-- sh -c 'p=$(true >&- & echo $!); while kill -0 $p 2>&-; do sleep 0.01; done'";
-    cases.push(called("catatonit", orphan).env("CATATONIT_DEBUG", "").whole_log());
+    let orphan = format!("-- sh -c '{}'", rows::ORPHAN);
+    cases.push(called("catatonit", &orphan).env("CATATONIT_DEBUG", "").whole_log());
     let job_control = [Step::Hear("ready"), Step::Each(vec![20, 21, 22, 1]), Step::SendChild(9)];
-    cases.push(called("catatonit", "recorder --exit-on 99=0").env("CATATONIT_DEBUG", "").steps(job_control).whole_log());
-    for (name, value) in [("TINI_VERBOSITY", "4"), ("TINI_SUBREAPER", ""), ("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_DEBUG", "1")] {
+    cases
+        .push(called("catatonit", "recorder --exit-on 99=0").env("CATATONIT_DEBUG", "").steps(job_control).whole_log());
+    for (name, value) in
+        [("TINI_VERBOSITY", "4"), ("TINI_SUBREAPER", ""), ("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_DEBUG", "1")]
+    {
         cases.push(called("catatonit", "recorder").env(name, value).stopped_by(15));
     }
     cases
@@ -124,7 +123,8 @@ fn pause() -> Vec<Case> {
                 ]));
             }
         }
-        let others = rows::catchable().into_iter().filter(|signal| ![2, 15].contains(signal) && !rows::FAULTS.contains(signal));
+        let others =
+            rows::catchable().into_iter().filter(|signal| ![2, 15].contains(signal) && !rows::FAULTS.contains(signal));
         cases.push(
             called("podman-init", "-P")
                 .on(stage)

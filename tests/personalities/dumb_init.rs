@@ -26,10 +26,16 @@ pub(crate) fn cases() -> Vec<Case> {
         called("dumb-init", "dumb-init recorder --exit-on 15=8").wrapper().stopped_by(15),
         called("dumb-init", "-c dumb-init -c recorder --exit-on 15=8").stopped_by(15),
         // A shell in the background of which the work is done: the whole group hears of the end.
-        called("dumb-init", "sh -c 'recorder --name second --exit-on 15=0 & wait'")
-            .steps([Step::Hear("second: ready"), Step::Send(15), Step::Hear("second: got 15")]),
-        called("dumb-init", "-c sh -c 'trap \"\" TERM; recorder --name second --exit-on 10=0 & wait'")
-            .steps([Step::Hear("second: ready"), Step::Send(15), Step::Send(9)]),
+        called("dumb-init", "sh -c 'recorder --name second --exit-on 15=0 & wait'").steps([
+            Step::Hear("second: ready"),
+            Step::Send(15),
+            Step::Hear("second: got 15"),
+        ]),
+        called("dumb-init", "-c sh -c 'trap \"\" TERM; recorder --name second --exit-on 10=0 & wait'").steps([
+            Step::Hear("second: ready"),
+            Step::Send(15),
+            Step::Send(9),
+        ]),
     ]);
     cases
 }
@@ -151,8 +157,31 @@ fn rewriting() -> Vec<Case> {
         }
     }
     for bad in [
-        "", ":", "15", "15:", ":2", "15:2,", "15,2", "15 2", "0:2", "-1:2", "32:2", "15:32", "15:-1", "15:99999999999", "x:2",
-        "15:x", "TERM:INT", "SIGTERM:2", "15:INT", "15 :2", "0x0f:2", "1.5:2", "99999999999999999999:2", "34:1", "--",
+        "",
+        ":",
+        "15",
+        "15:",
+        ":2",
+        "15:2,",
+        "15,2",
+        "15 2",
+        "0:2",
+        "-1:2",
+        "32:2",
+        "15:32",
+        "15:-1",
+        "15:99999999999",
+        "x:2",
+        "15:x",
+        "TERM:INT",
+        "SIGTERM:2",
+        "15:INT",
+        "15 :2",
+        "0x0f:2",
+        "1.5:2",
+        "99999999999999999999:2",
+        "34:1",
+        "--",
     ] {
         cases.push(called("dumb-init", &format!("-r '{bad}' true")).whole_log());
         cases.push(called("dumb-init", &format!("-h -r '{bad}' true")));
@@ -176,7 +205,9 @@ fn variables() -> Vec<Case> {
     }
     let both = called("dumb-init", "recorder").env("DUMB_INIT_SETSID", "0").env("DUMB_INIT_DEBUG", "1");
     cases.push(both.stopped_by(15).whole_log());
-    for (name, value) in [("TINI_VERBOSITY", "4"), ("TINI_SUBREAPER", ""), ("CATATONIT_DEBUG", "1"), ("CATATONIT_LOG", "1")] {
+    for (name, value) in
+        [("TINI_VERBOSITY", "4"), ("TINI_SUBREAPER", ""), ("CATATONIT_DEBUG", "1"), ("CATATONIT_LOG", "1")]
+    {
         cases.push(called("dumb-init", "recorder").env(name, value).stopped_by(15));
     }
     cases
@@ -192,13 +223,18 @@ fn logs() -> Vec<Case> {
             with("sh -c 'kill -KILL $$'").whole_log(),
             with("no-such-program").whole_log(),
             with("./not-executable").whole_log(),
-            with("recorder --exit-on 15=0 --exit-on 2=0 --exit-on 1=0")
-                .steps([Step::Hear("ready"), Step::Send(15), Step::Send(1)])
-                .whole_log(),
+            with("recorder --exit-on 15=0 --exit-on 2=0 --exit-on 1=0").stopped_by(15).whole_log(),
             with("recorder --exit-on 12=0")
-                .steps([Step::Hear("ready"), Step::Send(10), Step::Hear("got 10"), Step::Send(40), Step::Hear("got 40"), Step::Send(12)])
+                .steps([
+                    Step::Hear("ready"),
+                    Step::Send(10),
+                    Step::Hear("got 10"),
+                    Step::Send(40),
+                    Step::Hear("got 40"),
+                    Step::Send(12),
+                ])
                 .whole_log(),
-            with("sh -c 'p=$(true >&- & echo $!); while kill -0 $p 2>&-; do sleep 0.01; done'").whole_log(),
+            with(&format!("sh -c '{}'", rows::ORPHAN)).whole_log(),
         ]);
     }
     cases
@@ -267,12 +303,13 @@ fn farewell() -> Vec<Case> {
     let mut cases = Vec::new();
     for options in ["", "-c", "-r 15:2", "-r 15:0", "-r 15:17", "-r 15:1 -r 1:2"] {
         for stage in [Stage::Wrapper, Stage::PidOne] {
-            let script = "recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & read line; exit 6";
+            // Its child is a shell that ends when it is told to, and leaves the recorder behind.
+            let script =
+                "trap \"exit 6\" HUP; recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & wait";
             let case = called("dumb-init", &format!("{options} -- sh -c '{script}'")).on(stage);
-            // Its child is a shell that ends as soon as the recorder is there.
+            let case = case.steps([Step::Hear("second: ready"), Step::SendChild(1)]);
             let told = stage == Stage::Wrapper && !["-c", "-r 15:0", "-r 15:17"].contains(&options);
-            let steps = [Step::Hear("second: ready"), Step::SendChild(1)];
-            cases.push(if told { case.steps(steps).steps([Step::Hear("second: got")]) } else { case.steps(steps) });
+            cases.push(if told { case.steps([Step::Hear("second: got")]) } else { case });
         }
     }
     cases

@@ -100,14 +100,21 @@ pub(crate) struct Case {
     program: &'static str,
     pub(crate) words: Vec<String>,
     pub(crate) environment: Vec<(&'static str, &'static str)>,
-    stage: Stage,
-    through: Vec<String>,
-    redirections: &'static str,
+    pub(crate) stage: Stage,
+    pub(crate) through: Vec<String>,
+    pub(crate) redirections: &'static str,
     steps: Vec<Step>,
     whole_log: bool,
+    /// Whether the C library may look for options behind the program's name.
+    pub(crate) permutes: bool,
+    /// Whether the original never ends, so that nobody need wait for it for long.
+    original_hangs: bool,
 }
 
 /// An init under this name as PID 1, with these words, which single quotes hold together.
+///
+/// Where no `--` stands among the words, `POSIXLY_CORRECT` says where the options end: softstop needs no telling, see
+/// [`Case::permuted`].
 pub(crate) fn called(name: &'static str, words: &str) -> Case {
     Case {
         name,
@@ -119,6 +126,8 @@ pub(crate) fn called(name: &'static str, words: &str) -> Case {
         redirections: "",
         steps: Vec::new(),
         whole_log: false,
+        permutes: false,
+        original_hangs: false,
     }
 }
 
@@ -176,6 +185,18 @@ impl Case {
         self.steps([Step::Hear("ready"), Step::Send(signal)])
     }
 
+    /// As most people call it: the C library may take the command's options for the init's.
+    pub(crate) fn permuted(mut self) -> Self {
+        self.permutes = true;
+        self
+    }
+
+    /// The original does not come to an end here.
+    pub(crate) fn original_hangs(mut self) -> Self {
+        self.original_hangs = true;
+        self
+    }
+
     /// Compares every line of the log, not only the first of stderr.
     pub(crate) fn whole_log(mut self) -> Self {
         self.whole_log = true;
@@ -191,11 +212,14 @@ impl Case {
     /// How a person would say it.
     pub(crate) fn title(&self) -> String {
         let environment = self.environment.iter().map(|(name, value)| format!("{name}='{value}'"));
-        let quote = |word: &String| if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word.clone() };
+        let quote =
+            |word: &String| if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word.clone() };
         let words = self.through.iter().map(quote).chain(environment).chain([self.program.to_owned()]);
         let words: Vec<String> = words.chain(self.words.iter().map(quote)).collect();
-        let redirections = if self.redirections.is_empty() { "" } else { " (redirected)" };
-        format!("{}{redirections} [{:?}]", words.join(" "), self.stage)
+        let mut how = format!("{:?}", self.stage);
+        how += if self.redirections.is_empty() { "" } else { ", redirected" };
+        how += if self.permutes { ", permuted" } else { "" };
+        format!("{} [{how}]", words.join(" "))
     }
 
     /// Starts it on this bench, does the steps, and says what was seen.
@@ -204,6 +228,10 @@ impl Case {
         let path = std::env::var("PATH").unwrap_or_default();
         init = init.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", bench.programs.display())).env("LC_ALL", "C");
         init = VARIABLES.iter().fold(init, Softstop::without);
+        let options_end = self.words.iter().take_while(|word| word.starts_with('-')).any(|word| word == "--");
+        if !self.permutes && !options_end {
+            init = init.env("POSIXLY_CORRECT", "1");
+        }
         init = self.environment.iter().fold(init, |init, (name, value)| init.env(name, value));
         let at_terminal = matches!(self.stage, Stage::Leader | Stage::Docker);
         if self.stage == Stage::Docker {
@@ -235,9 +263,17 @@ impl Case {
             }
         }
         let code = code.unwrap_or_else(|| {
-            within(PATIENCE, || scene.ended()).map_or("it never ended".to_owned(), |code| code.to_string())
+            let patience = if self.original_hangs { SETTLES } else { PATIENCE };
+            within(patience, || scene.ended()).map_or("it never ended".to_owned(), |code| code.to_string())
         });
+        if scene.ended.is_none() {
+            // Nobody is to hold the streams open.
+            descendants(scene.init).into_iter().chain([scene.init]).for_each(|pid| send(pid, libc::SIGKILL));
+        }
         seen.insert("code".to_owned(), code);
+        if at_terminal || self.stage == Stage::Wrapper {
+            drop(scene.second.take()); // holds the streams open
+        }
         self.read(scene, bench, &mut seen);
         seen
     }
@@ -266,26 +302,43 @@ impl Case {
                 None => rest = rest + &without_pids(line, pid) + "\n",
             }
         }
-        let second: Vec<&str> = stdout
-            .lines()
-            .filter_map(|line| line.strip_prefix("second: got "))
-            .filter(|number| !signals_apart || *number != "64")
-            .collect();
-        if stdout.contains("second: ready") {
+        // Behind signals that were noted one by one its end is nobody's affair.
+        if !signals_apart && stdout.contains("second: ready") {
+            let second: Vec<&str> = stdout.lines().filter_map(|line| line.strip_prefix("second: got ")).collect();
             seen.insert("second".to_owned(), second.join(" "));
         }
         seen.insert("stdout".to_owned(), rest);
-        let first = without_pids(stderr.lines().next().unwrap_or_default(), pid);
+        if self.environment.iter().any(|(name, _)| *name == "CATATONIT_DEBUG") {
+            // catatonit and its child write a line each in several pieces, through each other.
+            let said = CATATONITS.iter().filter(|phrase| stderr.contains(*phrase)).copied();
+            seen.insert("log".to_owned(), said.collect::<Vec<_>>().join("\n"));
+            return;
+        }
         if self.whole_log {
             let all = stdout.lines().filter(|line| line.starts_with('[')).chain(stderr.lines());
+            // That one comes is a matter of who looks first: another signal's wake-up may find the child gone.
+            let all = all.filter(|line| !line.ends_with("Received SIGCHLD") && !line.ends_with("Received signal 17."));
             let mut lines: Vec<String> = all.map(|line| without_pids(line, pid)).collect();
             lines.sort();
             lines.dedup();
             seen.insert("log".to_owned(), lines.join("\n"));
         }
-        seen.insert("stderr".to_owned(), first);
+        seen.insert("stderr".to_owned(), without_pids(stderr.lines().next().unwrap_or_default(), pid));
     }
 }
+
+/// What catatonit says and people look for.
+const CATATONITS: [&str; 9] = [
+    ") spawned: true",
+    ") spawned: sh",
+    ") spawned: recorder",
+    "exited with code",
+    "exited due to signal",
+    "failed to exec pid1: No such file or directory",
+    "missing program name",
+    "invalid option",
+    "CATATONIT_LOG is reserved for future use",
+];
 
 /// What was seen, by aspect.
 pub(crate) type Observation = BTreeMap<String, String>;
@@ -340,6 +393,8 @@ struct Scene {
     /// How much of the screen has been looked at.
     looked_at: usize,
     ended: Option<i32>,
+    /// The recorder that is not the main child: it may outlive the init, but not the case.
+    second: Option<Stray>,
 }
 
 enum Front {
@@ -349,7 +404,7 @@ enum Front {
 
 impl Scene {
     fn new(front: Front, init: i32) -> Self {
-        Self { front, init, child: None, looked_at: 0, ended: None }
+        Self { front, init, child: None, looked_at: 0, ended: None, second: None }
     }
 
     fn ended(&mut self) -> Option<i32> {
@@ -396,8 +451,12 @@ impl Scene {
                 if heard != Some(true) {
                     return Err(format!("{what:?} was never heard, only {:?}", self.lines()));
                 }
-                if *what == "ready" {
-                    self.child();
+                // Found now, for it may be gone when it is asked for.
+                if what.ends_with("ready") {
+                    let child = self.child();
+                    if what.starts_with("second") {
+                        self.second = child.and_then(|child| children(child).first().copied()).map(Stray);
+                    }
                 }
             }
             Step::Send(signal) => self.send(*signal),
@@ -478,18 +537,32 @@ impl Scene {
             send(self.init, libc::SIGCONT);
             within(PATIENCE, || is_done(self).then_some(())).ok_or_else(|| format!("{signal}: nobody woke"))?;
         }
-        if let (Some(&second), true) = (children(child).first(), self.ended.is_none()) {
-            let (line, pid) = (format!("second: {marked}"), second);
-            let marks = self.count(&line);
-            send(pid, MARKER);
-            within(PATIENCE, || (self.count(&line) > marks).then_some(())).ok_or("the second fell silent")?;
-        }
+        let of_second = self.second_dealt_with_it(child)?;
         let new = self.lines().split_off(before);
-        let mut got: Vec<&str> = new.iter().filter_map(|line| line.strip_prefix("got ")).collect();
-        if signal != MARKER && self.ended.is_none() {
-            got.pop();
+        let got = |prefix: &str| -> Vec<String> {
+            let numbers = new.iter().filter_map(|line| line.strip_prefix(prefix)?.strip_prefix("got "));
+            // A SIGCHLD of its own tells it of the second's stops, at some time or other.
+            let is_noise = |number: &str| number == "17" && signal != 17 || number == "64" && signal != MARKER;
+            numbers.filter(|number| !is_noise(number)).map(str::to_owned).collect()
+        };
+        let mut said = format!("{outcome}{}", got("").join(" "));
+        if of_second && signal != MARKER {
+            said += &format!(", second: {}", got("second: ").join(" "));
         }
-        Ok(format!("{outcome}{}", got.join(" ")))
+        Ok(said)
+    }
+
+    /// The same for the second recorder, if there is one: what is sent to it last comes last.
+    fn second_dealt_with_it(&mut self, child: i32) -> Result<bool, String> {
+        if self.second.is_none() {
+            self.second = children(child).first().map(|&pid| Stray(pid));
+        }
+        let Some(second) = &self.second else { return Ok(false) };
+        let line = format!("second: got {MARKER}");
+        let marks = self.count(&line);
+        send(second.0, MARKER);
+        within(PATIENCE, || (self.count(&line) > marks).then_some(())).ok_or("the second fell silent")?;
+        Ok(true)
     }
 
     fn look(&mut self, fact: Fact) -> String {
@@ -513,9 +586,7 @@ impl Scene {
             Fact::Directory => fs::read_link(format!("/proc/{init}/cwd")).map_or("gone".to_owned(), |cwd| {
                 if cwd == Path::new("/") { "/".to_owned() } else { "where it started".to_owned() }
             }),
-            Fact::Nine => {
-                if Path::new(&format!("/proc/{init}/fd/9")).exists() { "open" } else { "closed" }.to_owned()
-            }
+            Fact::Nine => if Path::new(&format!("/proc/{init}/fd/9")).exists() { "open" } else { "closed" }.to_owned(),
             Fact::Children => children(init).len().to_string(),
             Fact::Zombies => children(init).into_iter().filter(|&pid| state(pid) == Some('Z')).count().to_string(),
         }
@@ -576,8 +647,8 @@ pub(crate) struct Seen<'a> {
 
 /// Something that softstop does otherwise, on purpose.
 pub(crate) struct Difference {
-    /// Whose way it is: `tini`, `dumb-init` or `catatonit`.
-    pub(crate) peer: &'static str,
+    /// Whose way it is: `tini`, `dumb-init`, `catatonit`.
+    pub(crate) peers: &'static [&'static str],
     /// What it is about.
     pub(crate) what: &'static str,
     /// What the original does.
@@ -601,7 +672,13 @@ pub(crate) fn peer_of(name: &str) -> &'static str {
 }
 
 /// Compares two observations of a case. Says what differs and is not on the list; `used` counts what is.
-fn judge(case: &Case, theirs: &Observation, ours: &Observation, list: &[Difference], used: &[AtomicUsize]) -> Vec<String> {
+fn judge(
+    case: &Case,
+    theirs: &Observation,
+    ours: &Observation,
+    list: &[Difference],
+    used: &[AtomicUsize],
+) -> Vec<String> {
     let aspects: std::collections::BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
     let mut failures = Vec::new();
     for aspect in aspects {
@@ -611,10 +688,11 @@ fn judge(case: &Case, theirs: &Observation, ours: &Observation, list: &[Differen
             continue;
         }
         let seen = Seen { case, aspect, theirs: &theirs, ours: &ours };
-        let listed = list.iter().position(|known| known.peer == peer_of(case.name) && (known.is_it)(&seen));
+        let listed = list.iter().position(|known| known.peers.contains(&peer_of(case.name)) && (known.is_it)(&seen));
         match listed {
             Some(at) => drop(used[at].fetch_add(1, Ordering::Relaxed)),
-            None => failures.push(format!("{}\n    {aspect}\n        theirs: {theirs:?}\n        ours:   {ours:?}", case.title())),
+            None => failures
+                .push(format!("{}\n    {aspect}\n        theirs: {theirs:?}\n        ours:   {ours:?}", case.title())),
         }
     }
     failures
@@ -633,7 +711,11 @@ pub(crate) fn compare(cases: &[Case], theirs: &Bench, ours: &Bench, list: &[Diff
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
                     let (original, replacement) = (case.observe(theirs), case.observe(ours));
+                    if start.elapsed() > SETTLES {
+                        eprintln!("took {:.1} s: {}", start.elapsed().as_secs_f32(), case.title());
+                    }
                     if wanted.is_some() {
                         eprintln!("{}: {original:#?}", case.title());
                     }
@@ -645,12 +727,13 @@ pub(crate) fn compare(cases: &[Case], theirs: &Bench, ours: &Bench, list: &[Diff
     });
     let mut failures = failures.into_inner().unwrap();
     failures.sort();
-    let peer = cases.first().map(|case| peer_of(case.name));
-    if wanted.is_none() {
-        let stale = list.iter().zip(&used).filter(|(known, used)| {
-            Some(known.peer) == peer && used.load(Ordering::Relaxed) == 0
-        });
-        failures.extend(stale.map(|(known, _)| format!("the list has what never occurred: {}: {}", known.peer, known.what)));
+    if let (Some(first), None) = (cases.first(), wanted) {
+        let peer = peer_of(first.name);
+        let mut of_peer = list.iter().zip(&used).filter(|(known, _)| known.peers.contains(&peer)).collect::<Vec<_>>();
+        of_peer.retain(|(_, used)| used.load(Ordering::Relaxed) == 0);
+        failures.extend(
+            of_peer.iter().map(|(known, _)| format!("on the list, but it never occurred: {peer}: {}", known.what)),
+        );
     }
     failures
 }

@@ -1,6 +1,6 @@
 //! What the tables of the three peers have in common.
 
-use super::matrix::{Case, Fact, Stage, Step, called};
+use super::matrix::{Case, Fact, Stage, Step, called, peer_of};
 
 /// Every signal that can be caught, but for the two that the C library keeps for itself.
 pub(crate) fn catchable() -> Vec<i32> {
@@ -15,7 +15,11 @@ pub(crate) const FAULTS: [i32; 7] =
 const TWO: &str = "sh -c 'recorder --name second --exit-on 99=0 & exec recorder --exit-on 99=0'";
 
 /// Every signal to an init with these options, as PID 1 and not, with a second process in the child's group.
-pub(crate) fn each_signal(name: &'static str, options: &str, environment: &[(&'static str, &'static str)]) -> Vec<Case> {
+pub(crate) fn each_signal(
+    name: &'static str,
+    options: &str,
+    environment: &[(&'static str, &'static str)],
+) -> Vec<Case> {
     let case = || {
         let with_options = called(name, &format!("{options} {TWO}"));
         environment.iter().fold(with_options, |case, &(name, value)| case.env(name, value))
@@ -28,9 +32,12 @@ pub(crate) fn each_signal(name: &'static str, options: &str, environment: &[(&'s
         case().wrapper().steps(each(harmless)).steps(leaves.clone()),
     ];
     // These may end an init that is not PID 1, so each has a run of its own.
-    cases.extend(FAULTS.into_iter().chain([32, 33]).map(|fault| {
-        case().wrapper().steps(each(vec![fault])).steps([Step::SendChild(libc::SIGKILL)])
-    }));
+    cases.extend(
+        FAULTS
+            .into_iter()
+            .chain([32, 33])
+            .map(|fault| case().wrapper().steps(each(vec![fault])).steps([Step::SendChild(libc::SIGKILL)])),
+    );
     cases.push(case().steps(each(vec![32, 33])).steps(leaves));
     cases
 }
@@ -75,22 +82,26 @@ pub(crate) fn each_program(name: &'static str) -> Vec<Case> {
 pub(crate) fn inheritance(name: &'static str, options: &str) -> Vec<Case> {
     let recorder = |stage| called(name, &format!("{options} recorder")).on(stage).stopped_by(15);
     let sed = |stage| called(name, &format!("{options} -- sed -n '/^Sig[BI]/p' /proc/self/status")).on(stage);
+    let peer = peer_of(name);
+    let shares = options == "-c";
     let mut cases = Vec::new();
     for stage in [Stage::PidOne, Stage::Wrapper] {
+        let ignored_sigchld = sed(stage).through("env --ignore-signal=CHLD");
+        cases.push(if peer == "dumb-init" { ignored_sigchld } else { ignored_sigchld.original_hangs() });
         cases.extend([
             recorder(stage),
             recorder(stage).redirected("9</dev/null"),
             recorder(stage).redirected("0<&-"),
             recorder(stage).redirected("2>&-"),
             sed(stage),
-            sed(stage).through("env --ignore-signal=HUP,PIPE,TERM,CHLD,TTOU,RTMAX"),
+            sed(stage).through("env --ignore-signal=HUP,PIPE,TERM,TTOU,RTMAX"),
             sed(stage).through("env --ignore-signal=TTIN --block-signal=USR1,TERM,CHLD,RTMIN+5"),
             called(name, &format!("{options} -- recorder")).on(stage).redirected("9</dev/null").steps([
                 Step::Hear("ready"),
-                Step::Note(Fact::Group, "the child's"),
-                Step::Note(Fact::Session, "the init's"),
-                Step::Note(Fact::Directory, "/"),
-                Step::Note(Fact::Nine, "closed"),
+                Step::Note(Fact::Group, if shares { "the init's" } else { "the child's" }),
+                Step::Note(Fact::Session, if name == "dumb-init" && !shares { "the child's" } else { "the init's" }),
+                Step::Note(Fact::Directory, if name == "tini" { "where it started" } else { "/" }),
+                Step::Note(Fact::Nine, if peer == "catatonit" { "closed" } else { "open" }),
                 Step::Send(15),
             ]),
             called(name, &format!("{options} -- sh -c '{SAYS_LISTEN_PID}'")).on(stage).env("LISTEN_PID", "1"),
@@ -114,7 +125,8 @@ pub(crate) fn orphans(name: &'static str, options: &str, environment: &[(&'stati
         environment.iter().fold(case, |case, &(name, value)| case.env(name, value))
     };
     let mut cases = Vec::new();
-    for (stage, adopted) in [(Stage::PidOne, "2"), (Stage::Wrapper, "1")] {
+    let is_subreaper = peer_of(name) == "catatonit" || options.contains('s') || !environment.is_empty();
+    for (stage, adopted) in [(Stage::PidOne, "2"), (Stage::Wrapper, if is_subreaper { "2" } else { "1" })] {
         cases.extend([
             case("(sleep 1000 >&- 2>&- &); exec recorder").on(stage).steps([
                 Step::Hear("ready"),
@@ -126,12 +138,15 @@ pub(crate) fn orphans(name: &'static str, options: &str, environment: &[(&'stati
                 Step::Note(Fact::Zombies, "0"),
                 Step::Send(15),
             ]),
-            // An orphan's number is free again as soon as it is reaped.
-            case("p=$(true >&- & echo $!); while kill -0 $p 2>&-; do sleep 0.01; done; echo reaped").on(stage),
+            case(&format!("{ORPHAN}; echo reaped")).on(stage),
         ]);
     }
     cases
 }
+
+/// Waits until an orphan that ends as soon as it is one has been reaped: its number is free then.
+pub(crate) const ORPHAN: &str = "p=$(sh -c \"tail -s 0.01 -f --pid=\\$\\$ /dev/null >&- 2>&- & echo \\$!\"); \
+                                 while kill -0 $p 2>&-; do sleep 0.01; done";
 
 /// A shell that says when it is there, and a plain program in its place.
 const SLEEPS: &str = "sh -c 'echo ready; exec sleep 1000'";
@@ -139,29 +154,31 @@ const SLEEPS: &str = "sh -c 'echo ready; exec sleep 1000'";
 /// At a terminal, in both ways that it can be led.
 pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    let stages: &[Stage] =
-        if super::common::is_root() { &[Stage::Leader, Stage::Docker] } else { &[Stage::Leader] };
+    let stages: &[Stage] = if super::common::is_root() { &[Stage::Leader, Stage::Docker] } else { &[Stage::Leader] };
     for &stage in stages {
         let at = |command: &str| called(name, &format!("{options} -- {command}")).on(stage);
-        let facts = |session| {
+        // `dumb-init -c` leaves it all as it is.
+        let shares = options == "-c";
+        let group = if shares { "the init's" } else { "the child's" };
+        let session = if name == "dumb-init" && !shares { "the child's" } else { "the init's" };
+        let facts = || {
             [
                 Step::Hear("ready"),
-                Step::Note(Fact::Foreground, "the child's"),
-                Step::Note(Fact::Group, "the child's"),
+                Step::Note(Fact::Foreground, group),
+                Step::Note(Fact::Group, group),
                 Step::Note(Fact::Session, session),
             ]
         };
-        let session = if name == "dumb-init" { "the child's" } else { "the init's" };
         cases.extend([
-            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x03")]),
-            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x1c")]),
-            at(SLEEPS).steps(facts(session)).steps([Step::HangUp]),
-            at(SLEEPS).steps(facts(session)).steps([Step::Send(15)]),
+            at(SLEEPS).steps(facts()).steps([Step::Type("\x03")]),
+            at(SLEEPS).steps(facts()).steps([Step::Type("\x1c")]),
+            at(SLEEPS).steps(facts()).steps([Step::HangUp]),
+            at(SLEEPS).steps(facts()).steps([Step::Send(15)]),
             // No signal but the one that is sent reaches the child.
             at("recorder").steps([Step::Hear("ready\r\n"), Step::Send(15), Step::Hear("got 15")]),
             at("recorder --exit-on 15=5").steps([
                 Step::Hear("ready"),
-                Step::Note(Fact::Foreground, "the child's"),
+                Step::Note(Fact::Foreground, group),
                 Step::Type("\x03"),
                 Step::Hear("got 2\r\n"),
                 Step::Type("\x1c"),
@@ -179,11 +196,26 @@ pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
                 Step::Type("words\r"),
                 Step::Hear("read words"),
             ]),
-            at("bash --norc --noprofile --noediting -i").env("PS1", "prompt> ").steps([
+            // An init that starts an init.
+            at(&format!("{name} {options} -- {SLEEPS}")).steps([Step::Hear("ready"), Step::Type("\x03")]),
+        ]);
+        let stops = peer_of(name) != "catatonit";
+        // The child is what Ctrl-Z stops, as far as it does.
+        let ctrl_z = at(SLEEPS).steps(facts()).steps([Step::Type("\x1a"), Step::Hear("^Z")]).steps([
+            Step::Note(Fact::Child, if stops { "T" } else { "S" }),
+            Step::Note(Fact::Init, "S"),
+            Step::SendChild(libc::SIGCONT),
+            Step::Note(Fact::Child, "S"),
+            Step::SendChild(15),
+        ]);
+        cases.push(ctrl_z);
+        if stops {
+            cases.push(at("bash --norc --noprofile --noediting -i").env("PS1", "prompt> ").steps([
                 Step::Hear("prompt> "),
                 Step::Type("stty -echo\r"),
                 Step::Hear("prompt> "),
-                Step::Type("sleep 1000\r"),
+                Step::Type("sh -c 'echo up; exec sleep 1000'\r"),
+                Step::Hear("up\r\n"),
                 Step::Type("\x1a"),
                 Step::Hear("Stopped"),
                 Step::Hear("prompt> "),
@@ -191,18 +223,8 @@ pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
                 Step::Hear("prompt> "),
                 Step::Type("echo flags $-.; exit 9\r"),
                 Step::Hear("flags himBHs."),
-            ]),
-            // Its child is what Ctrl-Z stops, as far as it does.
-            at(SLEEPS).steps(facts(session)).steps([Step::Type("\x1a"), Step::Hear("^Z")]).steps([
-                Step::Note(Fact::Child, "T"),
-                Step::Note(Fact::Init, "S"),
-                Step::SendChild(libc::SIGCONT),
-                Step::Note(Fact::Child, "S"),
-                Step::SendChild(15),
-            ]),
-            // An init that starts an init.
-            at(&format!("{name} {options} -- {SLEEPS}")).steps([Step::Hear("ready"), Step::Type("\x03")]),
-        ]);
+            ]));
+        }
     }
     cases
 }

@@ -29,7 +29,8 @@ pub(crate) fn cases() -> Vec<Case> {
         called("tini", "-- sh -c 'recorder --name second >&- & exit 3'"),
         called("tini", "-- tini -- recorder --exit-on 15=8").stopped_by(15),
         called("tini", "-s -- tini -s -- recorder --exit-on 15=8").wrapper().stopped_by(15),
-        called("tini", "-g tini -g -- sh -c 'trap \"exit 8\" TERM; echo ready; while :; do sleep 0.01; done'").stopped_by(15),
+        called("tini", "-g -- tini -g -- sh -c 'trap \"exit 8\" TERM; echo ready; while :; do sleep 0.01; done'")
+            .stopped_by(15),
     ]);
     cases
 }
@@ -96,26 +97,23 @@ fn command_line() -> Vec<Case> {
         "- true",
         // Another's command line is the command's own affair, however it looks.
         "-- ls -l script",
-        "ls -l script",
-        "sh -e -c 'exit 3'",
         "sh -c 'echo \"$@\"' sh -g -v -- -s",
         "-- sh -c 'echo \"$@\"' sh -g -v -- -s",
         "echo -- -l",
-        "echo -z",
-        "echo one -- two",
     ];
     let mut cases: Vec<Case> = rows.iter().map(|words| called("tini", words)).collect();
-    cases.extend(
-        ["ls -l script", "sh -e -c 'exit 3'", "echo -z", "echo one -- two", "-g echo -h"]
-            .map(|words| called("tini", words).env("POSIXLY_CORRECT", "")),
-    );
+    for words in ["ls -l script", "sh -e -c 'exit 3'", "echo -z", "echo one -- two", "-g echo -h", "echo one -g two"] {
+        cases.push(called("tini", words));
+        cases.push(called("tini", words).permuted());
+    }
     for name in NOT_SIGNALS {
         cases.push(called("tini", &format!("-p '{name}' true")));
     }
     for signal in SIGNALS {
         cases.push(called("tini", &format!("-p SIG{signal} true")));
     }
-    for code in ["", "-1", "256", "x", " 5", "+5", "5 ", "5x", "0x5", "05", "-0", "99999999999999999999", "255", "1,2"] {
+    for code in ["", "-1", "256", "x", " 5", "+5", "5 ", "5x", "0x5", "05", "-0", "99999999999999999999", "255", "1,2"]
+    {
         cases.push(called("tini", &format!("-e '{code}' sh -c 'exit 5'")));
         cases.push(called("tini", &format!("-e '{code}' sh -c 'exit 255'")));
     }
@@ -128,8 +126,21 @@ const SIGNALS: [&str; 28] = [
 ];
 
 const NOT_SIGNALS: [&str; 15] = [
-    "", "KILL", "9", "SIGkill", "sigkill", " SIGKILL", "SIGFOO", "SIG", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGIOT",
-    "SIGCLD", "SIGRTMIN",
+    "",
+    "KILL",
+    "9",
+    "SIGkill",
+    "sigkill",
+    " SIGKILL",
+    "SIGFOO",
+    "SIG",
+    "SIGIO",
+    "SIGPOLL",
+    "SIGPWR",
+    "SIGSTKFLT",
+    "SIGIOT",
+    "SIGCLD",
+    "SIGRTMIN",
 ];
 
 fn exit_codes() -> Vec<Case> {
@@ -175,7 +186,9 @@ fn variables() -> Vec<Case> {
     cases.push(called("tini", "-z").env("TINI_VERBOSITY", "0"));
     cases.push(called("tini", "no-such-program").env("TINI_VERBOSITY", "0"));
     // Those of others are no affair of tini's.
-    for (name, value) in [("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_DEBUG", "1"), ("CATATONIT_DEBUG", "1"), ("CATATONIT_LOG", "1")] {
+    for (name, value) in
+        [("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_DEBUG", "1"), ("CATATONIT_DEBUG", "1"), ("CATATONIT_LOG", "1")]
+    {
         cases.push(called("tini", "recorder").env(name, value).stopped_by(15));
     }
     cases
@@ -193,16 +206,17 @@ fn logs() -> Vec<Case> {
         cases.push(called("tini", &format!("{options} -- recorder")).stopped_by(15).whole_log());
         cases.push(
             called("tini", &format!("{options} -- recorder"))
-                .steps([Step::Hear("ready"), Step::Send(1), Step::Hear("got 1"), Step::Send(40), Step::Hear("got 40"), Step::Send(15)])
+                .steps([
+                    Step::Hear("ready"),
+                    Step::Send(1),
+                    Step::Hear("got 1"),
+                    Step::Send(40),
+                    Step::Hear("got 40"),
+                    Step::Send(15),
+                ])
                 .whole_log(),
         );
-        cases.push(
-            called(
-                "tini",
-                &format!("{options} -- sh -c 'p=$(true >&- & echo $!); while kill -0 $p 2>&-; do sleep 0.01; done'"),
-            )
-            .whole_log(),
-        );
+        cases.push(called("tini", &format!("{options} -- sh -c '{}'", rows::ORPHAN)).whole_log());
     }
     cases
 }
@@ -212,7 +226,11 @@ fn parents_death() -> Vec<Case> {
     ["SIGUSR1", "SIGTERM", "SIGHUP"]
         .map(|signal| {
             let script = format!("tini -s -p {signal} recorder --exit-on 10=0 --exit-on 15=0 --exit-on 1=0; true");
-            called("tini", &format!("-c '{script}'")).instead("sh").wrapper().steps([Step::Hear("ready"), Step::Send(9), Step::Hear("got ")])
+            called("tini", &format!("-c '{script}'")).instead("sh").wrapper().steps([
+                Step::Hear("ready"),
+                Step::Send(9),
+                Step::Hear("got "),
+            ])
         })
         .to_vec()
 }
