@@ -22,10 +22,15 @@ mod dumb_init;
 mod matrix;
 #[path = "personalities/rows.rs"]
 mod rows;
+#[path = "personalities/scene.rs"]
+mod scene;
 #[path = "personalities/tini.rs"]
 mod tini;
 
+use std::fs;
+
 use common::peers::peer;
+use common::{SOFTSTOP, program};
 use matrix::{Bench, Difference, called, compare, is_its_peer};
 
 #[test]
@@ -72,15 +77,40 @@ fn a_difference_that_is_not_on_the_list_is_found() {
 }
 
 #[test]
+fn a_copy_and_a_hard_link_have_its_name_too() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [copy, link] = ["copy", "link"].map(|parent| directory.path().join(parent));
+    for parent in [&copy, &link] {
+        fs::create_dir(parent).unwrap();
+    }
+    fs::copy(SOFTSTOP, copy.join("tini")).unwrap();
+    fs::hard_link(SOFTSTOP, link.join("tini")).unwrap();
+    for parent in [copy, link] {
+        let init = parent.join("tini");
+        program(&init, ["-e", "3", "sh", "-c", "exit 3"]).pid_one().run().code(0);
+        program(&init, ["--bogus"]).run().code(1).logged("invalid option -- '-'");
+    }
+}
+
+#[test]
+fn every_difference_on_the_list_is_told_in_full() {
+    for difference in differences::DIFFERENCES {
+        let said = difference.to_string();
+        assert!(difference.reason.ends_with('.') && !difference.peers.is_empty(), "{said}");
+        assert!([difference.what, difference.theirs, difference.ours].iter().all(|part| !part.is_empty()), "{said}");
+    }
+}
+
+#[test]
 fn a_difference_on_the_list_that_does_not_occur_is_found() {
     let list = [Difference {
         peers: &["tini", "catatonit"],
         what: "the weather",
         theirs: "rain",
         ours: "sun",
-        reason: "one may hope",
+        reason: "One may hope.",
         is_it: |seen| seen.aspect == "weather",
     }];
     let wrong = found_wrong("tini", called("tini", "true"), &list);
-    assert_eq!(wrong, ["on the list, but it never occurred: tini: the weather"]);
+    assert_eq!(wrong, ["on the list, but it never occurred: tini: the weather: rain; softstop: sun. One may hope."]);
 }

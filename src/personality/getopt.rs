@@ -86,7 +86,7 @@ impl Reader {
             (None, several) => {
                 let names: Vec<String> = several.iter().map(|(.., long)| format!("'--{long}'")).collect();
                 let names = names.join(" ");
-                return Err(self.complaint(&format!("option '--{name}' is ambiguous; possibilities: {names}")));
+                return Err(self.complaint(&format!("option '{typed}' is ambiguous; possibilities: {names}")));
             }
         };
         let value = match (takes_value, attached) {

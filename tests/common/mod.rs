@@ -587,6 +587,8 @@ struct Screen {
     text: String,
     /// How much of it has been looked at.
     seen: usize,
+    /// Whether nothing more will come.
+    ended: bool,
 }
 
 impl Terminal {
@@ -622,6 +624,8 @@ impl Terminal {
                     .push_str(&String::from_utf8_lossy(&buffer[..length]));
                 shown.1.notify_all();
             }
+            shown.0.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+            shown.1.notify_all();
         });
         let pid = i32::try_from(child.id()).unwrap();
         Self { line: Some((master, line)), screen, child, pid }
@@ -666,6 +670,16 @@ impl Terminal {
     /// All that was ever shown.
     pub fn text(&self) -> String {
         self.screen.0.lock().unwrap().text.clone()
+    }
+
+    /// The same, once nobody has the terminal open any more. Somebody who outlives softstop may: then all so far.
+    pub fn text_to_the_end(&self) -> String {
+        let start = Instant::now();
+        let mut screen = self.screen.0.lock().unwrap();
+        while !screen.ended && start.elapsed() < Duration::from_secs(2) {
+            screen = self.screen.1.wait_timeout(screen, Duration::from_millis(50)).unwrap().0;
+        }
+        screen.text.clone()
     }
 
     /// The process group in the foreground.

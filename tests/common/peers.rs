@@ -24,7 +24,7 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     let is_it = |program: &PathBuf| says_version(program).starts_with(version);
     let mut found = in_path(name).filter(is_it);
     if found.is_none() && name == "catatonit" {
-        found = catatonit_of_debian_13().clone().filter(is_it);
+        found = catatonit_of_debian_13().filter(is_it);
     }
     have(&format!("{name} ({version})"), found.is_some());
     found
@@ -36,7 +36,7 @@ fn says_version(program: &PathBuf) -> String {
 }
 
 /// Debian 12's catatonit is too old. Debian 13's is a static binary, and its image is one of those that `tests/setup` gets.
-fn catatonit_of_debian_13() -> &'static Option<PathBuf> {
+fn catatonit_of_debian_13() -> Option<PathBuf> {
     const IMAGE: &str = "debian:trixie-slim";
     static GOT: OnceLock<Option<PathBuf>> = OnceLock::new();
     GOT.get_or_init(|| {
@@ -61,4 +61,5 @@ fn catatonit_of_debian_13() -> &'static Option<PathBuf> {
         fs::rename(&copy, &program).unwrap();
         Some(program)
     })
+    .clone()
 }

@@ -41,7 +41,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: "every line goes to stderr",
         reason: "stdout is the app's output, which somebody may parse.",
         is_it: |seen| match seen.aspect {
-            "stdout" => without_lines(seen.theirs, |line| is_tinis_chatter(line)) == seen.ours,
+            "stdout" => without_lines(seen.theirs, is_tinis_chatter) == seen.ours,
             "stderr" => is_tinis_chatter(seen.ours) && !is_tinis_chatter(seen.theirs),
             _ => false,
         },

@@ -26,7 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         called("dumb-init", "dumb-init recorder --exit-on 15=8").wrapper().stopped_by(15),
         called("dumb-init", "-c dumb-init -c recorder --exit-on 15=8").stopped_by(15),
         // A shell in the background of which the work is done: the whole group hears of the end.
-        called("dumb-init", "sh -c 'recorder --name second --exit-on 15=0 & wait'").steps([
+        called("dumb-init", "sh -c 'recorder --name second --exit-on 15=0 & wait'").wrapper().steps([
             Step::Hear("second: ready"),
             Step::Send(15),
             Step::Hear("second: got 15"),
@@ -223,7 +223,9 @@ fn logs() -> Vec<Case> {
             with("sh -c 'kill -KILL $$'").whole_log(),
             with("no-such-program").whole_log(),
             with("./not-executable").whole_log(),
-            with("recorder --exit-on 15=0 --exit-on 2=0 --exit-on 1=0").stopped_by(15).whole_log(),
+            with("recorder --exit-on 15=0 --exit-on 2=0 --exit-on 1=0")
+                .stopped_by(if options.ends_with(":0") { 1 } else { 15 })
+                .whole_log(),
             with("recorder --exit-on 12=0")
                 .steps([
                     Step::Hear("ready"),
@@ -303,10 +305,12 @@ fn farewell() -> Vec<Case> {
     let mut cases = Vec::new();
     for options in ["", "-c", "-r 15:2", "-r 15:0", "-r 15:17", "-r 15:1 -r 1:2"] {
         for stage in [Stage::Wrapper, Stage::PidOne] {
-            // Its child is a shell that ends when it is told to, and leaves the recorder behind.
-            let script =
-                "trap \"exit 6\" HUP; recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & wait";
-            let case = called("dumb-init", &format!("{options} -- sh -c '{script}'")).on(stage);
+            // Its child is a shell that ends when it is told to, and leaves the recorder behind. With PID 1 everybody goes.
+            let rest = match stage {
+                Stage::Wrapper => "recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & wait",
+                _ => "sleep 1000 & echo second: ready; wait",
+            };
+            let case = called("dumb-init", &format!("{options} -- sh -c 'trap \"exit 6\" HUP; {rest}'")).on(stage);
             let case = case.steps([Step::Hear("second: ready"), Step::SendChild(1)]);
             let told = stage == Stage::Wrapper && !["-c", "-r 15:0", "-r 15:17"].contains(&options);
             cases.push(if told { case.steps([Step::Hear("second: got")]) } else { case });

@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(rows::orphans("tini", "-sw", &[]));
     cases.extend(rows::terminals("tini", ""));
     cases.extend(rows::terminals("docker-init", "-g"));
+    cases.extend(rows::terminals("tini", "-vvv"));
     cases.extend([
         // What the kernel refuses init, and what a shell leaves behind.
         called("tini", "-g -- sh -c 'trap \"\" USR1; recorder --name second --exit-on 10=0 & wait; wait; exit 5'")
