@@ -316,6 +316,9 @@ impl Case {
             seen.insert("second".to_owned(), second.join(" "));
         }
         seen.insert("stdout".to_owned(), rest);
+        // Said when the test ends what did not end by itself.
+        let stderr: String =
+            stderr.lines().filter(|line| !line.starts_with("unshare: ")).flat_map(|line| [line, "\n"]).collect();
         if self.environment.iter().any(|(name, _)| *name == "CATATONIT_DEBUG") {
             // catatonit and its child write a line each in several pieces, through each other.
             let said = CATATONITS.iter().filter(|phrase| stderr.contains(*phrase)).copied();

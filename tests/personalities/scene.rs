@@ -182,6 +182,9 @@ impl Scene {
             }
             send(self.init, libc::SIGCONT);
             within(PATIENCE, || is_done(self).then_some(())).ok_or_else(|| format!("{signal}: nobody woke"))?;
+            // Stopped with the marker in its hand, it may say that one first.
+            let woken = format!("got {}", libc::SIGCONT);
+            within(SETTLES, || self.lines().split_off(before).contains(&woken).then_some(()));
         }
         let of_second = self.second_dealt_with_it(child)?;
         let new = self.lines().split_off(before);
@@ -205,9 +208,12 @@ impl Scene {
             self.second = children(child).first().map(|&pid| Stray(pid));
         }
         let Some(second) = &self.second else { return Ok(false) };
+        let pid = second.0;
+        // By now it has been sent all that it will be.
+        within(PATIENCE, || (state(pid) == Some('S') && status(pid, "ShdPnd") == Some(0)).then_some(()));
         let line = format!("second: got {MARKER}");
         let marks = self.count(&line);
-        send(second.0, MARKER);
+        send(pid, MARKER);
         within(PATIENCE, || (self.count(&line) > marks).then_some(())).ok_or("the second fell silent")?;
         Ok(true)
     }
