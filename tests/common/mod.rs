@@ -24,6 +24,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep, and waits for its own children")]
 
 pub mod docker;
+pub mod engine;
 pub mod http;
 pub mod namespace;
 pub mod nginx;

@@ -1,0 +1,361 @@
+//! softstop in the place of another init, put there as a user would: over an image's own, as Docker's and as podman's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test ends where it is wrong, and waits for facts"
+)]
+
+mod common;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use common::docker::*;
+use common::engine::*;
+use common::*;
+
+/// The static binary under another name, in a directory of its own.
+struct Renamed {
+    directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Renamed {
+    #[track_caller]
+    fn softstop(name: &str) -> Self {
+        Self::copy(static_softstop(), name)
+    }
+
+    #[track_caller]
+    fn copy(program: &Path, name: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        fs::copy(program, &path).unwrap();
+        Self { directory, path }
+    }
+
+    fn text(&self) -> &str {
+        self.path.to_str().unwrap()
+    }
+}
+
+/// Stops a container by the engine's `stop` with two responses in flight: what became of these, the container's exit code,
+/// and its log.
+#[track_caller]
+fn stopped_in_flight(
+    engine: &Engine,
+    server: SocketAddr,
+    container: Container,
+) -> (Vec<Result<Vec<u8>, String>>, i32, String) {
+    eventually("nginx answers", || engine.get(server, "/quick").body().ok());
+    let in_flight = [(); 2].map(|()| engine.get(server, "/slow").begins());
+    let stopped = container.stop(60).join().unwrap();
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    let bodies = in_flight.map(Response::body).into();
+    let (code, log) = container.wait();
+    (bodies, code, log)
+}
+
+/// With the soft stop: every response whole, and a log that tells of it.
+#[track_caller]
+fn all_whole(engine: &Engine, server: SocketAddr, container: Container) {
+    let (bodies, code, log) = stopped_in_flight(engine, server, container);
+    assert!(bodies.iter().all(|body| body.as_ref().is_ok_and(|body| *body == slow_body())), "{log}");
+    assert_eq!(code, 0, "{log}");
+    for part in ["stop requested: SIGTERM", "pre-delay", "drain after SIGQUIT", "exited with code 0"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+}
+
+/// Without it: SIGTERM passed on, on which nginx drops everything, and not a word about it.
+#[track_caller]
+fn all_cut_off(engine: &Engine, server: SocketAddr, container: Container) {
+    let (bodies, code, log) = stopped_in_flight(engine, server, container);
+    assert!(
+        bodies.iter().all(|body| body.as_ref().is_err_and(|error| error.starts_with("cut off after "))),
+        "nothing was cut off: {log}"
+    );
+    assert_eq!(code, 0, "{log}");
+    assert!(!log.contains("stop requested"), "{log}");
+}
+
+const PROFILE: &str = "--env=SOFTSTOP_PROFILE=nginx";
+
+/// An image with nginx and no init.
+fn nginx_of(engine: &Engine) -> Image {
+    Files::empty().nginx().image_of(engine, [format!("CMD [{}]", nginx_words()).as_str()])
+}
+
+/// An image with a shell and no init.
+fn shell_of(engine: &Engine) -> Image {
+    Files::empty().shell().image_of(engine, [])
+}
+
+/// A script that ends on SIGTERM, with a code of its own.
+const ENDS_ON_SIGTERM: &str =
+    "trap 'echo got SIGTERM; exit 5' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
+
+/// What an init is there for: the exit code, the signals, the orphans. `run` makes the container that runs these words.
+#[track_caller]
+fn is_an_init(run: impl Fn(&[&str]) -> Setup) {
+    let (code, log) = run(&["sh", "-c", "echo here; exit 7"]).start().wait();
+    assert_eq!((code, log.as_str()), (7, "here\n"));
+    // A signal's own code.
+    let (code, log) = run(&["sh", "-c", "kill -KILL $$"]).start().wait();
+    assert_eq!((code, log.as_str()), (137, ""));
+
+    let container = run(&["sh", "-c", ENDS_ON_SIGTERM]).start();
+    container.logs("ready");
+    assert!(container.stop(600).join().unwrap().status.success());
+    let (code, log) = container.wait();
+    assert_eq!((code, log.as_str()), (5, "ready\ngot SIGTERM\n"), "nothing is said about it");
+
+    let container = run(&["sh", "-c", ORPHANS]).start();
+    end_the_orphans(&container);
+    eventually("the orphans are reaped", || (container.zombies() == 0).then_some(()));
+}
+
+/// Leaves five processes to PID 1.
+const ORPHANS: &str = "
+    i=0
+    while [ $i -lt 5 ]; do
+        ( (while [ ! -e /tmp/end ]; do /bin/sleep 0.1; done; echo gone) & )
+        i=$((i+1))
+    done
+    exec /bin/sleep 1000
+";
+
+/// Has them end, when the shell that started them is no shell any more: one would reap.
+#[track_caller]
+fn end_the_orphans(container: &Container) {
+    eventually("the shell has become another program", || {
+        (container.exec(&["cat", "/proc/1/comm"]) != "sh").then_some(())
+    });
+    container.exec(&["touch", "/tmp/end"]);
+    container.logs.wait_times("gone", 5);
+}
+
+// Over an image's own init.
+
+/// Builds this Dockerfile, beside which softstop lies.
+#[track_caller]
+fn built(dockerfile: &str) -> Image {
+    let context = Renamed::softstop("softstop");
+    fs::write(context.directory.path().join("Dockerfile"), dockerfile).unwrap();
+    Image::build_in(context.directory.path(), [])
+}
+
+#[test]
+fn copied_over_tini_dumb_init_and_catatonit_it_does_their_work() {
+    if !have_base_images() {
+        return;
+    }
+    for (path, not_found) in [("/sbin/tini", 127), ("/usr/bin/dumb-init", 2), ("/usr/bin/catatonit", 1)] {
+        let image = built(&format!(
+            "FROM debian:trixie-slim\nCOPY softstop {path}\nENTRYPOINT [\"{path}\", \"--\"]\nCMD [\"bash\"]\n"
+        ));
+        let run = |words: &[&str]| image.container().options(["--network=none"]).command(words.iter().copied());
+        is_an_init(run);
+        // Their own code for it.
+        let (code, log) = run(&["no-such-program"]).start().wait();
+        assert_eq!(code, not_found, "{path}: {log}");
+        assert!(log.contains("no-such-program"), "{path}: {log}");
+    }
+}
+
+#[test]
+fn in_tinis_place_in_an_image_of_nginx_a_profile_brings_the_soft_stop() {
+    if !have_base_images() {
+        return;
+    }
+    let image = built(
+        r#"FROM nginx:1.26
+        COPY softstop /sbin/tini
+        ENTRYPOINT ["/sbin/tini", "--", "/docker-entrypoint.sh"]
+        CMD ["nginx", "-g", "daemon off;"]"#,
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let site = file("site", b"server { listen 80; root /usr/share/nginx/html; location /slow { limit_rate 20k; } }");
+    let (slow, quick) = (file("slow", &slow_body()), file("quick", b"here"));
+    // The image's own stop signal is nginx's soft one already: SIGTERM is what Kubernetes sends, and a plain engine.
+    let start = |options: &[&str]| {
+        let container = image.container().options(["--publish=127.0.0.1::80", "--stop-signal=SIGTERM"]);
+        let container = container.options(options.iter().copied()).start_with(&[
+            (&site, "/etc/nginx/conf.d/default.conf"),
+            (&slow, "/usr/share/nginx/html/slow"),
+            (&quick, "/usr/share/nginx/html/quick"),
+        ]);
+        (container.address(), container)
+    };
+    let engine = Engine::default();
+    let (server, container) = start(&[]);
+    all_cut_off(&engine, server, container);
+    let (server, container) = start(&[PROFILE]);
+    all_whole(&engine, server, container);
+}
+
+// As Docker's own init.
+
+/// What `docker info` has under this name.
+#[track_caller]
+fn info(docker: &Dockerd, name: &str) -> String {
+    let all = docker.engine.says(["info"]);
+    let value = all.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
+}
+
+/// The daemon's warnings about the version of this init.
+fn warnings(docker: &Dockerd, init: &Path) -> Vec<String> {
+    let init = init.to_str().unwrap();
+    docker.log().into_iter().filter(|line| line.contains("warning") && line.contains(init)).collect()
+}
+
+#[test]
+fn docker_info_names_it_and_its_version_and_the_daemon_does_not_warn() {
+    if !have_dockerd() {
+        return;
+    }
+    for name in ["docker-init", "softstop"] {
+        let init = Renamed::softstop(name);
+        let docker = Dockerd::start(&init.path, true);
+        assert_eq!(info(&docker, "Init Binary"), init.text());
+        let version = std::process::Command::new(&init.path).arg("--version").output().unwrap();
+        let version = String::from_utf8(version.stdout).unwrap();
+        let commit = version.trim().rsplit_once(" - git.").unwrap().1;
+        assert_eq!(info(&docker, "init version"), commit);
+        assert_eq!(warnings(&docker, &init.path), [""; 0]);
+    }
+}
+
+#[test]
+fn of_a_program_that_is_no_init_the_daemon_does_warn() {
+    if !have_dockerd() {
+        return;
+    }
+    let init = in_path("true").unwrap();
+    let docker = Dockerd::start(&init, true);
+    assert_eq!(info(&docker, "Init Binary"), init.to_str().unwrap());
+    eventually("a warning", || (!warnings(&docker, &init).is_empty()).then_some(()));
+}
+
+#[test]
+fn docker_run_init_does_an_inits_work_for_a_script() {
+    if !(have_dockerd() && have_shell()) {
+        return;
+    }
+    for (name, is_default) in [("docker-init", true), ("softstop", false)] {
+        let init = Renamed::softstop(name);
+        let docker = Dockerd::start(&init.path, is_default);
+        let image = shell_of(&docker.engine);
+        let options: &[&str] = if is_default { &["--network=none"] } else { &["--network=none", "--init"] };
+        let run = |words: &[&str]| image.container().options(options.iter().copied()).command(words.iter().copied());
+        let (_, log) = run(&["cat", "/proc/1/cmdline"]).start().wait();
+        assert_eq!(log.trim(), "/sbin/docker-init\0--\0cat\0/proc/1/cmdline\0");
+        is_an_init(run);
+        let (code, log) = run(&["no-such-program"]).start().wait();
+        assert_eq!(code, 127, "{log}");
+        assert!(log.contains("exec no-such-program failed: No such file or directory"), "{log}");
+    }
+}
+
+#[test]
+fn without_an_init_the_script_is_deaf_and_its_orphans_stay() {
+    if !(have_dockerd() && have_shell()) {
+        return;
+    }
+    let init = Renamed::softstop("docker-init");
+    let docker = Dockerd::start(&init.path, true);
+    let image = shell_of(&docker.engine);
+    let run = |words: &[&str]| {
+        image.container().options(["--network=none", "--init=false"]).command(words.iter().copied()).start()
+    };
+    let container = run(&["sh", "-c", ORPHANS]);
+    end_the_orphans(&container);
+    eventually("five zombies", || (container.zombies() == 5).then_some(()));
+    // No handler, and PID 1: only the engine's SIGKILL ends it.
+    assert!(container.stop(1).join().unwrap().status.success());
+    assert_eq!(container.wait().0, 137);
+}
+
+#[test]
+fn docker_run_init_of_nginx_with_a_profile_drops_nothing() {
+    if !(have_dockerd() && have_program("nginx")) {
+        return;
+    }
+    let init = Renamed::softstop("docker-init");
+    let docker = Dockerd::start(&init.path, true);
+    let image = nginx_of(&docker.engine);
+    let start = |options: &[&str]| {
+        let container =
+            image.container().options(["--publish=127.0.0.1::8080"]).options(options.iter().copied()).start();
+        (container.address(), container)
+    };
+    let (server, container) = start(&[]);
+    all_cut_off(&docker.engine, server, container);
+    let (server, container) = start(&[PROFILE]);
+    all_whole(&docker.engine, server, container);
+}
+
+/// A shell at the prompt of `docker run -it`: the keys are the foreground's, and jobs can be stopped and brought back.
+#[track_caller]
+fn is_a_shell_with_job_control(container: Setup) {
+    let (mut terminal, container) = container.options(["--env=PS1=prompt> "]).command(["sh"]).run_by_a_person();
+    let run = |line: &str| {
+        terminal.types(&format!("{line}\r"));
+        terminal.shows("\r\n");
+    };
+    terminal.shows("prompt> ");
+    run("sh -c 'echo ready; exec sleep 1000'");
+    terminal.shows("ready");
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run("echo code $?");
+    terminal.shows("code 130");
+    terminal.shows("prompt> ");
+
+    run("sh -c 'echo ready; exec sleep 1000'");
+    terminal.shows("ready");
+    terminal.types("\x1a");
+    terminal.shows("Stopped");
+    terminal.shows("prompt> ");
+    run("jobs");
+    terminal.shows("Stopped");
+    terminal.shows("prompt> ");
+    run("fg");
+    terminal.shows("sleep 1000");
+    terminal.types("\x03");
+    terminal.shows("prompt> ");
+    run("echo code $?");
+    terminal.shows("code 130");
+    terminal.shows("prompt> ");
+    run("exit 7");
+    assert_eq!(terminal.ends(), 7);
+    let text = terminal.text();
+    assert!(!text.contains("job control"), "{text}");
+    drop(container);
+}
+
+#[test]
+fn an_interactive_shell_under_docker_run_init_has_its_keys_and_its_jobs() {
+    if !(have_dockerd() && have_shell()) {
+        return;
+    }
+    let init = Renamed::softstop("docker-init");
+    let docker = Dockerd::start(&init.path, true);
+    let image = shell_of(&docker.engine);
+    is_a_shell_with_job_control(image.container().options(["--network=none"]));
+    // And a program alone, that cares for no signal.
+    let container = image.container().options(["--network=none"]);
+    let (mut terminal, _container) = container.command(["sh", "-c", "echo ready; exec sleep 1000"]).run_by_a_person();
+    terminal.shows("ready");
+    terminal.types("\x03");
+    assert_eq!(terminal.ends(), 130);
+}
