@@ -2,9 +2,15 @@
 
 use std::ffi::OsString;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Parser};
 
-use crate::settings::{Given, Key, Source};
+use crate::explain;
+use crate::personality::{Asked, BUILD, Refusal, Variables};
+use crate::settings::{Given, Invocation, Key, Source};
+
+/// The code to leave with where the command line or a setting is wrong.
+pub const WRONG_USAGE: u8 = 2;
 
 /// Starts COMMAND, passes signals on to it, reaps zombies, and stops it softly.
 ///
@@ -14,9 +20,9 @@ use crate::settings::{Given, Key, Source};
 /// Each option has an environment variable (`SOFTSTOP_PRE_DELAY`) and a line in the TOML file (`pre_delay`), in this
 /// order of precedence. A known server needs none of them: see --list-profiles and --explain.
 #[derive(Debug, Parser)]
-#[command(name = "softstop", version, disable_help_subcommand = true)]
+#[command(name = "softstop", version = BUILD, disable_help_subcommand = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag on the command line")]
-pub struct Cli {
+struct Cli {
     /// Read settings from FILE [default: /etc/softstop.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -86,22 +92,46 @@ pub struct Cli {
     /// Log lines as `text` or `json` [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Start no program: reap, and leave on TERM or INT, as the infra container of a pod
+    #[arg(short = 'P', long, conflicts_with_all = ["command", "explain"])]
+    pause: bool,
     /// Print the settings in force, where each comes from, and the timeline of a stop; start nothing
     #[arg(long)]
-    pub explain: bool,
+    explain: bool,
     /// Print the table of known servers
     #[arg(long)]
-    pub list_profiles: bool,
+    list_profiles: bool,
     /// The program to start, and its arguments
     // The first word that is no option starts it: what follows is its own, options too.
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
-    pub command: Vec<OsString>,
+    command: Vec<OsString>,
+}
+
+/// Reads softstop's own command line.
+pub(crate) fn parse(arguments: &[OsString], _: &Variables) -> Result<Asked, Refusal> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Asked::Print(asked.to_string()));
+        }
+        Err(wrong) => {
+            return Err(Refusal { code: WRONG_USAGE, text: format!("softstop: error: {}\n", sentence(&wrong)) });
+        }
+    };
+    if cli.list_profiles {
+        return Ok(Asked::Print(explain::profiles()));
+    }
+    if cli.pause {
+        return Ok(Asked::Pause);
+    }
+    let explain = cli.explain;
+    let invocation = Invocation { flags: cli.given(), command: cli.command, ..Invocation::default() };
+    Ok(if explain { Asked::Explain(invocation) } else { Asked::Run(invocation) })
 }
 
 impl Cli {
     /// What was given on the command line.
-    #[must_use]
-    pub fn given(&self) -> Vec<Given> {
+    fn given(&self) -> Vec<Given> {
         let verbosity = match self.verbose {
             0 => None,
             1 => Some("info"),
@@ -142,8 +172,7 @@ impl Cli {
 }
 
 /// One sentence in place of clap's paragraph.
-#[must_use]
-pub fn sentence(error: &clap::Error) -> String {
+fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));

@@ -10,13 +10,14 @@ use log::{Level, LevelFilter, Record};
 use crate::report::STOP;
 use crate::settings::{LogFormat, Settings};
 use crate::sys::log_pipe::LogPipe;
+use crate::voice::Voice;
 
 /// Starts the log, and says which descriptor it opened, if one.
 #[must_use]
-pub fn start(settings: &Settings) -> Option<RawFd> {
+pub fn start(settings: &Settings, voice: Voice) -> Option<RawFd> {
     let format = settings.log_format.value;
     let tell_loss = |lost| format!("{lost} log lines were lost: stderr took no more");
-    let pipe = LogPipe::open(move |lost| line(format, Level::Warn, &tell_loss(lost)));
+    let pipe = LogPipe::open(move |lost| line(format, voice, Level::Warn, &tell_loss(lost)));
     let descriptor = pipe.descriptor();
     let mut builder = Builder::new();
     match settings.log.value {
@@ -24,7 +25,7 @@ pub fn start(settings: &Settings) -> Option<RawFd> {
         None => builder.filter_level(LevelFilter::Warn).filter_module(STOP, LevelFilter::Info),
     };
     builder.format(move |out, record: &Record<'_>| {
-        out.write_all(line(format, record.level(), &record.args().to_string()).as_bytes())
+        out.write_all(line(format, voice, record.level(), &record.args().to_string()).as_bytes())
     });
     // A second start can only be a test's: it keeps the first one's log.
     let _ = builder.target(Target::Pipe(Box::new(pipe))).try_init();
@@ -33,22 +34,11 @@ pub fn start(settings: &Settings) -> Option<RawFd> {
 
 /// A line of the log.
 #[must_use]
-pub fn line(format: LogFormat, level: Level, message: &str) -> String {
+pub fn line(format: LogFormat, voice: Voice, level: Level, message: &str) -> String {
     match format {
-        LogFormat::Text => text_line(level, message),
+        LogFormat::Text => (voice.line)(level, message),
         LogFormat::Json => json_line(level, message),
     }
-}
-
-fn text_line(level: Level, message: &str) -> String {
-    let severity = match level {
-        Level::Error => "error: ",
-        Level::Warn => "warning: ",
-        Level::Info => "",
-        Level::Debug => "debug: ",
-        Level::Trace => "trace: ",
-    };
-    format!("softstop: {severity}{message}\n")
 }
 
 fn json_line(level: Level, message: &str) -> String {

@@ -7,31 +7,24 @@
 use std::env;
 use std::ffi::{OsString, c_char, c_int};
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use clap::Parser;
-use clap::error::ErrorKind;
 use log::{debug, warn};
-use nix::errno::Errno;
 
-use softstop::cli::{self, Cli};
+use softstop::cli::WRONG_USAGE;
 use softstop::explain;
 use softstop::logging;
 use softstop::lookout::Scope;
+use softstop::personality::{Asked, Personality, Refusal, Variables};
 use softstop::report::Report;
 use softstop::settings::{Error, LogFormat, Settings, base_name};
-use softstop::shutdown::Shutdown;
-use softstop::supervise::{Options, supervise};
+use softstop::shutdown::{Place, Shutdown, WaitFor};
+use softstop::supervise::{self, Options, supervise};
 use softstop::sys::process::{self, Child};
 use softstop::sys::signals::{self, Inbox, Inherited};
 use softstop::sys::{arguments, descriptors, memory, terminal};
-
-const WRONG_USAGE: u8 = 2;
-const OUR_FAILURE: u8 = 125;
-const NOT_RUNNABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
+use softstop::voice::{Fact, Voice};
 
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "the C library looks for this name, and hands over raw pointers")]
@@ -41,85 +34,112 @@ extern "C" fn main(count: c_int, argv: *const *const c_char) -> c_int {
     descriptors::fill_standard_holes();
     // SAFETY: the C library passes `count` strings that live as long as the process.
     let arguments = unsafe { arguments::collect(count, argv) };
-    c_int::from(run(&arguments, inherited).unwrap_or_else(|failure| failure.tell(LogFormat::Text)))
+    let personality = Personality::named(arguments.first());
+    let code = run(&arguments, inherited, personality);
+    c_int::from(code.unwrap_or_else(|failure| failure.tell(LogFormat::Text, personality.voice)))
 }
 
 /// Why nothing was started, or not what was asked for.
-struct Failure {
-    code: u8,
-    sentence: String,
+enum Failure {
+    /// A command line that is not understood.
+    Refused(Refusal),
+    /// Anything else, in one sentence.
+    Said { code: u8, sentence: String },
 }
 
 impl Failure {
-    fn new(code: u8, sentence: String) -> Self {
-        Self { code, sentence }
+    fn of_ours(voice: Voice, doing: &str, error: &io::Error) -> Self {
+        Self::Said { code: voice.our_failure, sentence: format!("{doing}: {error}") }
     }
 
-    /// One sentence on stderr, whatever the log's level.
-    fn tell(&self, format: LogFormat) -> u8 {
-        let line = logging::line(format, log::Level::Error, &self.sentence);
-        let _ = io::stderr().write_all(line.as_bytes()); // nobody is left to tell
-        self.code
+    /// On stderr, whatever the log's level.
+    fn tell(self, format: LogFormat, voice: Voice) -> u8 {
+        let (code, text) = match self {
+            Self::Refused(Refusal { code, text }) => (code, text),
+            Self::Said { code, sentence } => (code, logging::line(format, voice, log::Level::Error, &sentence)),
+        };
+        let _ = io::stderr().write_all(text.as_bytes()); // nobody is left to tell
+        code
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(WRONG_USAGE, error.to_string())
+        Self::Said { code: WRONG_USAGE, sentence: error.to_string() }
     }
 }
 
-fn run(arguments: &[OsString], inherited: Inherited) -> Result<u8, Failure> {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(asked) if matches!(asked.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return Ok(print(&asked.to_string()));
+fn run(arguments: &[OsString], inherited: Inherited, personality: &Personality) -> Result<u8, Failure> {
+    let variables = Variables(env::vars_os().collect());
+    let asked = (personality.parse)(arguments, &variables).map_err(Failure::Refused)?;
+    let Variables(variables) = variables;
+    match asked {
+        Asked::Print(text) => Ok(print(io::stdout(), &text)),
+        Asked::PrintToStderr(text) => Ok(print(io::stderr(), &text)),
+        Asked::Explain(invocation) => {
+            let command = invocation.command.clone();
+            let settings = Settings::resolve(invocation, variables)?;
+            Ok(print(io::stdout(), &explain::explain(&settings, &command)))
         }
-        Err(wrong) => return Err(Failure::new(WRONG_USAGE, cli::sentence(&wrong))),
-    };
-    if cli.list_profiles {
-        return Ok(print(&explain::profiles()));
+        Asked::Pause => pause(personality.voice),
+        Asked::Run(mut invocation) => {
+            let (command, remarks) = (invocation.command.clone(), mem::take(&mut invocation.remarks));
+            let settings = Settings::resolve(invocation, variables)?;
+            let Some(program) = command.first() else { return Err(Error::NoCommand.into()) };
+            let voice = personality.voice;
+            Ok(start(&command, program, &settings, inherited, voice, &remarks)
+                .unwrap_or_else(|failure| failure.tell(settings.log_format.value, voice)))
+        }
     }
-    let settings = Settings::resolve(&cli.command, cli.given(), env::vars_os())?;
-    if cli.explain {
-        return Ok(print(&explain::explain(&settings, &cli.command)));
-    }
-    let Some(program) = cli.command.first() else { return Err(Error::NoCommand.into()) };
-
-    Ok(start(&cli.command, program, &settings, inherited)
-        .unwrap_or_else(|failure| failure.tell(settings.log_format.value)))
 }
 
 /// Starts the program and watches over it to its end.
-fn start(command: &[OsString], program: &OsString, settings: &Settings, inherited: Inherited) -> Result<u8, Failure> {
-    let log = logging::start(settings);
+fn start(
+    command: &[OsString],
+    program: &OsString,
+    settings: &Settings,
+    inherited: Inherited,
+    voice: Voice,
+    remarks: &[String],
+) -> Result<u8, Failure> {
+    let log = logging::start(settings, voice);
+    for remark in remarks {
+        debug!("{remark}");
+    }
     for warning in &settings.warnings {
         warn!("{warning}");
     }
-    let inbox = Inbox::open().map_err(|error| Failure::new(OUR_FAILURE, format!("cannot receive signals: {error}")))?;
-    prepare(settings);
-    let has_terminal = terminal::controls_us();
+    let inbox = open_inbox(voice)?;
+    prepare(settings, voice);
+    let place = settings.manners.place;
+    let has_terminal = place == Place::OwnGroup && terminal::controls_us();
     // httpd would take the resizes that a terminal tells its foreground for stop requests.
     let hands_over = has_terminal && !settings.takes_resize_for_stop();
     // Started in the background we have no foreground to hand over yet: a shell's `fg` may bring it.
     let in_foreground = hands_over && terminal::is_ours();
-    let child = Child::start(command, inherited, in_foreground).map_err(|error| {
+    if place == Place::OwnSession {
+        if let Err(error) = terminal::let_go() {
+            voice.say(Fact::NoTerminal(&error));
+        }
+    }
+    let child = Child::start(command, inherited, place, in_foreground).map_err(|error| {
         if in_foreground {
             terminal::take_back_from_nobody();
         }
-        not_started(program, &error)
+        let (code, sentence) = (voice.not_started)(program, &error);
+        Failure::Said { code, sentence }
     })?;
 
     // From here on nothing may end us but the child.
-    let name = base_name(program);
-    debug!("started {name} as pid {}", child.pid());
-    descriptors::close_inherited(inbox.as_raw_fd(), log);
-    let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
-    memory::give_back_stack();
-    let report = Report::new(name, child.pid());
+    voice.say(Fact::Started { program, pid: child.pid() });
+    settle(&inbox, log);
+    let report = Report::new(base_name(program), child.pid());
     let options = Options {
+        voice,
         target: settings.target.value,
         warn_on_reap: settings.warn_on_reap.value,
+        // Who waits for all bids nobody farewell: they are asked to stop, and have the drain's time for it.
+        farewell: settings.manners.farewell.filter(|_| settings.wait_for.value == WaitFor::Main),
         has_terminal,
         hands_over,
         scope: Scope { ports: settings.ports.value.clone(), ignore_peers: settings.ignore_peers.value.clone() },
@@ -128,12 +148,37 @@ fn start(command: &[OsString], program: &OsString, settings: &Settings, inherite
     Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code })
 }
 
+/// Runs no program: holds a pod's namespaces, and reaps what is left to us.
+fn pause(voice: Voice) -> Result<u8, Failure> {
+    let inbox = open_inbox(voice)?;
+    if !process::is_pid_one() {
+        let _ = process::become_subreaper(); // without it we hold the namespaces all the same
+    }
+    settle(&inbox, None);
+    supervise::pause(inbox);
+    Ok(0)
+}
+
+fn open_inbox(voice: Voice) -> Result<Inbox, Failure> {
+    Inbox::open().map_err(|error| Failure::of_ours(voice, "cannot receive signals", &error))
+}
+
+/// Lets go of all that we shall not need, and others may miss.
+fn settle(inbox: &Inbox, log: Option<i32>) {
+    descriptors::close_inherited(inbox.as_raw_fd(), log);
+    let _ = env::set_current_dir("/"); // a directory that we stand in could not be unmounted
+    memory::give_back_stack();
+}
+
 /// What we want to be for our descendants and our parent. A refusal (seccomp) is no reason not to serve.
-fn prepare(settings: &Settings) {
+fn prepare(settings: &Settings, voice: Voice) {
     if settings.subreaper.value.unwrap_or(!process::is_pid_one()) {
         if let Err(error) = process::become_subreaper() {
             warn!("cannot become a subreaper, so orphans will be neither reaped nor waited for: {error}");
         }
+    }
+    if !process::is_pid_one() && !process::is_subreaper() {
+        voice.say(Fact::NoReaper);
     }
     if let Some(signal) = settings.parent_death_signal.value {
         if let Err(error) = process::set_parent_death_signal(signal) {
@@ -142,41 +187,8 @@ fn prepare(settings: &Settings) {
     }
 }
 
-fn not_started(program: &OsString, error: &io::Error) -> Failure {
-    let shown = program.to_string_lossy();
-    match error.raw_os_error().map(Errno::from_raw) {
-        // Not of execve(2), but of what comes before it: no process, memory or descriptor left.
-        Some(Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE) => {
-            Failure::new(OUR_FAILURE, format!("cannot make a process for `{shown}`: {error}"))
-        }
-        Some(Errno::ENOEXEC) => Failure::new(
-            NOT_RUNNABLE,
-            format!("`{shown}` cannot be run: it is no program for this machine, nor a script that begins with #!"),
-        ),
-        Some(Errno::ENOENT) if exists(program) => Failure::new(
-            NOT_FOUND,
-            format!(
-                "`{shown}` is there, but the interpreter it names (behind #!, or its dynamic loader) is not: add that"
-            ),
-        ),
-        Some(Errno::ENOENT | Errno::ENOTDIR) => {
-            Failure::new(NOT_FOUND, format!("`{shown}` was not found: check its name and PATH"))
-        }
-        _ => Failure::new(NOT_RUNNABLE, format!("`{shown}` cannot be run: {error}")),
-    }
-}
-
-/// Whether the program is a file, by its path or in PATH.
-fn exists(program: &OsString) -> bool {
-    if program.as_bytes().contains(&b'/') {
-        return Path::new(program).exists();
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    !program.is_empty() && env::split_paths(&path).any(|directory| directory.join(program).exists())
-}
-
-/// Prints what was asked for. Who closes stdout did not want to read it.
-fn print(text: &str) -> u8 {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Prints what was asked for. Who closes the stream did not want to read it.
+fn print(mut stream: impl Write, text: &str) -> u8 {
+    let _ = stream.write_all(text.as_bytes());
     0
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use log::{debug, info, warn};
+use log::{info, warn};
 
 use crate::duration::show;
 use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Quiet, Wait, Watched};
@@ -156,7 +156,6 @@ impl Report {
 
     /// Remembers how the main child ended.
     pub fn main_exited(&mut self, exit: Exit) {
-        debug!("{} {exit}", self.app());
         self.main = Some(exit);
     }
 

@@ -21,7 +21,7 @@ pub use self::error::Error;
 use crate::duration::Bounds;
 use crate::network::Network;
 use crate::profile::Profile;
-use crate::shutdown::{Plan, Quiet, Rules, StopSignal, Target, Wait, WaitFor, Watched};
+use crate::shutdown::{Place, Plan, Quiet, Rules, StopSignal, Target, Wait, WaitFor, Watched};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// Read where no other file is named, if it exists.
@@ -47,16 +47,23 @@ pub enum Source {
     Profile(&'static str),
     /// What remains of the grace period.
     GracePeriod,
+    /// An option, a variable or the manner of the init by whose name we are called.
+    Personality {
+        /// The init.
+        name: &'static str,
+        /// What of it.
+        what: &'static str,
+    },
     /// Nobody said anything.
     Default,
 }
 
 impl Source {
-    /// Whether a person chose the value.
+    /// Whether a person chose the value, and softstop to mean by it what it says.
     fn is_a_person(&self) -> bool {
         match self {
             Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,
-            Self::Profile(_) | Self::GracePeriod | Self::Default => false,
+            Self::Profile(_) | Self::GracePeriod | Self::Personality { .. } | Self::Default => false,
         }
     }
 }
@@ -69,6 +76,7 @@ impl fmt::Display for Source {
             Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Profile(name) => write!(f, "profile {name}"),
             Self::GracePeriod => f.write_str("what grace_period leaves"),
+            Self::Personality { name, what } => write!(f, "{what} of {name}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -97,6 +105,7 @@ impl<T> Sourced<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "cli.rs says for each what it does")]
 pub enum Key {
+    Disabled,
     Config,
     Profile,
     StopOn,
@@ -123,6 +132,7 @@ pub enum Key {
 
 /// Each setting with its name in the environment (behind the prefix) and in the file, where it has one there.
 const KEYS: &[(Key, &str, Option<&str>)] = &[
+    (Key::Disabled, "DISABLED", None),
     (Key::Config, "CONFIG", None),
     (Key::Profile, "PROFILE", Some("profile")),
     (Key::StopOn, "STOP_ON", Some("stop_on")),
@@ -156,6 +166,59 @@ pub struct Given {
     pub text: String,
     /// Where.
     pub source: Source,
+}
+
+/// What a command line asks for, be it softstop's own or that of the init by whose name we are called.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    /// The program to start, and its arguments.
+    pub command: Vec<OsString>,
+    /// The options.
+    pub flags: Vec<Given>,
+    /// The variables of that other init.
+    pub variables: Vec<Given>,
+    /// What that other init does unless it is told otherwise.
+    pub defaults: Vec<Given>,
+    /// That other init, which knows no soft stop: it takes one of our own variables, or our file, to turn it on.
+    pub personality: Option<&'static str>,
+    /// How the main child lives beside us.
+    pub manners: Manners,
+    /// What that other init has to say before it starts, where it is to say all it knows.
+    pub remarks: Vec<String>,
+}
+
+/// How the main child lives beside us: no setting, for only what is called by another init's name departs from the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manners {
+    /// Where it lives.
+    pub place: Place,
+    /// The signals on which we stop ourselves, having dealt with them.
+    pub suspend_on: SignalSet,
+    /// What its process group is sent when it has exited, and we leave.
+    pub farewell: Option<Signal>,
+}
+
+/// What makes stop requests signals like any other, and each server a program like any other.
+fn plain(source: &Source) -> Vec<Given> {
+    let none = |key| Given { key, text: value::NONE.to_owned(), source: source.clone() };
+    vec![none(Key::Profile), none(Key::StopOn)]
+}
+
+impl Key {
+    /// Whether it is an init's daily business and not the soft stop's.
+    fn is_a_plain_inits(self) -> bool {
+        matches!(
+            self,
+            Self::Rewrite
+                | Self::Target
+                | Self::Subreaper
+                | Self::ParentDeathSignal
+                | Self::RemapExit
+                | Self::WarnOnReap
+                | Self::Log
+                | Self::LogFormat
+        )
+    }
 }
 
 /// What each signal is rewritten to.
@@ -214,6 +277,7 @@ pub struct Settings {
     /// `None`: warnings, and the lines of a stop.
     pub log: Sourced<Option<LevelFilter>>,
     pub log_format: Sourced<LogFormat>,
+    pub manners: Manners,
     /// What was changed to fit, in whole sentences.
     pub warnings: Vec<String>,
 }
@@ -224,18 +288,26 @@ impl Settings {
     /// # Errors
     ///
     /// The first thing that is wrong.
-    pub fn resolve(
-        command: &[OsString],
-        flags: Vec<Given>,
-        environment: impl Iterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, Error> {
-        let mut layers = Layers(vec![flags, environment::read(environment)?]);
-        let (path, named_by) = match layers.pick(Key::Config) {
-            Some(given) => (PathBuf::from(&given.text), given.source.clone()),
-            None => (PathBuf::from(DEFAULT_FILE), Source::Default),
+    pub fn resolve(invocation: Invocation, environment: Vec<(OsString, OsString)>) -> Result<Self, Error> {
+        let Invocation { command, mut flags, variables, defaults, personality, manners, remarks: _ } = invocation;
+        let layers = if let Some(disabled) = environment::disabled(&environment)? {
+            // Whatever else is written there, and be it wrong: this is the way out.
+            flags.retain(|given| given.key.is_a_plain_inits());
+            vec![plain(&disabled), flags, variables, defaults]
+        } else {
+            let environment = environment::read(environment)?;
+            let config = flags.iter().chain(&environment).find(|given| given.key == Key::Config);
+            let file = match config {
+                Some(given) => file::read(Path::new(&given.text), given.source.clone())?,
+                None => file::read(Path::new(DEFAULT_FILE), Source::Default)?,
+            };
+            let soft = personality.is_none() || !environment.is_empty() || file.is_some();
+            let unless_soft =
+                personality.filter(|_| !soft).map(|name| Source::Personality { name, what: "the manner" });
+            let plain = unless_soft.map(|source| plain(&source)).unwrap_or_default();
+            vec![plain, flags, environment, variables, file.unwrap_or_default(), defaults]
         };
-        layers.0.extend(file::read(&path, named_by)?);
-        layers.settings(command)
+        Ok(Self { manners, ..Layers(layers).settings(&command)? })
     }
 
     /// What the state machine needs to know.
@@ -247,6 +319,7 @@ impl Settings {
             rewrite: self.rewrite.iter().map(|(&from, to)| (from, to.value)).collect(),
             plan: Plan::soft(self.pre_delay_wait(), self.stop_signal.value, self.drain_wait()),
             drain_gets_the_rest: self.drain_timeout.source == Source::GracePeriod,
+            suspend_on: self.manners.suspend_on,
             wait_for: self.wait_for.value,
         }
     }
@@ -326,11 +399,15 @@ impl Layers {
             log: optional(self.read(Key::Log, value::log_level)?),
             log_format: self.or_default(Key::LogFormat, LogFormat::Text, value::log_format)?,
             profile,
+            manners: Manners::default(),
             warnings: Vec::new(),
         };
         if settings.wait_for.value == WaitFor::All && settings.subreaper.value == Some(false) {
-            let (wait_for, subreaper) = (settings.wait_for.source, settings.subreaper.source);
-            return Err(Error::OrphansGetLost { wait_for, subreaper });
+            let (wait_for, subreaper) = (settings.wait_for.source.clone(), settings.subreaper.source);
+            if subreaper.is_a_person() {
+                return Err(Error::OrphansGetLost { wait_for, subreaper });
+            }
+            settings.subreaper = Sourced::new(None, wait_for);
         }
         settings.fit_into_grace_period()?;
         settings.fit_quiet()?;

@@ -128,6 +128,18 @@ pub enum Target {
     Group,
 }
 
+/// Where the main child lives: with whom it shares the terminal's keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// In a process group of its own.
+    #[default]
+    OwnGroup,
+    /// In a session of its own, for which it takes the terminal that controls ours.
+    OwnSession,
+    /// In our process group.
+    OurGroup,
+}
+
 /// What the settings say about signals and stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -141,6 +153,8 @@ pub struct Rules {
     pub plan: Plan,
     /// Whether the last step gets the time that quiet saved the steps before: it lasts for what remains of a budget.
     pub drain_gets_the_rest: bool,
+    /// The signals on which the init stops itself too, having dealt with them: it lives by the terminal's keys as the app.
+    pub suspend_on: SignalSet,
     /// What must be gone before we are.
     pub wait_for: WaitFor,
 }
@@ -220,6 +234,8 @@ pub enum Action {
     StopRest(Signal),
     /// Wake the stopped app with SIGCONT, or it could never act on the stop signal.
     Continue,
+    /// Stop the init itself, until somebody wakes it.
+    Suspend,
     /// SIGKILL to all that is left.
     KillAll,
     /// Tell people.
@@ -278,11 +294,16 @@ enum Meaning {
     StopRequest(Signal, Origin),
     Hurry(Signal, Origin),
     PassOn(Signal),
+    /// The terminal's word that we are to stop, and what the app gets of it.
+    Suspend(Option<Signal>),
     Nothing,
     Quiet(Quiet),
     TimeUp,
     MainStopped,
-    MainExited { exit: Exit, last: bool },
+    MainExited {
+        exit: Exit,
+        last: bool,
+    },
     NobodyLeft,
 }
 
@@ -366,6 +387,10 @@ impl Shutdown {
         let mut todo = Vec::new();
         match (self.phase, self.meaning(event, now)) {
             // The app serves.
+            (Phase::Running, Meaning::Suspend(signal)) => {
+                todo.extend(signal.map(Action::Forward));
+                todo.push(Action::Suspend);
+            }
             (Phase::Running, Meaning::StopRequest(signal, origin)) => {
                 self.request = Some(signal);
                 todo.push(Action::Note(Note::Requested(signal, origin)));
@@ -453,13 +478,15 @@ impl Shutdown {
                 | Meaning::NobodyLeft
                 | Meaning::Nothing,
             )
-            | (Phase::Step { .. }, Meaning::MainStopped | Meaning::Nothing)
+            // Nobody is to wait for a person at a keyboard during a stop.
+            | (Phase::Step { .. }, Meaning::Suspend(_) | Meaning::MainStopped | Meaning::Nothing)
             | (
                 // Nothing that we could pass on would be heard.
                 Phase::Killed { .. },
                 Meaning::StopRequest(..)
                 | Meaning::Hurry(..)
                 | Meaning::PassOn(_)
+                | Meaning::Suspend(_)
                 | Meaning::Quiet(_)
                 | Meaning::MainStopped
                 | Meaning::Nothing,
@@ -499,10 +526,15 @@ impl Shutdown {
         } else if self.rules.stop_on.contains(signal) {
             Meaning::StopRequest(signal, origin)
         } else {
-            match self.rules.rewrite.get(&signal) {
-                Some(&Rewrite::To(other)) => Meaning::PassOn(other),
-                None if signal.is_forwarded() => Meaning::PassOn(signal),
-                Some(Rewrite::Ignore) | None => Meaning::Nothing,
+            let to_the_app = match self.rules.rewrite.get(&signal) {
+                Some(&Rewrite::To(other)) => Some(other),
+                Some(Rewrite::Ignore) => None,
+                None => Some(signal).filter(|signal| signal.is_forwarded()),
+            };
+            match to_the_app {
+                to_the_app if self.rules.suspend_on.contains(signal) => Meaning::Suspend(to_the_app),
+                Some(signal) => Meaning::PassOn(signal),
+                None => Meaning::Nothing,
             }
         }
     }

@@ -13,17 +13,22 @@ use crate::lookout::{Lookout, Scope};
 use crate::report::Report;
 use crate::shutdown::{Action, Event, Moment, Note, Shutdown, Target};
 use crate::signal::Signal;
-use crate::sys::process::{Change, Child};
-use crate::sys::signals::Inbox;
+use crate::sys::process::{self, Change, Child};
+use crate::sys::signals::{self, Inbox};
 use crate::sys::terminal::{self, Suspended};
+use crate::voice::{Fact, Voice};
 
 /// How to deal with the main child, beside what the state machine knows.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// In which words the day's business is told.
+    pub voice: Voice,
     /// Who gets the signals.
     pub target: Target,
     /// Whether each reaped orphan is worth a warning.
     pub warn_on_reap: bool,
+    /// What the main child's group is sent when that child has exited.
+    pub farewell: Option<Signal>,
     /// Whether stdin is the terminal that controls our session.
     pub has_terminal: bool,
     /// Whether the child gets that terminal's foreground from us where we have it.
@@ -44,7 +49,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         sleep(&inbox, supervisor.next().map(|next| next.saturating_sub(start.elapsed())));
         let now = start.elapsed();
         for received in inbox.take() {
-            debug!("{} {}", received.signal, received.origin);
+            supervisor.options.voice.say(Fact::Received(received.signal, received.origin));
             supervisor.happened(Event::Signal(received.signal, received.origin), now);
         }
         supervisor.reap(now);
@@ -52,8 +57,20 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         supervisor.happened(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
             supervisor.report.close(now, supervisor.lookout.as_ref().map(Lookout::traffic));
+            supervisor.options.voice.say(Fact::Leaves(code));
             return code;
         }
+    }
+}
+
+/// Reaps until SIGTERM or SIGINT comes: what holds a pod's namespaces has no main child.
+pub fn pause(mut inbox: Inbox) {
+    loop {
+        sleep(&inbox, None);
+        if inbox.take().iter().any(|received| matches!(received.signal, Signal::TERM | Signal::INT)) {
+            return;
+        }
+        process::reap_everybody();
     }
 }
 
@@ -118,23 +135,27 @@ impl Supervisor {
 
     fn act(&mut self, action: Action, now: Moment) {
         match action {
-            Action::Forward(signal) => log_sending(signal, self.child.send(signal, self.options.target)),
+            Action::Forward(signal) => self.send(signal),
             Action::Stop(signal) => {
                 if let Some(lookout) = &mut self.lookout {
                     lookout.stop_signal(now);
                 }
-                log_sending(signal, self.child.send(signal, self.options.target));
+                self.send(signal);
                 if self.options.target == Target::Group {
                     self.group_told = true;
                     // We hear of our children's stops only, not of those of the others in the group.
-                    log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
+                    self.tell_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
                 }
             }
             Action::StopRest(signal) => {
                 let told_already = self.group_told.then_some(self.child.pid());
-                log_sending(signal, self.child.send_rest(signal, told_already));
+                self.tell_sending(signal, self.child.send_rest(signal, told_already));
             }
-            Action::Continue => log_sending(Signal::CONT, self.child.send(Signal::CONT, self.options.target)),
+            Action::Continue => self.send(Signal::CONT),
+            Action::Suspend => {
+                self.options.voice.say(Fact::Suspends);
+                signals::stop_ourselves();
+            }
             Action::KillAll => {
                 let cut_off = self.lookout.as_mut().map(|lookout| lookout.about_to_be_cut_off(now));
                 self.report.killed(self.child.kill_all().as_deref());
@@ -145,8 +166,25 @@ impl Supervisor {
         }
     }
 
+    fn send(&self, signal: Signal) {
+        self.tell_sending(signal, self.child.send(signal, self.options.target));
+    }
+
+    fn tell_sending(&self, signal: Signal, result: io::Result<()>) {
+        match result {
+            Ok(()) => self.options.voice.say(Fact::Sent(signal)),
+            Err(error) => warn!("{signal} did not reach the app: {error}"),
+        }
+    }
+
     /// Signals are a set, not a count: one SIGCHLD may stand for many children, so all are asked for on every wake-up.
     fn reap(&mut self, now: Moment) {
+        if let Some(signal) = self.options.farewell {
+            // Before it is reaped: its number, and so its group's, is its own until then.
+            if self.child.has_exited() {
+                self.tell_sending(signal, self.child.send(signal, Target::Group));
+            }
+        }
         let harvest = self.child.reap();
         let pid = self.child.pid();
         let main_exit = harvest.changes.iter().find_map(|&(changed, change)| match change {
@@ -156,8 +194,9 @@ impl Supervisor {
         for &(changed, change) in &harvest.changes {
             match change {
                 Change::Exited(_) if changed == pid => {}
-                Change::Exited(_) if self.options.warn_on_reap => warn!("reaped zombie process with pid {changed}"),
-                Change::Exited(exit) => debug!("reaped pid {changed}, which {exit}"),
+                Change::Exited(exit) => {
+                    self.options.voice.say(Fact::Reaped { pid: changed, exit, warn: self.options.warn_on_reap });
+                }
                 // What it did before it exited is of no interest any more, and nobody is to act on its number.
                 Change::Stopped(_) | Change::Continued if changed != pid || main_exit.is_some() => {}
                 Change::Stopped(signal) => self.main_stopped(signal, now),
@@ -165,6 +204,7 @@ impl Supervisor {
             }
         }
         if let Some(exit) = main_exit {
+            self.options.voice.say(Fact::MainExited { pid, exit });
             self.report.main_exited(exit);
             self.give_terminal_back();
             if let Some(lookout) = &mut self.lookout {
@@ -198,12 +238,5 @@ impl Supervisor {
             // The machine wakes it for its stop signal.
             Suspended::Still => self.happened(Event::MainStopped, now),
         }
-    }
-}
-
-fn log_sending(signal: Signal, result: io::Result<()>) {
-    match result {
-        Ok(()) => debug!("sent {signal}"),
-        Err(error) => warn!("{signal} did not reach the app: {error}"),
     }
 }

@@ -50,13 +50,15 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     let step = (option::of(any_stop_signal()), any_wait()).prop_map(|(send, wait)| Step { send, wait });
     let rewrite = prop_oneof![any_signal().prop_map(Rewrite::To), Just(Rewrite::Ignore)];
     let wait_for = prop_oneof![Just(WaitFor::Main), Just(WaitFor::All)];
-    (any_set(), any_set(), btree_map(any_signal(), rewrite, 0..3), vec(step, 0..4), any::<bool>(), wait_for).prop_map(
-        |(stop_on, hurry_on, rewrite, steps, drain_gets_the_rest, wait_for)| Rules {
+    let sets = (any_set(), any_set(), any_set());
+    (sets, btree_map(any_signal(), rewrite, 0..3), vec(step, 0..4), any::<bool>(), wait_for).prop_map(
+        |((stop_on, hurry_on, suspend_on), rewrite, steps, drain_gets_the_rest, wait_for)| Rules {
             stop_on,
             hurry_on,
             rewrite,
             plan: Plan(steps),
             drain_gets_the_rest,
+            suspend_on,
             wait_for,
         },
     )
@@ -143,6 +145,7 @@ impl Done {
             }
             Action::Note(Note::Waiting { step, .. }) => self.steps.push(step),
             Action::Note(Note::Hurried(..)) => self.hurried = true,
+            Action::Suspend => assert_eq!(self.requested, None, "no stop waits for somebody who would wake us"),
             Action::Forward(_) | Action::Continue | Action::Note(_) => {}
         }
     }
@@ -255,6 +258,7 @@ proptest! {
             rewrite: [].into(),
             plan,
             drain_gets_the_rest: false,
+            suspend_on: SignalSet::default(),
             wait_for: WaitFor::Main,
         };
         let mut shutdown = Shutdown::new(rules);

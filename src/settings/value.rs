@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{DrainUntil, Error, Given, LogFormat};
+use super::{DrainUntil, Error, Given, LogFormat, Source};
 use crate::duration::{self, Bounds, Wrong};
 use crate::network::{self, Network};
 use crate::profile::Profile;
@@ -132,7 +132,7 @@ fn received_signal(given: &Given, word: &str) -> Result<Signal, Error> {
     let source = given.source.clone();
     if !signal.is_catchable() {
         Err(Error::NotCatchable { source, signal })
-    } else if signal.is_our_own() {
+    } else if signal.is_our_own() && !matches!(source, Source::Personality { .. }) {
         Err(Error::OurOwn { source, signal })
     } else {
         Ok(signal)

@@ -1,9 +1,14 @@
 //! Processes: start the main child, signal it, reap everybody, kill what is left.
 
+use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::ptr;
 
@@ -14,7 +19,7 @@ use nix::unistd::Pid;
 use super::procfs::{self, Process};
 use super::signals::Inherited;
 use super::terminal;
-use crate::shutdown::{Exit, Target};
+use crate::shutdown::{Exit, Place, Target};
 use crate::signal::Signal;
 
 /// Whether we are PID 1: the orphans' new parent, with whom the whole namespace ends.
@@ -32,6 +37,12 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
+/// Whether orphans among our descendants come to us though we are not PID 1. Where the kernel does not say they do not.
+#[must_use]
+pub fn is_subreaper() -> bool {
+    nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+}
+
 /// Has the kernel send us this signal when our parent dies (`man 2 prctl`, `PR_SET_PDEATHSIG`).
 ///
 /// # Errors
@@ -43,6 +54,14 @@ pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
     let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, number) };
     Errno::result(result)?;
     Ok(())
+}
+
+/// An error in the C library's words alone, as the other inits' logs have it.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})")).unwrap_or_default();
+    text.strip_suffix(&number).unwrap_or(&text).to_owned()
 }
 
 /// A child's change of state.
@@ -69,6 +88,7 @@ pub struct Harvest {
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
+    place: Place,
     is_reaped: bool,
     /// Descendants that we had before: a shell that ends in `exec softstop ..` hands its background jobs over. They are
     /// not ours, except to PID 1, to whom everybody is.
@@ -77,7 +97,7 @@ pub struct Child {
 
 impl Child {
     /// Starts the program as if we were not there: with the signal mask, the ignored signals, the directory and the
-    /// descriptors that we inherited. It leads a process group of its own, which becomes the terminal's foreground
+    /// descriptors that we inherited. Where it leads a process group of its own, that becomes the terminal's foreground
     /// where `in_foreground` says so.
     ///
     /// All of that has been done when this returns, for the standard library waits until the child has called execve.
@@ -85,30 +105,29 @@ impl Child {
     /// # Errors
     ///
     /// Those of fork(2) and execve(2).
-    pub fn start(command: &[OsString], inherited: Inherited, in_foreground: bool) -> io::Result<Self> {
-        let [program, arguments @ ..] = command else { return Err(io::ErrorKind::InvalidInput.into()) };
+    pub fn start(command: &[OsString], inherited: Inherited, place: Place, in_foreground: bool) -> io::Result<Self> {
         let strangers =
             if is_pid_one() || !has_children() { Vec::new() } else { procfs::descendants(&[]).unwrap_or_default() };
-        let mut command = Command::new(program);
-        command.args(arguments).process_group(0);
-        // SAFETY: allocates nothing, takes no lock; calls only tcsetpgrp, getpid, signal and rt_sigprocmask.
-        unsafe {
-            command.pre_exec(move || {
-                if in_foreground {
-                    terminal::put_in_foreground(Pid::this());
-                }
-                inherited.restore()
-            });
-        }
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        Ok(Self { pid: Pid::from_raw(pid), is_reaped: false, strangers })
+        let pid = match spawn(command, inherited, place, in_foreground) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
+                let script = shell_script(command).ok_or(error)?;
+                spawn(&script, inherited, place, in_foreground).map_err(|_| Errno::ENOEXEC)?
+            }
+            other => other?,
+        };
+        Ok(Self { pid, place, is_reaped: false, strangers })
     }
 
     /// Its number, and its process group's.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
+    }
+
+    /// Whether it has exited and is to be reaped.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        !self.is_reaped && has_children_that(libc::P_PID, self.pid.as_raw().unsigned_abs()) == Some(true)
     }
 
     /// Takes every change of state that waits, until there is none. The one place that reaps.
@@ -146,6 +165,8 @@ impl Child {
         }
         let result = match target {
             Target::Child => kill(self.pid.as_raw(), signal),
+            // That would be us.
+            Target::Group if self.place == Place::OurGroup => kill(self.pid.as_raw(), signal),
             Target::Group => match kill(-self.pid.as_raw(), signal) {
                 Err(Errno::ESRCH) => kill(self.pid.as_raw(), signal), // it went to another group by itself
                 other => other,
@@ -195,7 +216,9 @@ impl Child {
         }
         let seen = procfs::descendants(&self.strangers);
         if !self.is_reaped {
-            let _ = kill(-self.pid.as_raw(), Signal::KILL);
+            if self.place != Place::OurGroup {
+                let _ = kill(-self.pid.as_raw(), Signal::KILL);
+            }
             let _ = kill(self.pid.as_raw(), Signal::KILL); // where it went to another group by itself
         }
         let mut seen = seen?;
@@ -221,11 +244,109 @@ impl Child {
     }
 }
 
+/// Makes the process.
+fn spawn(command: &[OsString], inherited: Inherited, place: Place, in_foreground: bool) -> io::Result<Pid> {
+    let [program, arguments @ ..] = command else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let listen_pid = ListenPid::ours();
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if place == Place::OwnGroup {
+        command.process_group(0);
+    }
+    // SAFETY: allocates nothing, takes no lock; calls only setsid, ioctl, tcsetpgrp, getpid, signal and rt_sigprocmask, and
+    // writes to memory that is the child's alone.
+    unsafe {
+        command.pre_exec(move || {
+            if place == Place::OwnSession {
+                terminal::begin_session()?;
+            }
+            if in_foreground {
+                terminal::put_in_foreground(Pid::this());
+            }
+            if let Some(listen_pid) = listen_pid {
+                listen_pid.become_the_callers();
+            }
+            inherited.restore()
+        });
+    }
+    let pid = i32::try_from(command.spawn()?.id()).map_err(io::Error::other)?;
+    Ok(Pid::from_raw(pid))
+}
+
+/// The same command by way of /bin/sh, where it is a script that does not begin with `#!`: so execvp(3) has it, but not in
+/// every C library.
+fn shell_script(command: &[OsString]) -> Option<Vec<OsString>> {
+    let [program, arguments @ ..] = command else { return None };
+    let file = if program.as_bytes().contains(&b'/') {
+        PathBuf::from(program)
+    } else {
+        let path = env::var_os("PATH")?;
+        env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())?
+    };
+    let mut beginning = [0; 128];
+    let length = File::open(&file).ok()?.read(&mut beginning).ok()?;
+    let is_text = !beginning.get(..length)?.contains(&0); // a program for another machine is none
+    let words = ["/bin/sh".into(), file.into_os_string()].into_iter().chain(arguments.iter().cloned());
+    is_text.then(|| words.collect())
+}
+
+/// `LISTEN_PID` in the environment, where it names us: the sockets that we inherited are for the child, which would not take
+/// what is addressed to another process (`man 3 sd_listen_fds`).
+#[derive(Clone, Copy)]
+struct ListenPid(*mut u8);
+
+// SAFETY: it leads to memory that lives as long as the process, and that the child alone writes to.
+unsafe impl Send for ListenPid {}
+// SAFETY: as above.
+unsafe impl Sync for ListenPid {}
+
+impl ListenPid {
+    const NAME: &[u8] = b"LISTEN_PID=";
+    /// The digits of the greatest pid, and the end of the string.
+    const ROOM: usize = 11;
+
+    /// Makes room for another number, which the child cannot do between fork and exec.
+    fn ours() -> Option<Self> {
+        let value = env::var("LISTEN_PID").ok()?;
+        if value.parse() != Ok(Pid::this().as_raw()) {
+            return None;
+        }
+        let mut variable = [Self::NAME, value.as_bytes()].concat();
+        variable.resize(Self::NAME.len() + Self::ROOM, 0);
+        let variable = variable.leak();
+        // SAFETY: the string ends with a zero, and lives as long as the process. No other thread reads the environment.
+        let result = unsafe { libc::putenv(variable.as_mut_ptr().cast()) };
+        let digits = variable.get_mut(Self::NAME.len()..)?;
+        (result == 0).then_some(Self(digits.as_mut_ptr()))
+    }
+
+    /// Writes the calling process's number. Allocates nothing.
+    fn become_the_callers(self) {
+        // SAFETY: there is so much room, and nobody else uses it.
+        let room = unsafe { std::slice::from_raw_parts_mut(self.0, Self::ROOM) };
+        let mut rest: &mut [u8] = room;
+        let _ = write!(rest, "{}\0", Pid::this());
+    }
+}
+
+/// Reaps every child that has ended, whoever it is.
+pub fn reap_everybody() {
+    // SAFETY: nobody wants to know how they ended, so that a null pointer is allowed.
+    while unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG) } > 0 {}
+}
+
 fn has_children() -> bool {
-    // SAFETY: asks only; with WNOWAIT nobody is reaped, and a null pointer is allowed.
-    let result =
-        unsafe { libc::waitid(libc::P_ALL, 0, ptr::null_mut(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
-    result == 0 // else ECHILD
+    has_children_that(libc::P_ALL, 0).is_some()
+}
+
+/// Whether one of these children of ours waits to be reaped; `None` where we have no such child.
+fn has_children_that(kind: libc::idtype_t, id: libc::id_t) -> Option<bool> {
+    // SAFETY: all-zero bytes are a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: with WNOWAIT nobody is reaped; `info` outlives the call.
+    let result = unsafe { libc::waitid(kind, id, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+    // SAFETY: for a child's change the kernel fills this field, and leaves it zero where there is none.
+    (result == 0).then(|| unsafe { info.si_pid() } != 0) // else ECHILD
 }
 
 fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {

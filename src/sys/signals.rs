@@ -7,6 +7,7 @@
 //!
 //! The masks go to the kernel as they are, by system call: the C library's functions leave out 32 and 33.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem;
@@ -105,6 +106,23 @@ pub(super) fn stop_our_group(signal: Signal) -> bool {
     // Blocked as it is, it has woken us and waits. It was for us, and the app is to be woken by us: passed on later, it
     // could undo the next Ctrl-Z.
     take_pending(Signal::CONT)
+}
+
+/// Stops this process, without appeal, until somebody sends SIGCONT. PID 1 cannot be stopped from within, and goes on.
+pub fn stop_ourselves() {
+    // SAFETY: takes two integers. Here we stop.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+
+/// What the C library calls a signal: "Terminated", "Hangup" (`man 3 strsignal`).
+#[must_use]
+pub fn describe(signal: Signal) -> String {
+    // SAFETY: this process has one thread, so that the text, which the next call may change, stays while it is copied.
+    let text = unsafe {
+        let text = libc::strsignal(signal.number());
+        if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
+    };
+    text.unwrap_or_else(|| signal.to_string())
 }
 
 fn take_pending(signal: Signal) -> bool {

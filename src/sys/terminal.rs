@@ -3,12 +3,13 @@
 //! The main child's group is made the foreground, so that Ctrl-C and Ctrl-Z reach the app and not us. Where a shell
 //! with job control waits for us, a stop of the app becomes a stop of ours, or the shell would never come back.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::fd::BorrowedFd;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal as Classic, killpg};
-use nix::unistd::{Pid, getpgrp, getsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp, getsid, setsid, tcgetpgrp, tcsetpgrp};
 
 use super::process::is_pid_one;
 use super::signals;
@@ -36,6 +37,28 @@ pub fn is_ours() -> bool {
 /// SIGTTOU, which we always do (`man 3 tcsetpgrp`).
 pub(super) fn put_in_foreground(group: Pid) {
     let _ = tcsetpgrp(stdin(), group); // ENOTTY: the terminal is not the one that controls our session
+}
+
+/// Lets go of the terminal that controls us, where stdin is it, so that the child's session can have it (`man 4
+/// tty_ioctl`, `TIOCNOTTY`). To the leader of a session the kernel sends SIGHUP and SIGCONT for that, as from itself: the
+/// [`Inbox`](super::signals::Inbox) leaves out what we do to ourselves.
+///
+/// # Errors
+///
+/// ENOTTY where stdin is no terminal, or another session's.
+pub fn let_go() -> io::Result<()> {
+    // SAFETY: takes no argument, and changes no memory.
+    Errno::result(unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) })?;
+    Ok(())
+}
+
+/// Puts the calling process into a session of its own, and makes stdin the terminal that controls it, if it is one that
+/// nobody else has. Made for the child between fork and exec: allocates nothing, takes no lock.
+pub(super) fn begin_session() -> io::Result<()> {
+    setsid()?;
+    // SAFETY: takes an integer ("do not steal it"), and changes no memory.
+    unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) }; // else the session has none
+    Ok(())
 }
 
 /// Takes the foreground back from the main child's group as we leave: a script that goes on after us needs its Ctrl-C.
