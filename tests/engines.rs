@@ -12,6 +12,7 @@ mod common;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use common::docker::*;
 use common::engine::*;
@@ -153,16 +154,20 @@ fn copied_over_tini_dumb_init_and_catatonit_it_does_their_work() {
     if !have_base_images() {
         return;
     }
-    for (path, not_found) in [("/sbin/tini", 127), ("/usr/bin/dumb-init", 2), ("/usr/bin/catatonit", 1)] {
+    for (path, not_found, words) in [
+        ("/sbin/tini", 127, "exec no-such-program failed: No such file or directory"),
+        ("/usr/bin/dumb-init", 2, "[dumb-init] no-such-program: No such file or directory"),
+        ("/usr/bin/catatonit", 1, "failed to exec pid1: No such file or directory"),
+    ] {
         let image = built(&format!(
             "FROM debian:trixie-slim\nCOPY softstop {path}\nENTRYPOINT [\"{path}\", \"--\"]\nCMD [\"bash\"]\n"
         ));
         let run = |words: &[&str]| image.container().options(["--network=none"]).command(words.iter().copied());
         is_an_init(run);
-        // Their own code for it.
+        // Their own code and words for it.
         let (code, log) = run(&["no-such-program"]).start().wait();
         assert_eq!(code, not_found, "{path}: {log}");
-        assert!(log.contains("no-such-program"), "{path}: {log}");
+        assert!(log.contains(words), "{path}: {log}");
     }
 }
 
@@ -227,7 +232,7 @@ fn docker_info_names_it_and_its_version_and_the_daemon_does_not_warn() {
         let init = Renamed::softstop(name);
         let docker = Dockerd::start(&init.path, true);
         assert_eq!(info(&docker, "Init Binary"), init.text());
-        let version = std::process::Command::new(&init.path).arg("--version").output().unwrap();
+        let version = Command::new(&init.path).arg("--version").output().unwrap();
         let version = String::from_utf8(version.stdout).unwrap();
         let commit = version.trim().rsplit_once(" - git.").unwrap().1;
         assert_eq!(info(&docker, "init version"), commit);
@@ -358,4 +363,234 @@ fn an_interactive_shell_under_docker_run_init_has_its_keys_and_its_jobs() {
     terminal.shows("ready");
     terminal.types("\x03");
     assert_eq!(terminal.ends(), 130);
+}
+
+// By Compose.
+
+/// Whether there is the program that reads compose files, by the rules of [`have`].
+#[track_caller]
+fn have_compose() -> bool {
+    have_dockerd() && have_program("docker-compose") && have_program("nginx")
+}
+
+/// A project of Compose's in a directory of its own.
+struct Project<'a> {
+    directory: tempfile::TempDir,
+    docker: &'a Dockerd,
+}
+
+impl<'a> Project<'a> {
+    fn new(docker: &'a Dockerd, file: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("compose.yaml"), file).unwrap();
+        Self { directory, docker }
+    }
+
+    /// `docker-compose ARGUMENTS..`: what it says.
+    #[track_caller]
+    fn says(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("docker-compose");
+        command.args(["--project-name", "shop", "--file", "compose.yaml"]).args(arguments);
+        command.current_dir(self.directory.path()).env("DOCKER_HOST", self.docker.host()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn address(&self, service: &str) -> SocketAddr {
+        self.says(&["port", service, "8080"]).parse().unwrap()
+    }
+}
+
+#[test]
+fn composes_init_true_with_a_profile_is_a_soft_stop() {
+    if !have_compose() {
+        return;
+    }
+    let init = Renamed::softstop("docker-init");
+    // Not the engine's default: the file asks for it.
+    let docker = Dockerd::start(&init.path, false);
+    let image = nginx_of(&docker.engine);
+    let name = &image.name;
+    let file = format!(
+        r#"
+version: "3.7"
+services:
+  soft:
+    image: {name}
+    init: true
+    environment:
+      SOFTSTOP_PROFILE: nginx
+    ports: ["127.0.0.1::8080"]
+    stop_grace_period: 60s
+  plain:
+    image: {name}
+    init: true
+    ports: ["127.0.0.1::8080"]
+    stop_signal: SIGQUIT
+    stop_grace_period: 60s
+  hard:
+    image: {name}
+    init: true
+    ports: ["127.0.0.1::8080"]
+    stop_grace_period: 60s
+  none:
+    image: {name}
+"#
+    );
+    let project = Project::new(&docker, &file);
+    project.says(&["up", "-d"]);
+    let in_flight = ["soft", "plain", "hard"].map(|service| {
+        let server = project.address(service);
+        eventually("nginx answers", || docker.engine.get(server, "/quick").body().ok());
+        docker.engine.get(server, "/slow").begins()
+    });
+    let pid_one = |service: &str| {
+        let id = project.says(&["ps", "-q", service]);
+        docker.engine.says(["top", &id, "-o", "pid,args"])
+    };
+    assert!(pid_one("soft").contains("/sbin/docker-init -- "), "{}", pid_one("soft"));
+    assert!(!pid_one("none").contains("docker-init"), "{}", pid_one("none"));
+
+    project.says(&["stop"]);
+    let [soft, plain, hard] = in_flight.map(Response::body);
+    assert!(soft.unwrap() == slow_body());
+    // stop_signal goes through as it came, and is nginx's own soft one.
+    assert!(plain.unwrap() == slow_body());
+    assert!(hard.unwrap_err().starts_with("cut off after "));
+    let log = project.says(&["logs", "--no-color", "soft"]);
+    for part in ["stop requested: SIGTERM", "pre-delay", "drain after SIGQUIT"] {
+        assert!(log.contains(part), "no {part:?} in {log}");
+    }
+    for service in ["plain", "hard"] {
+        let log = project.says(&["logs", "--no-color", service]);
+        assert!(!log.contains("stop requested"), "{log}");
+    }
+    project.says(&["down"]);
+}
+
+// As podman's own init.
+
+/// Lines of `containers.conf` for an init that is called this.
+fn init_path(init: &Path) -> String {
+    format!("init_path = \"{}\"", init.display())
+}
+
+#[test]
+fn podman_run_init_does_an_inits_work_for_a_script() {
+    if !(have_podman() && have_shell()) {
+        return;
+    }
+    let init = Renamed::softstop("softstop");
+    let flag = format!("--init-path={}", init.text());
+    for (line, options) in [(String::new(), vec!["--init", &flag]), (init_path(&init.path), vec!["--init"])] {
+        let podman = Podman::start(&line, "");
+        let image = shell_of(&podman.engine);
+        let run = |words: &[&str]| {
+            let container = image.container().options(["--network=none"]).options(options.iter().copied());
+            container.command(words.iter().copied())
+        };
+        let (_, log) = run(&["cat", "/proc/1/cmdline"]).start().wait();
+        assert_eq!(log.trim(), "/run/podman-init\0--\0cat\0/proc/1/cmdline\0");
+        is_an_init(run);
+        let (code, log) = run(&["no-such-program"]).start().wait();
+        assert_eq!(code, 1, "as catatonit: {log}");
+        assert!(log.contains("failed to exec pid1: No such file or directory"), "{log}");
+        is_a_shell_with_job_control(run(&[]));
+    }
+}
+
+#[test]
+fn podman_run_init_of_nginx_with_a_profile_drops_nothing() {
+    if !(have_podman() && have_program("nginx")) {
+        return;
+    }
+    let init = Renamed::softstop("softstop");
+    let podman = Podman::start(&init_path(&init.path), "");
+    let image = nginx_of(&podman.engine);
+    // The network is the sandbox's: podman's own would need a package more.
+    let start = |options: &[&str]| {
+        image.container().options(["--init", "--network=host"]).options(options.iter().copied()).start()
+    };
+    let server = SocketAddr::from(([127, 0, 0, 1], 8080));
+    all_cut_off(&podman.engine, server, start(&[]));
+    all_whole(&podman.engine, server, start(&[PROFILE]));
+}
+
+/// A podman whose pods have this program for their infra container's. podman 4 looks for `catatonit` among its helpers,
+/// podman 5 takes what containers use as their init.
+fn podman_with_pause(program: &Renamed) -> Podman {
+    let helpers = program.directory.path().display();
+    let usual = ["/usr/local/libexec/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/lib/podman"];
+    let engine = format!("helper_binaries_dir = [\"{helpers}\", \"{}\"]", usual.join("\", \""));
+    Podman::start(&init_path(&program.path), &engine)
+}
+
+/// A pod, its network aside, that shares this among its containers: its infra container.
+#[track_caller]
+fn pod(podman: &Podman, share: &str) -> String {
+    let create = ["pod", "create", "--name=pod", "--network=none", "--share", share];
+    podman.engine.says(create.into_iter().chain(podman.engine.options.iter().map(String::as_str)));
+    podman.engine.says(["pod", "start", "pod"]);
+    podman.engine.says(["pod", "inspect", "--format", "{{.InfraContainerID}}", "pod"])
+}
+
+fn inspect(podman: &Podman, container: &str, key: &str) -> String {
+    podman.engine.says(["inspect", "--format", &format!("{{{{{key}}}}}"), container])
+}
+
+#[test]
+fn a_pod_whose_infra_container_runs_it_stops_at_once() {
+    if !(have_podman() && have_shell()) {
+        return;
+    }
+    let init = Renamed::softstop("catatonit");
+    let podman = podman_with_pause(&init);
+    let image = shell_of(&podman.engine);
+    let infra = pod(&podman, "ipc,net,uts");
+    assert_eq!(inspect(&podman, &infra, ".Path"), "/catatonit");
+    assert_eq!(inspect(&podman, &infra, ".Args"), "[-P]");
+    assert!(podman.program(&inspect(&podman, &infra, ".State.Pid")) == fs::read(&init.path).unwrap());
+
+    let app = image.container().options(["--pod=pod"]).command(["sh", "-c", ENDS_ON_SIGTERM]).start();
+    app.logs("ready");
+    // The engine would wait for ten minutes before it killed.
+    podman.engine.says(["pod", "stop", "--time=600", "pod"]);
+    assert_eq!(app.wait().0, 5);
+    assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "0");
+
+    // On SIGINT, by which podman ends the service containers of `podman kube play`, too.
+    podman.engine.says(["pod", "start", "pod"]);
+    podman.engine.says(["kill", "--signal=INT", &infra]);
+    eventually("it ends", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
+    assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "0");
+    podman.engine.says(["pod", "rm", "--force", "pod"]);
+}
+
+#[test]
+fn where_a_pod_shares_its_processes_the_infra_container_reaps_for_all() {
+    if !(have_podman() && have_shell()) {
+        return;
+    }
+    let podman = podman_with_pause(&Renamed::softstop("catatonit"));
+    let image = shell_of(&podman.engine);
+    let infra = pod(&podman, "pid");
+    let app = image.container().options(["--pod=pod"]).command(["sh", "-c", ORPHANS]).start();
+    assert_eq!(app.exec(&["cat", "/proc/1/comm"]), "catatonit");
+    app.exec(&["touch", "/tmp/end"]);
+    app.logs.wait_times("gone", 5);
+    eventually("the orphans are reaped", || (app.zombies() == 0).then_some(()));
+    podman.engine.says(["stop", "--time=600", &infra]);
+    assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "0");
+}
+
+#[test]
+fn an_init_without_a_pause_is_no_infra_container() {
+    if !(have_podman() && have_program("tini-static")) {
+        return;
+    }
+    let podman = podman_with_pause(&Renamed::copy(&in_path("tini-static").unwrap(), "catatonit"));
+    let infra = pod(&podman, "ipc,net,uts");
+    eventually("it has ended", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
+    assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "1");
 }
