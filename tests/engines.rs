@@ -526,13 +526,20 @@ fn podman_with_pause(program: &Renamed) -> Podman {
     Podman::start(&init_path(&program.path), &engine)
 }
 
-/// A pod, its network aside, that shares this among its containers: its infra container.
+/// Starts a pod without a network that shares this among its containers: its infra container.
 #[track_caller]
 fn pod(podman: &Podman, share: &str) -> String {
     let create = ["pod", "create", "--name=pod", "--network=none", "--share", share];
     podman.engine.says(create.into_iter().chain(podman.engine.options.iter().map(String::as_str)));
     podman.engine.says(["pod", "start", "pod"]);
     podman.engine.says(["pod", "inspect", "--format", "{{.InfraContainerID}}", "pod"])
+}
+
+#[track_caller]
+fn is_paused_by(podman: &Podman, infra: &str, init: &Renamed) {
+    assert_eq!(inspect(podman, infra, ".Path"), "/catatonit");
+    assert_eq!(inspect(podman, infra, ".Args"), "[-P]");
+    assert!(podman.program(&inspect(podman, infra, ".State.Pid")) == fs::read(&init.path).unwrap());
 }
 
 fn inspect(podman: &Podman, container: &str, key: &str) -> String {
@@ -548,9 +555,7 @@ fn a_pod_whose_infra_container_runs_it_stops_at_once() {
     let podman = podman_with_pause(&init);
     let image = shell_of(&podman.engine);
     let infra = pod(&podman, "ipc,net,uts");
-    assert_eq!(inspect(&podman, &infra, ".Path"), "/catatonit");
-    assert_eq!(inspect(&podman, &infra, ".Args"), "[-P]");
-    assert!(podman.program(&inspect(&podman, &infra, ".State.Pid")) == fs::read(&init.path).unwrap());
+    is_paused_by(&podman, &infra, &init);
 
     let app = image.container().options(["--pod=pod"]).command(["sh", "-c", ENDS_ON_SIGTERM]).start();
     app.logs("ready");
@@ -572,9 +577,11 @@ fn where_a_pod_shares_its_processes_the_infra_container_reaps_for_all() {
     if !(have_podman() && have_shell()) {
         return;
     }
-    let podman = podman_with_pause(&Renamed::softstop("catatonit"));
+    let init = Renamed::softstop("catatonit");
+    let podman = podman_with_pause(&init);
     let image = shell_of(&podman.engine);
     let infra = pod(&podman, "pid");
+    is_paused_by(&podman, &infra, &init);
     let app = image.container().options(["--pod=pod"]).command(["sh", "-c", ORPHANS]).start();
     assert_eq!(app.exec(&["cat", "/proc/1/comm"]), "catatonit");
     app.exec(&["touch", "/tmp/end"]);
@@ -589,7 +596,8 @@ fn an_init_without_a_pause_is_no_infra_container() {
     if !(have_podman() && have_program("tini-static")) {
         return;
     }
-    let podman = podman_with_pause(&Renamed::copy(&in_path("tini-static").unwrap(), "catatonit"));
+    let init = Renamed::copy(&in_path("tini-static").unwrap(), "catatonit");
+    let podman = podman_with_pause(&init);
     let infra = pod(&podman, "ipc,net,uts");
     eventually("it has ended", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
     assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "1");

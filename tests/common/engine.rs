@@ -154,10 +154,11 @@ impl Podman {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
         let (settings, storage) = (at("containers.conf"), at("storage.conf"));
-        // No journal, no systemd: what podman takes by default where these are.
+        // No journal and no systemd, which podman takes where they are; Docker's runtime, which knows all control groups.
+        let runtime = if in_path("runc").is_some() { "runtime = \"runc\"" } else { "" };
         let lines = format!(
             "[containers]\nlog_driver = \"k8s-file\"\n{containers}\n[engine]\ncgroup_manager = \"cgroupfs\"\n\
-             events_logger = \"file\"\ntmp_dir = \"{}\"\n{engine}\n",
+             events_logger = \"file\"\ntmp_dir = \"{}\"\n{runtime}\n{engine}\n",
             at("tmp")
         );
         fs::write(&settings, lines).unwrap();
