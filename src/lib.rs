@@ -3,8 +3,10 @@
 //! The life of the process, in order:
 //!
 //! 1. `main` blocks every signal before anything else and remembers what was inherited ([`sys::signals`]).
-//! 2. The command line is read ([`cli`]), and with the environment, the file and the server's profile ([`profile`])
-//!    resolved into one [`settings::Settings`]. Whatever is wrong is said here, in one sentence, and nothing starts.
+//! 2. The name that we are called by says which init we are ([`personality`]), and so which command line is read (softstop's
+//!    own is in [`cli`]) and in which words we speak ([`voice`]). With the environment, the file and the server's profile
+//!    ([`profile`]) it is resolved into one [`settings::Settings`]. Whatever is wrong is said here, in one sentence, and
+//!    nothing starts.
 //! 3. The log opens ([`logging`]); we become a subreaper where we are not PID 1.
 //! 4. The main child starts as if we were not there ([`sys::process`]). From here on nothing may end us.
 //! 5. [`supervise`] sleeps in poll(2). What happens goes as an event to the state machine in [`shutdown`], which alone

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest};
+use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest, Suspend};
 use softstop::shutdown::{
     Action, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor, Watched,
 };
@@ -408,4 +408,45 @@ fn a_drain_timeout_of_zero_kills_right_after_the_stop_signal() {
     let plan = Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(Some(at(0))));
     let mut app = Story::of(Rules { plan, ..plain() });
     assert_eq!(app.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM), KillAll]);
+}
+
+/// dumb-init in a session of the app's own, where nothing less than SIGSTOP stops it.
+fn suspending() -> Rules {
+    Rules {
+        rewrite: [(Signal::TSTP, Rewrite::To(Signal::STOP)), (Signal::TTIN, Rewrite::Ignore)].into(),
+        suspend_on: [Signal::TSTP, Signal::TTIN, Signal::TTOU].into_iter().collect(),
+        ..nginx()
+    }
+}
+
+#[test]
+fn an_init_that_lives_by_the_terminals_keys_stops_after_the_app() {
+    let mut app = Story::of(suspending());
+    assert_eq!(app.on(arrives(Signal::TSTP), at(0)), [Forward(Signal::STOP), Suspend]);
+    assert_eq!(app.on(arrives(Signal::CONT), at(9)), [Forward(Signal::CONT)]);
+    assert_eq!(app.on(arrives(Signal::TTIN), at(10)), [Suspend], "though the app is to hear nothing of it");
+    assert_eq!(app.on(arrives(Signal::TTOU), at(20)), [Suspend], "it is not passed on either");
+    // The control: any other init passes Ctrl-Z on, and that is all.
+    assert_eq!(Story::of(plain()).on(arrives(Signal::TSTP), at(0)), [Forward(Signal::TSTP)]);
+}
+
+#[test]
+fn no_stop_waits_for_somebody_at_a_keyboard() {
+    let mut app = Story::of(suspending());
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(arrives(Signal::TSTP), at(1)), []);
+    app.on(Event::Time, at(5));
+    assert_eq!(app.on(arrives(Signal::TSTP), at(6)), []);
+    assert_eq!(app.on(Event::Time, at(25)), [KillAll]);
+}
+
+#[test]
+fn without_stop_requests_each_signal_is_like_any_other() {
+    let mut app = Story::of(Rules { stop_on: SignalSet::default(), ..nginx() });
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::TERM] {
+        assert_eq!(app.0.on(arrives(signal), at(0)), [Forward(signal)]);
+    }
+    assert_eq!(app.0.deadline(), None);
+    app.on(EXITS, at(1));
+    app.ends_with(0);
 }

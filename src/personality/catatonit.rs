@@ -59,10 +59,11 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
     if command.is_empty() {
         return Err(refusal(line(Level::Error, "missing program name") + USAGE));
     }
-    flags.extend(variables.get("CATATONIT_DEBUG").map(|_| given("CATATONIT_DEBUG", Key::Log, "debug")));
+    let debug = variables.get("CATATONIT_DEBUG").map(|_| given("CATATONIT_DEBUG", Key::Log, "debug"));
     Ok(Asked::Run(Invocation {
         command,
         flags,
+        variables: debug.into_iter().collect(),
         defaults: vec![given("the manner", Key::Rewrite, "TSTP:ignore")],
         personality: Some(NAME),
         ..Invocation::default()

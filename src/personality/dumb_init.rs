@@ -75,9 +75,9 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         return Err(refusal(format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n")));
     }
 
-    let mut remarks = Vec::new();
+    let (mut remarks, mut from_variables) = (Vec::new(), Vec::new());
     if variables.get("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
-        debug = true;
+        from_variables.push(given("DUMB_INIT_DEBUG", Key::Log, "debug"));
         remarks.push("Running in debug mode.".to_owned());
     }
     if variables.get("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
@@ -87,6 +87,7 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
     Ok(Asked::Run(Invocation {
         command,
         flags: flags(&rewrites, debug),
+        variables: from_variables,
         defaults: defaults(&rewrites, place),
         personality: Some(NAME),
         manners: Manners {
@@ -96,7 +97,6 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
             farewell: farewell(&rewrites).filter(|_| place == Place::OwnSession),
         },
         remarks,
-        ..Invocation::default()
     }))
 }
 

@@ -82,6 +82,8 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         flags.push(of_tini("-e", Key::RemapExit, &codes.join(",")));
     }
 
+    flags.extend(log_level("-v", verbosity));
+
     let mut from_variables: Vec<Given> = Vec::new();
     if variables.get("TINI_SUBREAPER").is_some() {
         from_variables.push(of_tini("TINI_SUBREAPER", Key::Subreaper, "true"));
@@ -90,15 +92,10 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         from_variables.push(of_tini("TINI_KILL_PROCESS_GROUP", Key::Target, "group"));
     }
     if let Some(value) = variables.get("TINI_VERBOSITY") {
-        verbosity = leading_number(&value.to_string_lossy()).map_or(0, |(number, _)| number);
+        let verbosity = leading_number(&value.to_string_lossy()).map_or(0, |(number, _)| number);
+        flags.retain(|given| given.key != Key::Log); // it replaces what -v says
+        from_variables.extend(log_level("TINI_VERBOSITY", verbosity));
     }
-    flags.extend(match verbosity {
-        0 => Some(of_tini("its verbosity", Key::Log, "error")),
-        1 => None, // warnings, and a soft stop's own lines
-        2 => Some(of_tini("its verbosity", Key::Log, "info")),
-        3 => Some(of_tini("its verbosity", Key::Log, "debug")),
-        _ => Some(of_tini("its verbosity", Key::Log, "trace")), // a negative one is a big one to tini
-    });
     Ok(Asked::Run(Invocation {
         command,
         flags,
@@ -107,6 +104,17 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         personality: Some(NAME),
         ..Invocation::default()
     }))
+}
+
+fn log_level(what: &'static str, verbosity: i64) -> Option<Given> {
+    let level = match verbosity {
+        0 => "error",
+        1 => return None, // warnings, and a soft stop's own lines
+        2 => "info",
+        3 => "debug",
+        _ => "trace", // a negative one is a big one to tini
+    };
+    Some(super::given(NAME, what, Key::Log, level))
 }
 
 fn is_known(name: &str) -> bool {
