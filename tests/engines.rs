@@ -95,9 +95,10 @@ fn shell_of(engine: &Engine) -> Image {
     Files::empty().shell().image_of(engine, [])
 }
 
-/// A script that ends on SIGTERM, with a code of its own.
+/// A script that ends on SIGTERM, with a code of its own. Its stderr is away: where the whole group gets the signal, as
+/// under dumb-init, the shell tells there what became of `sleep`.
 const ENDS_ON_SIGTERM: &str =
-    "trap 'echo got SIGTERM; exit 5' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
+    "exec 2>/dev/null; trap 'echo got SIGTERM; exit 5' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
 
 /// What an init is there for: the exit code, the signals, the orphans. `run` makes the container that runs these words.
 #[track_caller]
