@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::docker::{Engine, have_engine, new_name};
 use super::namespace::{enter_network, lift_loopback};
-use super::{Running, eventually, gone, have, have_program, in_path, is_root, pid_one_behind, softstop};
+use super::{Running, eventually, have, have_program, in_path, is_root, pid_one_behind, softstop, state};
 
 /// The namespaces of an engine.
 struct Sandbox {
@@ -58,8 +58,10 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.running.take());
-        if !thread::panicking() {
-            gone(self.pid);
+        // Not only unshare: what it has taken along may be on its way yet. A test that failed may not panic once more.
+        let began = Instant::now();
+        while state(self.pid).is_some_and(|state| state != 'Z') && began.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(5));
         }
         remove_groups(&self.group);
     }
