@@ -257,6 +257,20 @@ fn what_cannot_be_started_is_said_in_the_containers_log() {
 }
 
 #[test]
+fn a_script_without_an_interpreters_name_is_the_shells_as_execvp_has_it() {
+    if !have_shell() {
+        return;
+    }
+    // musl's own execvp(3) would not.
+    let files = Files::with_softstop().shell().file("/bin/script", "echo \"$0: $2, $1\"\nexit 9\n");
+    let image = files.image([r#"ENTRYPOINT ["/softstop"]"#]);
+    for name in ["/bin/script", "script"] {
+        let (ended, log) = image.container().locked_down().command([name, "one", "two words"]).start().wait();
+        assert_eq!((ended, log.trim_end()), (9, "/bin/script: two words, one"));
+    }
+}
+
+#[test]
 fn where_the_container_may_have_no_second_process_softstop_says_so() {
     if !have_shell() {
         return;

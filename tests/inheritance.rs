@@ -263,3 +263,15 @@ fn the_log_does_not_make_the_apps_stderr_non_blocking() {
     assert_eq!(flags(&alone) & non_blocking, flags(&behind) & non_blocking);
     assert_eq!(flags(&behind) & non_blocking, 0);
 }
+
+#[test]
+fn sockets_that_were_to_be_ours_are_the_childs() {
+    let tell = ["sh", "-c", "test $LISTEN_PID = $$ && echo mine"];
+    let mine = |run: Softstop| run.env("LISTEN_FDS", "1").pid_one().run().stdout == "mine\n";
+    assert!(mine(softstop(tell).env("LISTEN_PID", "1")));
+    assert!(!mine(softstop(tell).env("LISTEN_PID", "77")), "what is for somebody else stays so");
+    // The control: tini leaves them addressed to itself, and the child would not take them.
+    if have_program("tini") {
+        assert!(!mine(program("tini", ["--", "sh", "-c", tell[2]]).env("LISTEN_PID", "1")));
+    }
+}
