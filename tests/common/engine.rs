@@ -169,8 +169,9 @@ impl Podman {
         fs::write(&storage, lines).unwrap();
         let group = new_name();
         let options = vec![format!("--cgroup-parent=/{group}")];
-        // /run and the shared memory are where the podmans of a machine have what they share.
-        let sandbox = Sandbox::start(home, &["--", "sleep", "infinity"], &["/dev/shm", "/run"], group);
+        // Where the podmans of a machine have what they share: locks, names of networks, a cache.
+        let shared = ["/dev/shm", "/run", "/var/lib"];
+        let sandbox = Sandbox::start(home, &["--", "sleep", "infinity"], &shared, group);
         let pid = sandbox.pid.to_string();
         let settings = [format!("CONTAINERS_CONF={settings}"), format!("CONTAINERS_STORAGE_CONF={storage}")];
         let words =
