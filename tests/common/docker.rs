@@ -68,12 +68,14 @@ pub struct Engine {
     pub options: Vec<String>,
     /// The network namespace that its published ports are in, where it is not ours.
     pub network: Option<PathBuf>,
+    /// Whether `logs --follow` shows a container's last words. podman's may leave with the container, before them.
+    pub follows_to_the_end: bool,
 }
 
 /// The Docker engine of this machine.
 impl Default for Engine {
     fn default() -> Self {
-        Self { client: vec!["docker".to_owned()], options: Vec::new(), network: None }
+        Self { client: vec!["docker".to_owned()], options: Vec::new(), network: None, follows_to_the_end: true }
     }
 }
 
@@ -474,7 +476,13 @@ impl Container {
         // Its log comes to its end with it; but the engine may take its time.
         let follower = self.follower.as_mut().unwrap();
         eventually("the log's end", || follower.try_wait().unwrap());
-        (self.inspect(".State.ExitCode").parse().unwrap(), self.logs.to_the_end())
+        let log = if self.engine.follows_to_the_end {
+            self.logs.to_the_end()
+        } else {
+            let logs = self.engine.run(["logs", &self.name]);
+            String::from_utf8_lossy(&logs.stdout).into_owned() + &String::from_utf8_lossy(&logs.stderr)
+        };
+        (self.inspect(".State.ExitCode").parse().unwrap(), log)
     }
 }
 

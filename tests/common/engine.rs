@@ -123,7 +123,8 @@ impl Dockerd {
         let dockerd = in_path("dockerd").unwrap();
         let sandbox = Sandbox::start(home, &["--", dockerd.to_str().unwrap(), "--config-file", &file], &[], group);
         let client = ["docker", "--host", &socket].map(str::to_owned).to_vec();
-        let engine = Engine { client, options: Vec::new(), network: Some(sandbox.network()) };
+        let network = Some(sandbox.network());
+        let engine = Engine { client, network, ..Engine::default() };
         let dockerd = Self { engine, sandbox };
         eventually("dockerd answers", || {
             assert!(dockerd.sandbox.is_running(), "dockerd has ended: {:?}", dockerd.log());
@@ -177,7 +178,7 @@ impl Podman {
         let words =
             ["nsenter", "--target", &pid, "--mount", "--net", "--pid", "env", &settings[0], &settings[1], "podman"];
         let client = words.map(str::to_owned).to_vec();
-        let engine = Engine { client, options, network: Some(sandbox.network()) };
+        let engine = Engine { client, options, network: Some(sandbox.network()), follows_to_the_end: false };
         Self { engine, sandbox }
     }
 
