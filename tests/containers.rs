@@ -16,48 +16,9 @@ use std::time::{Duration, Instant};
 use common::docker::*;
 use common::*;
 
-/// What a slow response holds: it takes 15 s to arrive, and its bytes tell where they belong.
-fn slow_body() -> Vec<u8> {
-    (0..300_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect()
-}
-
-const NGINX_CONF: &str = "
-    daemon off;
-    worker_processes 2;
-    user root;  # of use where nginx is root
-    pid /tmp/nginx.pid;
-    error_log stderr notice;
-    events { worker_connections 64; }
-    http {
-        access_log off;
-        client_body_temp_path /tmp/body;
-        proxy_temp_path /tmp/proxy;
-        fastcgi_temp_path /tmp/fastcgi;
-        uwsgi_temp_path /tmp/uwsgi;
-        scgi_temp_path /tmp/scgi;
-        server {
-            listen 8080;
-            root /srv;
-            location /slow { limit_rate 20k; }
-        }
-    }
-";
-
 /// softstop, this machine's nginx with its libraries, and what it serves; nothing else.
 fn nginx_image(entrypoint: &str) -> Image {
-    Files::with_softstop()
-        .program(&in_path("nginx").unwrap())
-        .file("/etc/passwd", "root:x:0:0:root:/:/nowhere\n")
-        .file("/etc/group", "root:x:0:\n")
-        .file("/etc/nginx.conf", NGINX_CONF)
-        .file("/srv/quick", "here")
-        .file("/srv/slow", slow_body())
-        .image([entrypoint])
-}
-
-fn nginx_words() -> String {
-    let nginx = in_path("nginx").unwrap();
-    format!(r#""{}", "-e", "stderr", "-c", "/etc/nginx.conf""#, nginx.display())
+    Files::with_softstop().nginx().image([entrypoint])
 }
 
 /// Stops a container by `docker stop` with slow responses in flight, and asks it for more as long as it is in its
@@ -444,15 +405,6 @@ fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_wh
     assert!(drain.contains("has 1m to finish its work"), "{drain}");
     let (code, log) = container.wait();
     assert_eq!(code, 7, "{log}");
-}
-
-/// Whether all that `Dockerfile.example` begins with is there, by the rules of [`have`].
-fn have_base_images() -> bool {
-    have_engine()
-        && ["debian:trixie-slim", "nginx:1.26"].iter().all(|image| {
-            let there = docker(["image", "inspect", image]).status.success();
-            have(&format!("the base image {image} (`tests/base-images` makes it)"), there)
-        })
 }
 
 #[test]

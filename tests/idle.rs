@@ -52,6 +52,10 @@ fn nothing_wakes_it_while_nothing_happens() {
         ("with all options", softstop(["-vvv", "-g", "-w", "--wait-for", "all", "sleep", "1000"]).pid_one().start()),
         ("in a drain without an end", in_a_drain),
         ("in a pre-delay", in_a_pre_delay),
+        ("called tini", program(called("tini"), ["sleep", "1000"]).pid_one().start()),
+        ("called dumb-init", program(called("dumb-init"), ["sleep", "1000"]).pid_one().start()),
+        ("called catatonit", program(called("catatonit"), ["sleep", "1000"]).pid_one().start()),
+        ("in a pause", softstop(["-P"]).pid_one().start()),
     ];
     // The control: an init that looks for zombies every second is seen to wake up.
     let tini = have_program("tini").then(|| program("tini", ["--", "sleep", "1000"]).pid_one().start());

@@ -9,18 +9,13 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-const NAMES: [&str; 6] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init"];
-
-/// softstop by another name, and a child that is called nginx, which ends on SIGTERM with 15 and on SIGQUIT with 3.
+/// A child that is called nginx, which ends on SIGTERM with 15 and on SIGQUIT with 3.
 struct Place(TempDir);
 
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         symlink(recorder(), place.at("nginx")).unwrap();
-        for name in NAMES.into_iter().chain(["softstop"]) {
-            symlink(SOFTSTOP, place.at(name)).unwrap();
-        }
         place
     }
 
@@ -31,7 +26,7 @@ impl Place {
     fn called(&self, name: &str) -> Softstop {
         let nginx = self.at("nginx");
         let words = [nginx.to_str().unwrap(), "--exit-on", "15=15", "--exit-on", "3=3"];
-        program(self.at(name), words).pid_one()
+        program(called(name), words).pid_one()
     }
 }
 
@@ -46,7 +41,7 @@ fn stopped(run: Softstop) -> Outcome {
 #[test]
 fn by_another_name_a_known_server_is_a_program_like_any_other() {
     let place = Place::new();
-    for name in NAMES {
+    for name in OTHER_NAMES {
         let outcome = stopped(place.called(name));
         outcome.code(15);
         assert_eq!(outcome.stderr, "", "{name}");
@@ -58,7 +53,7 @@ fn by_another_name_a_known_server_is_a_program_like_any_other() {
 #[test]
 fn a_variable_of_softstops_turns_the_soft_stop_on() {
     let place = Place::new();
-    for name in NAMES {
+    for name in OTHER_NAMES {
         let outcome = stopped(place.called(name).env("SOFTSTOP_PRE_DELAY", "10ms"));
         outcome.code(3).logged("stop requested: SIGTERM").logged("drain: sent SIGQUIT");
     }
@@ -94,7 +89,7 @@ fn a_file_turns_the_soft_stop_on_an_empty_one_too() {
         std::fs::write(&file, content).unwrap();
         stopped(place.called(name).through(["unshare", "--mount", "sh", "-c", &put, "sh"]))
     };
-    for name in NAMES {
+    for name in OTHER_NAMES {
         with_file(name, "pre_delay = '10ms'").code(3).logged("drain: sent SIGQUIT");
     }
     with_file("tini", "").code(3).logged("pre-delay: nginx");
@@ -119,7 +114,7 @@ fn what_is_no_setting_turns_nothing_on() {
 fn disabled_it_is_a_plain_init_under_every_name_whatever_else_is_set() {
     let place = Place::new();
     std::fs::write(place.at("broken.toml"), "pre_delay = [").unwrap();
-    for name in NAMES.into_iter().chain(["softstop"]) {
+    for name in OTHER_NAMES.into_iter().chain(["softstop"]) {
         let run = place.called(name).env("SOFTSTOP_DISABLED", "1");
         let run = run.env("SOFTSTOP_PROFILE", "nginx").env("SOFTSTOP_PRE_DELAY", "3").env("SOFTSTOP_NONSENSE", "1");
         let outcome = stopped(run.env("SOFTSTOP_CONFIG", place.at("broken.toml")));
@@ -184,10 +179,9 @@ fn a_wrong_setting_is_told_by_every_name_before_the_child_starts() {
 
 #[test]
 fn one_may_wait_for_all_by_the_name_of_an_init_that_adopts_nobody() {
-    let place = Place::new();
     let script = ["sh", "-c", "(sleep 0.3; echo last) & echo first"];
     for name in ["tini", "dumb-init"] {
-        let outcome = program(place.at(name), script).env("SOFTSTOP_WAIT_FOR", "all").run();
+        let outcome = program(called(name), script).env("SOFTSTOP_WAIT_FOR", "all").run();
         outcome.code(0);
         assert!(outcome.stdout.contains("first"), "{name}: {outcome:?}");
     }
@@ -195,10 +189,9 @@ fn one_may_wait_for_all_by_the_name_of_an_init_that_adopts_nobody() {
 
 #[test]
 fn pause_reaps_and_leaves_on_term_and_int_alone() {
-    let place = Place::new();
     for name in ["catatonit", "podman-init", "softstop"] {
         for signal in [libc::SIGTERM, libc::SIGINT] {
-            let run = program(place.at(name), ["-P"]).pid_one().start();
+            let run = program(called(name), ["-P"]).pid_one().start();
             run.listens();
             for other in [libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGCHLD, libc::SIGWINCH] {
                 run.signal(other);

@@ -11,6 +11,7 @@
 mod common;
 use common::*;
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,9 +28,13 @@ fn moments() -> impl Iterator<Item = Duration> {
 
 /// Starts a plain program, sends SIGTERM at each of the moments, and expects the end each time.
 fn storm(options: &[&str], is_pid_one: bool) {
-    for (index, moment) in moments().enumerate() {
+    storm_of(Path::new(SOFTSTOP), options, is_pid_one, moments());
+}
+
+fn storm_of(init: &Path, options: &[&str], is_pid_one: bool, moments: impl Iterator<Item = Duration>) {
+    for (index, moment) in moments.enumerate() {
         let command: Vec<&str> = options.iter().copied().chain(["sleep", "1000"]).collect();
-        let run = softstop(command);
+        let run = program(init, command);
         let run = if is_pid_one { run.pid_one().start() } else { run.start() };
         // What comes before softstop's first act is lost, by the kernel's rules, to PID 1, and ends anybody else.
         run.listens();
@@ -61,6 +66,18 @@ fn a_sigterm_in_the_first_4_ms_ends_a_wrapper_and_its_child() {
 #[test]
 fn a_sigterm_in_the_first_4_ms_ends_a_wrapper_and_its_group() {
     storm(&["-g"], false);
+}
+
+#[test]
+fn a_sigterm_in_the_first_4_ms_is_not_lost_by_the_name_of_an_init_that_loses_some() {
+    // tini -g, dumb-init in both modes and catatonit -g each lose one in 30 to 50.
+    for (name, options) in
+        [("tini", &["-s", "-g"][..]), ("dumb-init", &[]), ("dumb-init", &["-c"]), ("catatonit", &["-g"])]
+    {
+        for is_pid_one in [true, false] {
+            storm_of(&called(name), options, is_pid_one, moments().take(60));
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,21 @@ fn a_full_pipe_delays_no_stop() {
 }
 
 #[test]
+fn a_full_pipe_delays_no_stop_by_another_name_however_much_it_says() {
+    for name in OTHER_NAMES {
+        let options: &[&str] = match name {
+            "dumb-init" => &["-v"],
+            "catatonit" | "podman-init" => &[],
+            _ => &["-vvv", "-w"],
+        };
+        let (reader, writer) = full_pipe();
+        let run = program(called(name), sleeps(options)).env("CATATONIT_DEBUG", "1").stderr(writer);
+        stops_soon(run.pid_one().start(), name);
+        drop(reader);
+    }
+}
+
+#[test]
 fn a_full_pipe_of_another_users_delays_no_stop() {
     // It cannot be opened again for us alone: then it is asked for room, line by line.
     if !have("root, to make another user's pipe", is_root()) || !have_program("setpriv") {

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
-use super::{DEAD_MAN, Lines, eventually, have, have_program, in_path};
+use super::namespace::enter_network;
+use super::{DEAD_MAN, Lines, Terminal, eventually, have, have_program, in_path};
 
 /// Whether a Docker engine answers, by the rules of [`have`].
 #[track_caller]
@@ -58,22 +59,68 @@ pub fn static_softstop() -> &'static Path {
     })
 }
 
-/// `docker ARGUMENTS..`, to its end.
+/// An engine, by the way in which its client is called. podman's client takes the same subcommands as docker's.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// The client, and what stands before a subcommand.
+    pub client: Vec<String>,
+    /// What each new container of it is given.
+    pub options: Vec<String>,
+    /// The network namespace that its published ports are in, where it is not ours.
+    pub network: Option<PathBuf>,
+    /// Whether `logs --follow` shows a container's last words. podman's may leave with the container, before them.
+    pub follows_to_the_end: bool,
+}
+
+/// The Docker engine of this machine.
+impl Default for Engine {
+    fn default() -> Self {
+        Self { client: vec!["docker".to_owned()], options: Vec::new(), network: None, follows_to_the_end: true }
+    }
+}
+
+impl Engine {
+    /// `docker`, with nothing behind it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.client[0]);
+        command.args(&self.client[1..]);
+        command
+    }
+
+    /// `docker ARGUMENTS..`, to its end.
+    pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
+        self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, where nothing else than success will do: what it says on stdout.
+    #[track_caller]
+    pub fn says<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        let output = self.run(arguments.iter().copied());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Sends `GET PATH` to a published port and reads the response, all of it, as it comes.
+    pub fn get(&self, server: SocketAddr, path: &str) -> Response {
+        let network = self.network.clone();
+        ask(server, path, move || network.as_deref().map_or(Ok(()), enter_network))
+    }
+}
+
+/// `docker ARGUMENTS..` of this machine's engine, to its end.
 pub fn docker<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Output {
-    Command::new("docker").args(arguments).stdin(Stdio::null()).output().unwrap()
+    Engine::default().run(arguments)
 }
 
 /// The same, where nothing else than success will do: what it says on stdout.
 #[track_caller]
 pub fn docker_says<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
-    let arguments: Vec<&str> = arguments.into_iter().collect();
-    let output = docker(arguments.iter().copied());
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    Engine::default().says(arguments)
 }
 
 /// A name that nobody else has.
-fn new_name() -> String {
+pub fn new_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("softstop-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
@@ -139,15 +186,32 @@ impl Files {
         files
     }
 
+    /// This machine's nginx, on port 8080, with a `/quick` and a `/slow`; [`nginx_words`] start it.
+    #[track_caller]
+    pub fn nginx(self) -> Self {
+        self.program(&in_path("nginx").unwrap())
+            .file("/etc/passwd", "root:x:0:0:root:/:/nowhere\n")
+            .file("/etc/group", "root:x:0:\n")
+            .file("/etc/nginx.conf", NGINX_CONF)
+            .file("/srv/quick", "here")
+            .file("/srv/slow", slow_body())
+    }
+
     /// Makes the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV...
     #[track_caller]
     pub fn image<'a>(&self, changes: impl IntoIterator<Item = &'a str>) -> Image {
+        self.image_of(&Engine::default(), changes)
+    }
+
+    /// The same of another engine.
+    #[track_caller]
+    pub fn image_of<'a>(&self, engine: &Engine, changes: impl IntoIterator<Item = &'a str>) -> Image {
         let mut tar = Command::new("tar");
         tar.args(["--create", "--owner=0", "--group=0", "--mode=a+rX", "--directory"]).arg(self.0.path()).arg(".");
         let mut tar = tar.stdout(Stdio::piped()).spawn().unwrap();
-        let image = Image(new_name());
-        let mut import = Command::new("docker");
-        import.arg("import").args(changes.into_iter().flat_map(|change| ["--change", change])).args(["-", &image.0]);
+        let image = Image { name: new_name(), engine: engine.clone() };
+        let mut import = engine.command();
+        import.arg("import").args(changes.into_iter().flat_map(|change| ["--change", change])).args(["-", &image.name]);
         let output = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
         drop(import); // holds the pipe, in which tar would wait for ever where the engine has not taken it all
         let is_packed = tar.wait().unwrap().success();
@@ -155,6 +219,39 @@ impl Files {
         assert!(is_packed, "tar");
         image
     }
+}
+
+/// What a slow response holds: it takes 15 s to arrive, and its bytes tell where they belong.
+pub fn slow_body() -> Vec<u8> {
+    (0..300_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect()
+}
+
+const NGINX_CONF: &str = "
+    daemon off;
+    worker_processes 2;
+    user root;  # of use where nginx is root
+    pid /tmp/nginx.pid;
+    error_log stderr notice;
+    events { worker_connections 64; }
+    http {
+        access_log off;
+        client_body_temp_path /tmp/body;
+        proxy_temp_path /tmp/proxy;
+        fastcgi_temp_path /tmp/fastcgi;
+        uwsgi_temp_path /tmp/uwsgi;
+        scgi_temp_path /tmp/scgi;
+        server {
+            listen 8080;
+            root /srv;
+            location /slow { limit_rate 20k; }
+        }
+    }
+";
+
+/// The command line of [`Files::nginx`], as words of a Dockerfile's JSON.
+pub fn nginx_words() -> String {
+    let nginx = in_path("nginx").unwrap();
+    format!(r#""{}", "-e", "stderr", "-c", "/etc/nginx.conf""#, nginx.display())
 }
 
 /// A file on this machine that goes when this is dropped.
@@ -165,17 +262,30 @@ pub fn file_with(content: &str) -> tempfile::NamedTempFile {
 }
 
 /// An image of ours. It is removed when this is dropped.
-pub struct Image(String);
+pub struct Image {
+    pub name: String,
+    engine: Engine,
+}
 
 impl Image {
     /// `docker build ARGUMENTS..` in the project's root.
     #[track_caller]
     pub fn build<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        let image = Self(new_name());
-        let mut command = Command::new("docker");
+        Self::build_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+    }
+
+    /// `docker build ARGUMENTS..` in this directory.
+    #[track_caller]
+    pub fn build_in<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        let image = Self { name: new_name(), engine: Engine::default() };
+        let mut command = image.engine.command();
         // The classic builder takes the base images of this machine, and asks no registry for them.
-        command.env("DOCKER_BUILDKIT", "0").args(["build", "--force-rm", "--tag", &image.0]).args(arguments).arg(".");
-        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).output().unwrap();
+        command
+            .env("DOCKER_BUILDKIT", "0")
+            .args(["build", "--force-rm", "--tag", &image.name])
+            .args(arguments)
+            .arg(".");
+        let output = command.current_dir(directory).stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "docker build: {said}");
         image
@@ -183,13 +293,14 @@ impl Image {
 
     /// A container of it, not yet started.
     pub fn container(&self) -> Setup {
-        Setup { image: self.0.clone(), options: Vec::new(), command: Vec::new() }
+        let engine = self.engine.clone();
+        Setup { image: self.name.clone(), options: engine.options.clone(), command: Vec::new(), engine }
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
-        docker(["rmi", "--force", &self.0]);
+        self.engine.run(["rmi", "--force", &self.name]);
     }
 }
 
@@ -198,6 +309,7 @@ pub struct Setup {
     image: String,
     options: Vec<String>,
     command: Vec<String>,
+    engine: Engine,
 }
 
 impl Setup {
@@ -237,12 +349,13 @@ impl Setup {
     #[track_caller]
     pub fn start_with(self, files: &[(&Path, &str)]) -> Container {
         let name = new_name();
-        let container = Container { logs: Lines::of(io::empty()), follower: None, name: name.clone() };
-        docker_says(self.words(&["create"], &name));
+        let engine = self.engine.clone();
+        let container = Container { logs: Lines::of(io::empty()), follower: None, name: name.clone(), engine };
+        self.engine.says(self.words(&["create"], &name));
         for (from, to) in files {
-            docker_says(["cp", from.to_str().unwrap(), &format!("{name}:{to}")]);
+            self.engine.says(["cp", from.to_str().unwrap(), &format!("{name}:{to}")]);
         }
-        docker_says(["start", &name]);
+        self.engine.says(["start", &name]);
         container.followed()
     }
 
@@ -251,14 +364,24 @@ impl Setup {
     pub fn start_on_a_terminal(self) -> (Container, File) {
         let name = new_name();
         let terminal = nix::pty::openpty(None, None).unwrap();
-        let mut command = Command::new("docker");
+        let mut command = self.engine.command();
         command.args(self.words(&["run", "--interactive", "--tty"], &name));
         command.stdin(terminal.slave.try_clone().unwrap()).stdout(terminal.slave.try_clone().unwrap());
         let client = command.stderr(terminal.slave).spawn().unwrap();
         drop(command); // holds the terminal open, whose end we are to see
         let keys = File::from(terminal.master);
         let logs = Lines::of(keys.try_clone().unwrap());
-        (Container { name, logs, follower: Some(client) }, keys)
+        (Container { name, logs, follower: Some(client), engine: self.engine }, keys)
+    }
+
+    /// `docker run -it` by a person at a terminal of his own.
+    #[track_caller]
+    pub fn run_by_a_person(self) -> (Terminal, Container) {
+        let name = new_name();
+        let mut command = self.engine.command();
+        command.args(self.words(&["run", "--interactive", "--tty"], &name));
+        let container = Container { logs: Lines::of(io::empty()), follower: None, name, engine: self.engine };
+        (Terminal::start(&mut command), container)
     }
 }
 
@@ -268,12 +391,13 @@ pub struct Container {
     /// What `docker logs` shows: stdout and stderr.
     pub logs: Lines,
     follower: Option<Child>,
+    engine: Engine,
 }
 
 impl Container {
     fn followed(mut self) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", "exec docker logs --follow \"$0\" 2>&1", &self.name]);
+        command.args(["-c", "exec \"$@\" 2>&1", "sh"]).args(&self.engine.client).args(["logs", "--follow", &self.name]);
         let mut follower = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         self.logs = Lines::of(follower.stdout.take().unwrap());
         self.follower = Some(follower);
@@ -294,46 +418,47 @@ impl Container {
     /// `docker stop -t SECONDS`, which goes on while the test does.
     pub fn stop(&self, seconds: u32) -> JoinHandle<Output> {
         let words = ["stop".to_owned(), "-t".to_owned(), seconds.to_string(), self.name.clone()];
-        thread::spawn(move || docker(words.iter().map(String::as_str)))
+        let engine = self.engine.clone();
+        thread::spawn(move || engine.run(words.iter().map(String::as_str)))
     }
 
     /// `docker kill --signal`: a signal from outside the container.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
-        docker_says(["kill", "--signal", signal, &self.name]);
+        self.engine.says(["kill", "--signal", signal, &self.name]);
     }
 
     #[track_caller]
     pub fn pause(&self) {
-        docker_says(["pause", &self.name]);
+        self.engine.says(["pause", &self.name]);
     }
 
     #[track_caller]
     pub fn unpause(&self) {
-        docker_says(["unpause", &self.name]);
+        self.engine.says(["unpause", &self.name]);
     }
 
     /// `docker exec`: what it says.
     #[track_caller]
     pub fn exec(&self, words: &[&str]) -> String {
-        docker_says(["exec", &self.name].iter().chain(words).copied())
+        self.engine.says(["exec", &self.name].iter().chain(words).copied())
     }
 
     /// The same where its end may be the container's.
     pub fn exec_to_the_end(&self, words: &[&str]) {
-        docker(["exec", &self.name].iter().chain(words).copied());
+        self.engine.run(["exec", &self.name].iter().chain(words).copied());
     }
 
     /// What `docker inspect` has under this key.
     #[track_caller]
     pub fn inspect(&self, key: &str) -> String {
-        docker_says(["inspect", "--format", &format!("{{{{{key}}}}}"), &self.name])
+        self.engine.says(["inspect", "--format", &format!("{{{{{key}}}}}"), &self.name])
     }
 
     /// Where the published port is on this machine.
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
-        docker_says(["port", &self.name]).rsplit_once(' ').unwrap().1.parse().unwrap()
+        self.engine.says(["port", &self.name]).rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
     /// How many zombies there are.
@@ -351,13 +476,19 @@ impl Container {
         // Its log comes to its end with it; but the engine may take its time.
         let follower = self.follower.as_mut().unwrap();
         eventually("the log's end", || follower.try_wait().unwrap());
-        (self.inspect(".State.ExitCode").parse().unwrap(), self.logs.to_the_end())
+        let log = if self.engine.follows_to_the_end {
+            self.logs.to_the_end()
+        } else {
+            let logs = self.engine.run(["logs", &self.name]);
+            String::from_utf8_lossy(&logs.stdout).into_owned() + &String::from_utf8_lossy(&logs.stderr)
+        };
+        (self.inspect(".State.ExitCode").parse().unwrap(), log)
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
-        docker(["rm", "--force", "--volumes", &self.name]);
+        self.engine.run(["rm", "--force", "--volumes", &self.name]);
         if let Some(follower) = &mut self.follower {
             let _ = follower.kill();
             let _ = follower.wait();
@@ -373,10 +504,15 @@ pub struct Response {
 
 /// Sends `GET PATH` to a server and reads the response, all of it, as it comes.
 pub fn get(server: SocketAddr, path: &str) -> Response {
+    ask(server, path, || Ok(()))
+}
+
+fn ask(server: SocketAddr, path: &str, before: impl FnOnce() -> io::Result<()> + Send + 'static) -> Response {
     let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
     let so_far = Arc::new(AtomicUsize::new(0));
     let count = so_far.clone();
     let reader = thread::spawn(move || {
+        before()?;
         let mut stream = TcpStream::connect(server)?;
         stream.set_read_timeout(Some(DEAD_MAN))?;
         stream.write_all(request.as_bytes())?;
@@ -430,4 +566,14 @@ impl Response {
 #[track_caller]
 pub fn have_shell() -> bool {
     have_engine() && have_program("busybox")
+}
+
+/// Whether all that `Dockerfile.example` begins with is there, by the rules of [`have`].
+#[track_caller]
+pub fn have_base_images() -> bool {
+    have_engine()
+        && ["debian:trixie-slim", "nginx:1.26"].iter().all(|image| {
+            let there = docker(["image", "inspect", image]).status.success();
+            have(&format!("the base image {image} (`tests/base-images` makes it)"), there)
+        })
 }

@@ -24,6 +24,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep, and waits for its own children")]
 
 pub mod docker;
+pub mod engine;
 pub mod http;
 pub mod namespace;
 pub mod nginx;
@@ -44,6 +45,22 @@ pub const DEAD_MAN: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
+
+/// The names of other inits that it answers to.
+pub const OTHER_NAMES: [&str; 6] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init"];
+
+/// The binary under test by another name: a link to it.
+pub fn called(name: &str) -> PathBuf {
+    let binary = Path::new(SOFTSTOP);
+    let directory = binary.parent().unwrap().join("called");
+    fs::create_dir_all(&directory).unwrap();
+    let link = directory.join(name);
+    match std::os::unix::fs::symlink(binary, &link) {
+        Ok(()) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{error}"), // another test was here
+    }
+    link
+}
 
 /// The child that says what it finds and which signals it gets: `tests/fixtures/recorder.rs`.
 pub fn recorder() -> PathBuf {

@@ -8,8 +8,10 @@
     reason = "sizes and constants of the C library's structures"
 )]
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, io, mem, thread};
 
@@ -86,8 +88,19 @@ fn run_again(name: &str, words: &[&str], way: Way) {
     said.lines().filter(|line| line.starts_with("figure: ")).for_each(|line| println!("{way:?}: {}", &line[8..]));
 }
 
+/// Moves this thread to another network namespace: `/proc/PID/ns/net`.
+pub fn enter_network(namespace: &Path) -> io::Result<()> {
+    let namespace = File::open(namespace)?;
+    // SAFETY: takes two integers; concerns this thread alone.
+    if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// A new namespace's loopback is down.
-fn lift_loopback() {
+pub fn lift_loopback() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     // SAFETY: all-zero bytes are a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
