@@ -114,3 +114,19 @@ fn a_difference_on_the_list_that_does_not_occur_is_found() {
     let wrong = found_wrong("tini", called("tini", "true"), &list);
     assert_eq!(wrong, ["on the list, but it never occurred: tini: the weather: rain; softstop: sun. One may hope."]);
 }
+
+#[test]
+fn the_readmes_table_is_this_list() {
+    let readme = include_str!("../README.md");
+    let (_, table) = readme.split_once("| of | what | the original | softstop |\n|---|---|---|---|\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+    let listed: Vec<String> = differences::DIFFERENCES
+        .iter()
+        .map(|d| format!("| {} | {} | {} | {}. {} |", d.peers.join(", "), d.what, d.theirs, d.ours, d.reason))
+        .collect();
+    let missing: Vec<&String> = listed.iter().filter(|row| !rows.contains(&row.as_str())).collect();
+    assert!(missing.is_empty(), "README.md lacks\n{}", missing.iter().map(|row| format!("{row}\n")).collect::<String>());
+    // What the matrix cannot see has a test elsewhere, which the row names.
+    let stray: Vec<&&str> = rows.iter().filter(|row| !listed.iter().any(|l| l == *row) && !row.contains("`tests/")).collect();
+    assert!(stray.is_empty(), "no test knows of {stray:#?}");
+}

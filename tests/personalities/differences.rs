@@ -98,6 +98,17 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
+        peers: &["tini"],
+        what: "`-e 127` and a program that is missing, `-e 126` and one that cannot be run",
+        theirs: "leaves with 0",
+        ours: "leaves with 127 and 126",
+        reason: "What never ran has no exit code, and must not look like success.",
+        is_it: |seen| {
+            let never_ran = matches!((seen.theirs, seen.ours), ("0", "126" | "127"));
+            seen.aspect == "code" && never_ran && seen.case.words.first().is_some_and(|word| word == "-e")
+        },
+    },
+    Difference {
         peers: &["tini", "dumb-init"],
         what: "LISTEN_PID of a socket activation",
         theirs: "reaches the child with the number of the init",
