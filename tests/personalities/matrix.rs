@@ -413,6 +413,18 @@ impl Bench {
     }
 }
 
+impl Drop for Bench {
+    /// A child may outlive its init, but not its bench: whoever stands in the directory is of a case.
+    fn drop(&mut self) {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+            if fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&self.directory)) {
+                send(pid, libc::SIGKILL);
+            }
+        }
+    }
+}
+
 /// What was seen of the original and of softstop in its place, where that is not the same.
 pub(crate) struct Seen<'a> {
     pub(crate) case: &'a Case,
