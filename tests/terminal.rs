@@ -249,6 +249,46 @@ fn ctrl_z_gives_the_prompt_back_and_fg_goes_on() {
 }
 
 #[test]
+fn ctrl_z_gives_the_prompt_back_by_another_inits_name_too() {
+    for name in ["tini", "dumb-init", "catatonit"] {
+        let Some(terminal) = bash() else { return };
+        run(&terminal, &format!("{} -- sh -c '{SLEEPS}'", called(name).display()));
+        terminal.shows("ready");
+        let init = children(terminal.pid)[0];
+        let child = sleeps(init);
+        for _ in 0..3 {
+            terminal.types("\x1a");
+            terminal.shows("Stopped");
+            terminal.shows("prompt> ");
+            // By a signal to both: dumb-init's child is stopped before it, but may show it after it.
+            eventually(name, || ((state(init), state(child)) == (Some('T'), Some('T'))).then_some(()));
+            run(&terminal, "fg");
+            eventually("it goes on", || (state(init) == Some('S') && state(child) == Some('S')).then_some(()));
+        }
+        terminal.types("\x03");
+        terminal.shows("prompt> ");
+        run(&terminal, "echo code $?");
+        terminal.shows("code 130");
+    }
+}
+
+#[test]
+fn under_the_real_tini_ctrl_z_gives_no_prompt_back() {
+    // The control: it sleeps on while its child is stopped, and the shell waits for it.
+    if !have_program("tini") {
+        return;
+    }
+    let Some(terminal) = bash() else { return };
+    run(&terminal, &format!("tini -s -- sh -c '{SLEEPS}'"));
+    terminal.shows("ready");
+    let init = children(terminal.pid)[0];
+    let child = sleeps(init);
+    terminal.types("\x1a");
+    eventually("the child stops", || (state(child) == Some('T')).then_some(()));
+    assert_eq!(state(init), Some('S'));
+}
+
+#[test]
 fn bg_goes_on_in_the_background_and_fg_brings_it_back() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}'"));
