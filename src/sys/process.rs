@@ -56,11 +56,21 @@ pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
-/// An error in the C library's words alone, as the other inits' logs have it.
+/// An error in glibc's words alone (`man 3 strerror`), as the other inits' logs have it.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
+    let number = error.raw_os_error();
+    // musl, which the static binary is linked with, has words of its own for these.
+    match number.map(Errno::from_raw) {
+        Some(Errno::ENOTTY) => return "Inappropriate ioctl for device".to_owned(),
+        Some(Errno::ELOOP) => return "Too many levels of symbolic links".to_owned(),
+        Some(Errno::ENAMETOOLONG) => return "File name too long".to_owned(),
+        Some(Errno::ENOMEM) => return "Cannot allocate memory".to_owned(),
+        Some(Errno::EIO) => return "Input/output error".to_owned(),
+        _ => {}
+    }
     let text = error.to_string();
-    let number = error.raw_os_error().map(|number| format!(" (os error {number})")).unwrap_or_default();
+    let number = number.map(|number| format!(" (os error {number})")).unwrap_or_default();
     text.strip_suffix(&number).unwrap_or(&text).to_owned()
 }
 

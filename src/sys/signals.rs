@@ -114,9 +114,15 @@ pub fn stop_ourselves() {
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
-/// What the C library calls a signal: "Terminated", "Hangup" (`man 3 strsignal`).
+/// What glibc calls a signal: "Terminated", "Hangup" (`man 3 strsignal`).
 #[must_use]
 pub fn describe(signal: Signal) -> String {
+    match signal.number() {
+        // musl, which the static binary is linked with, has words of its own for these.
+        libc::SIGFPE => return "Floating point exception".to_owned(),
+        number @ 34.. => return format!("Real-time signal {}", number - 34),
+        _ => {}
+    }
     // SAFETY: this process has one thread, so that the text, which the next call may change, stays while it is copied.
     let text = unsafe {
         let text = libc::strsignal(signal.number());
