@@ -59,7 +59,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether a person chose the value, and softstop to mean by it what it says.
+    /// Whether a person chose the value, as a setting of softstop's.
     fn is_a_person(&self) -> bool {
         match self {
             Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,

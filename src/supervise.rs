@@ -179,13 +179,10 @@ impl Supervisor {
 
     /// Signals are a set, not a count: one SIGCHLD may stand for many children, so all are asked for on every wake-up.
     fn reap(&mut self, now: Moment) {
-        if let Some(signal) = self.options.farewell {
-            // Before it is reaped: its number, and so its group's, is its own until then.
-            if self.child.has_exited() {
-                self.tell_sending(signal, self.child.send(signal, Target::Group));
-            }
+        let harvest = self.child.reap(self.options.farewell);
+        if let Some((signal, result)) = harvest.farewell {
+            self.tell_sending(signal, result);
         }
-        let harvest = self.child.reap();
         let pid = self.child.pid();
         let main_exit = harvest.changes.iter().find_map(|&(changed, change)| match change {
             Change::Exited(exit) if changed == pid => Some(exit),

@@ -269,6 +269,7 @@ fn sockets_that_were_to_be_ours_are_the_childs() {
     let tell = ["sh", "-c", "test $LISTEN_PID = $$ && echo mine"];
     let mine = |run: Softstop| run.env("LISTEN_FDS", "1").pid_one().run().stdout == "mine\n";
     assert!(mine(softstop(tell).env("LISTEN_PID", "1")));
+    assert!(mine(softstop(tell).env("LISTEN_PID", "00000000000000000001")), "longer than any number is");
     assert!(!mine(softstop(tell).env("LISTEN_PID", "77")), "what is for somebody else stays so");
     // The control: tini leaves them addressed to itself, and the child would not take them.
     if have_program("tini") {

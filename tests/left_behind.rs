@@ -149,3 +149,23 @@ fn a_drain_of_no_time_says_what_was_sent_and_who_was_killed() {
         .run();
     run.code(5).logged("stopped in ").logged("sh had ended by itself").logged("SIGKILL to ");
 }
+
+#[test]
+fn by_the_name_of_dumb_init_the_group_is_bidden_farewell_each_time() {
+    let marker = format!("1000.{}", std::process::id());
+    let is_left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines.any(|line| line == format!("sleep\0{marker}\0").as_bytes())
+    };
+    // The child exits as early as it can, so that its end comes at any moment of ours.
+    let leaves = format!("sleep {marker} >&- 2>&- & exit 3");
+    for round in 0..200 {
+        program(called("dumb-init"), ["sh", "-c", &leaves]).run().code(3);
+        eventually(&format!("round {round}: the sleeper hears of it"), || (!is_left()).then_some(()));
+    }
+    // The control: with the farewell rewritten to nothing it is left, and would be seen.
+    program(called("dumb-init"), ["-r", "15:0", "sh", "-c", &leaves]).run().code(3);
+    assert!(is_left());
+    program("pkill", ["-f", &format!("^sleep {marker}$")]).run().code(0);
+}

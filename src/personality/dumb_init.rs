@@ -123,12 +123,12 @@ fn flags(rewrites: &Rewrites, debug: bool) -> Vec<Given> {
     rewrites.chain(debug).collect()
 }
 
-/// Everything is passed on: what names a fault of the sender's victim too, and what speaks to a background job.
+/// Everything is passed on: also a fault's signal, which somebody must have sent, and what speaks to a background job.
 fn defaults(rewrites: &Rewrites, place: Place) -> Vec<Given> {
     let everything = (1..=LAST).filter(|number| !rewrites.contains_key(number)).filter_map(signal);
     let rewrites = everything.filter_map(|signal| {
         let to = match place {
-            // The session's leader can be stopped by nothing less: nobody is there to wake it.
+            // Nothing less stops a session's leader: the kernel sees nobody there who could wake it.
             Place::OwnSession if JOB_CONTROL.contains(&signal) => Signal::STOP,
             _ if signal.is_forwarded() || !signal.is_catchable() || signal == Signal::CHLD => return None,
             _ => signal,

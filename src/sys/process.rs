@@ -14,7 +14,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 use super::procfs::{self, Process};
 use super::signals::Inherited;
@@ -90,6 +90,8 @@ pub enum Change {
 pub struct Harvest {
     /// Who changed, and how.
     pub changes: Vec<(i32, Change)>,
+    /// What the main child's group was sent before that child was reaped, and whether it got it.
+    pub farewell: Option<(Signal, io::Result<()>)>,
     /// Whether no process of ours is left.
     pub nobody_left: bool,
 }
@@ -134,29 +136,38 @@ impl Child {
         self.pid.as_raw()
     }
 
-    /// Whether it has exited and is to be reaped.
-    #[must_use]
-    pub fn has_exited(&self) -> bool {
-        !self.is_reaped && has_children_that(libc::P_PID, self.pid.as_raw().unsigned_abs()) == Some(true)
-    }
-
     /// Takes every change of state that waits, until there is none. The one place that reaps.
-    pub fn reap(&mut self) -> Harvest {
+    ///
+    /// The main child's group gets the `farewell` before that child is reaped: its number, and so its group's, is its own
+    /// until then. So each change is looked at first, and then taken by itself.
+    pub fn reap(&mut self, farewell: Option<Signal>) -> Harvest {
         let mut harvest = Harvest::default();
         loop {
-            let mut status = 0;
-            // SAFETY: the pointer leads to an integer that outlives the call.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED) };
-            if pid <= 0 {
-                // -1 is ECHILD, "you have no children": no signal interrupts us, and the arguments are right.
-                harvest.nobody_left = pid < 0 || (!self.strangers.is_empty() && self.has_only_strangers());
-                return harvest;
-            }
-            let change = change(status);
-            if let Some(Change::Exited(_)) = change {
-                self.is_reaped |= pid == self.pid.as_raw();
-            }
-            harvest.changes.extend(change.map(|change| (pid, change)));
+            let (pid, change) = match wait(libc::P_ALL, 0, ANY_CHANGE | libc::WNOWAIT) {
+                Ok(Some(waiting)) => waiting,
+                Ok(None) => {
+                    harvest.nobody_left = !self.strangers.is_empty() && self.has_only_strangers();
+                    return harvest;
+                }
+                // ECHILD, "you have no children": no signal interrupts us, and the arguments are right.
+                Err(_) => {
+                    harvest.nobody_left = true;
+                    return harvest;
+                }
+            };
+            let kind = match change {
+                Change::Exited(_) => {
+                    if pid == self.pid.as_raw() {
+                        harvest.farewell = farewell.map(|signal| (signal, self.send(signal, Target::Group)));
+                        self.is_reaped = true;
+                    }
+                    libc::WEXITED
+                }
+                Change::Stopped(_) => libc::WSTOPPED,
+                Change::Continued => libc::WCONTINUED,
+            };
+            // A stop that has become something else by now is no news any more.
+            harvest.changes.extend(wait(libc::P_PID, pid.unsigned_abs(), kind).ok().flatten());
         }
     }
 
@@ -291,7 +302,8 @@ fn shell_script(command: &[OsString]) -> Option<Vec<OsString>> {
         PathBuf::from(program)
     } else {
         let path = env::var_os("PATH")?;
-        env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())?
+        let files = env::split_paths(&path).map(|directory| directory.join(program));
+        files.into_iter().find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())?
     };
     let mut beginning = [0; 128];
     let length = File::open(&file).ok()?.read(&mut beginning).ok()?;
@@ -321,13 +333,14 @@ impl ListenPid {
         if value.parse() != Ok(Pid::this().as_raw()) {
             return None;
         }
-        let mut variable = [Self::NAME, value.as_bytes()].concat();
+        let mut variable = Self::NAME.to_vec();
         variable.resize(Self::NAME.len() + Self::ROOM, 0);
         let variable = variable.leak();
+        let listen_pid = Self(variable.get_mut(Self::NAME.len()..)?.as_mut_ptr());
+        listen_pid.become_the_callers();
         // SAFETY: the string ends with a zero, and lives as long as the process. No other thread reads the environment.
         let result = unsafe { libc::putenv(variable.as_mut_ptr().cast()) };
-        let digits = variable.get_mut(Self::NAME.len()..)?;
-        (result == 0).then_some(Self(digits.as_mut_ptr()))
+        (result == 0).then_some(listen_pid)
     }
 
     /// Writes the calling process's number. Allocates nothing.
@@ -345,18 +358,21 @@ pub fn reap_everybody() {
     while unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
+const ANY_CHANGE: libc::c_int = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+
 fn has_children() -> bool {
-    has_children_that(libc::P_ALL, 0).is_some()
+    wait(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT).is_ok()
 }
 
-/// Whether one of these children of ours waits to be reaped; `None` where we have no such child.
-fn has_children_that(kind: libc::idtype_t, id: libc::id_t) -> Option<bool> {
+/// A change of one of these kinds in these children of ours, if one waits; an error (ECHILD) where we have no such child.
+fn wait(whose: libc::idtype_t, id: libc::id_t, kinds: libc::c_int) -> nix::Result<Option<(i32, Change)>> {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: with WNOWAIT nobody is reaped; `info` outlives the call.
-    let result = unsafe { libc::waitid(kind, id, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
-    // SAFETY: for a child's change the kernel fills this field, and leaves it zero where there is none.
-    (result == 0).then(|| unsafe { info.si_pid() } != 0) // else ECHILD
+    // SAFETY: the kernel writes a siginfo_t, which is what the pointer leads to.
+    Errno::result(unsafe { libc::waitid(whose, id, &raw mut info, kinds | libc::WNOHANG) })?;
+    // SAFETY: the kernel has filled these fields, and has left the number zero where there was nothing to tell.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    Ok(if pid == 0 { None } else { change(info.si_code, status).map(|change| (pid, change)) })
 }
 
 fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
@@ -392,16 +408,15 @@ fn send_at_once(process: &Process, signal: Signal) -> bool {
     !process.is_still_there() || matches!(kill(process.pid, signal), Ok(()) | Err(Errno::ESRCH))
 }
 
-fn change(status: i32) -> Option<Change> {
-    if libc::WIFEXITED(status) {
-        Some(Change::Exited(Exit::Code(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(u8::MAX))))
-    } else if libc::WIFSIGNALED(status) {
-        Signal::from_number(libc::WTERMSIG(status)).map(|signal| Change::Exited(Exit::Signal(signal)))
-    } else if libc::WIFSTOPPED(status) {
-        Signal::from_number(libc::WSTOPSIG(status)).map(Change::Stopped)
-    } else if libc::WIFCONTINUED(status) {
-        Some(Change::Continued)
-    } else {
-        None
+/// As `man 2 waitid` has it.
+fn change(code: i32, status: i32) -> Option<Change> {
+    match code {
+        libc::CLD_EXITED => Some(Change::Exited(Exit::Code(u8::try_from(status).unwrap_or(u8::MAX)))),
+        libc::CLD_KILLED | libc::CLD_DUMPED => {
+            Signal::from_number(status).map(|signal| Change::Exited(Exit::Signal(signal)))
+        }
+        libc::CLD_STOPPED | libc::CLD_TRAPPED => Signal::from_number(status).map(Change::Stopped),
+        libc::CLD_CONTINUED => Some(Change::Continued),
+        _ => None,
     }
 }
