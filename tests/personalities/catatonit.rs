@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(rows::terminals("catatonit", ""));
     cases.extend(rows::terminals("podman-init", "-g"));
     cases.extend([
+        rows::in_another_group("catatonit", "-g"),
         called("catatonit", "-- catatonit -- recorder --exit-on 15=8").stopped_by(15),
         called("catatonit", "-- catatonit -- recorder --exit-on 15=8").wrapper().stopped_by(15),
         called("catatonit", "-g -- sh -c 'trap \"\" USR1; recorder --name second --exit-on 10=0 & wait; wait; exit 5'")

@@ -187,6 +187,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         peers: &["tini", "catatonit"],
+        what: "with `-g`, a child that has gone to another process group",
+        theirs: "is sent nothing any more (\"Child was dead when forwarding signal\")",
+        ours: "is sent its signals, alone",
+        reason: "It is not dead, and nobody else could stop it.",
+        is_it: |seen| seen.case.words.iter().any(|word| word == "--join-parents-group"),
+    },
+    Difference {
+        peers: &["tini", "catatonit"],
         what: "an inherited SIG_IGN for SIGCHLD",
         theirs: "never notices the child's end, and hangs",
         ours: "sees the child end, and hands the setting on to it",

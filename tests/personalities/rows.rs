@@ -236,3 +236,11 @@ pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
     }
     cases
 }
+
+/// A child that went to another process group, where the group is whom signals go to.
+pub(crate) fn in_another_group(name: &'static str, options: &str) -> Case {
+    called(name, &format!("{options} -- recorder --join-parents-group --exit-on 15=6"))
+        .wrapper()
+        .stopped_by(15)
+        .original_hangs()
+}

@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // What the kernel refuses init, and what a shell leaves behind.
         called("tini", "-g -- sh -c 'trap \"\" USR1; recorder --name second --exit-on 10=0 & wait; wait; exit 5'")
             .steps([Step::Hear("second: ready"), Step::Send(10)]),
+        rows::in_another_group("tini", "-s -g"),
         called("tini", "-- sh -c 'recorder --name second >&- & exit 3'"),
         called("tini", "-- tini -- recorder --exit-on 15=8").stopped_by(15),
         called("tini", "-s -- tini -s -- recorder --exit-on 15=8").wrapper().stopped_by(15),
