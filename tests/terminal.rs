@@ -498,7 +498,8 @@ fn who_is_woken_before_it_suspends_itself_does_not_suspend_itself() {
         return;
     }
     // By the name of dumb-init: after it has stopped the child it has a while until its own stop, in which SIGCONT comes.
-    let trace = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=kill", "-e", "inject=kill:delay_exit=500ms:when=1"];
+    let trace =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=kill", "-e", "inject=kill:delay_exit=500ms:when=1"];
     let run = program(called("dumb-init"), ["sleep", "1000"]).through(trace).start();
     run.listens();
     let child = sleeps(run.pid);
