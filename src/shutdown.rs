@@ -397,6 +397,10 @@ impl Shutdown {
                 self.enter(0, now, &mut todo);
             }
             (Phase::Running | Phase::Step { .. }, Meaning::PassOn(signal)) => todo.push(Action::Forward(signal)),
+            // Nobody is to wait for a person at a keyboard during a stop: neither we stop nor, by SIGSTOP, the app.
+            (Phase::Step { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {
+                todo.push(Action::Forward(signal));
+            }
 
             // A stop is under way.
             (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) if self.request.is_none() => {
@@ -478,7 +482,6 @@ impl Shutdown {
                 | Meaning::NobodyLeft
                 | Meaning::Nothing,
             )
-            // Nobody is to wait for a person at a keyboard during a stop.
             | (Phase::Step { .. }, Meaning::Suspend(_) | Meaning::MainStopped | Meaning::Nothing)
             | (
                 // Nothing that we could pass on would be heard.

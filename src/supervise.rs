@@ -48,6 +48,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
     loop {
         sleep(&inbox, supervisor.next().map(|next| next.saturating_sub(start.elapsed())));
         let now = start.elapsed();
+        // Each is dealt with before the next is taken: a SIGCONT must still be there when we are about to stop ourselves.
         for received in inbox.take() {
             supervisor.options.voice.say(Fact::Received(received.signal, received.origin));
             supervisor.happened(Event::Signal(received.signal, received.origin), now);
@@ -67,7 +68,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
 pub fn pause(mut inbox: Inbox) {
     loop {
         sleep(&inbox, None);
-        if inbox.take().iter().any(|received| matches!(received.signal, Signal::TERM | Signal::INT)) {
+        if inbox.take().any(|received| matches!(received.signal, Signal::TERM | Signal::INT)) {
             return;
         }
         process::reap_everybody();

@@ -276,3 +276,15 @@ fn sockets_that_were_to_be_ours_are_the_childs() {
         assert!(!mine(program("tini", ["--", "sh", "-c", tell[2]]).env("LISTEN_PID", "1")));
     }
 }
+
+#[test]
+fn sockets_that_name_us_by_a_pidfd_too_are_the_childs() {
+    let told = |listen_pid: &str| {
+        let tell = ["sh", "-c", "echo ${LISTEN_PIDFDID-none}"];
+        let variables = |run: Softstop| run.env("LISTEN_FDS", "1").env("LISTEN_PIDFDID", "4711");
+        variables(softstop(tell).env("LISTEN_PID", listen_pid)).pid_one().run().stdout
+    };
+    // systemd sets it from version 258 on, and a server whose own it is not takes no socket.
+    assert_eq!(told("1"), "none\n");
+    assert_eq!(told("77"), "4711\n", "what is for somebody else stays so");
+}

@@ -30,7 +30,7 @@ mod tini;
 use std::fs;
 
 use common::peers::peer;
-use common::{SOFTSTOP, program};
+use common::{SOFTSTOP, have_program, program};
 use matrix::{Bench, Difference, called, compare, is_its_peer};
 
 #[test]
@@ -89,6 +89,30 @@ fn a_copy_and_a_hard_link_have_its_name_too() {
         let init = parent.join("tini");
         program(&init, ["-e", "3", "sh", "-c", "exit 3"]).pid_one().run().code(0);
         program(&init, ["--bogus"]).run().code(1).logged("invalid option -- '-'");
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses_is_fatal_to_tini_and_to_softstop_by_its_name_a_warning() {
+    if !have_program("strace") || !have_program("tini") {
+        return;
+    }
+    let refused = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=prctl:error=EPERM"];
+    for options in [&["-s"][..], &["-p", "SIGKILL"]] {
+        let run = |init: std::path::PathBuf| {
+            program(init, options.iter().chain(&["--", "sh", "-c", "exit 7"])).through(refused).run()
+        };
+        run(common::called("tini")).code(7).logged("Operation not permitted");
+        run(common::in_path("tini").unwrap()).code(1).logged("[FATAL tini (");
+    }
+}
+
+#[test]
+fn dumb_inits_help_is_softstops_words() {
+    for option in ["-h", "--help"] {
+        let help = program(common::called("dumb-init"), [option]).run();
+        assert_eq!(help.stdout, "");
+        help.code(0).logged("dumb-init v1.2.5_softstop-").logged("softstop by the name of");
     }
 }
 

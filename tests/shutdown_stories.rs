@@ -441,6 +441,22 @@ fn no_stop_waits_for_somebody_at_a_keyboard() {
 }
 
 #[test]
+fn what_a_key_is_rewritten_to_reaches_the_app_during_a_stop_too() {
+    let to_usr1 = [(Signal::TSTP, Rewrite::To(Signal::USR1)), (Signal::TTIN, Rewrite::Ignore)].into();
+    let mut app = Story::of(Rules { rewrite: to_usr1, ..suspending() });
+    app.on(arrives(Signal::TERM), at(0));
+    for time in [1, 6] {
+        app.on(Event::Time, at(time));
+        assert_eq!(app.on(arrives(Signal::TSTP), at(time)), [Forward(Signal::USR1)]);
+        assert_eq!(app.on(arrives(Signal::TTIN), at(time)), []);
+    }
+    // Unless something else is said it is passed on as it is, as any other init has it: sidekiq takes it for "no new work".
+    let mut app = Story::of(Rules { rewrite: [].into(), ..suspending() });
+    app.on(arrives(Signal::TERM), at(0));
+    assert_eq!(app.on(arrives(Signal::TSTP), at(1)), [Forward(Signal::TSTP)]);
+}
+
+#[test]
 fn without_stop_requests_each_signal_is_like_any_other() {
     let mut app = Story::of(Rules { stop_on: SignalSet::default(), ..nginx() });
     for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::TERM] {

@@ -491,3 +491,22 @@ fn without_a_terminal_no_stop_of_the_child_becomes_ours() {
     run.signal(15);
     run.wait().code(143);
 }
+
+#[test]
+fn who_is_woken_before_it_suspends_itself_does_not_suspend_itself() {
+    if !have_program("strace") {
+        return;
+    }
+    // By the name of dumb-init: after it has stopped the child it has a while until its own stop, in which SIGCONT comes.
+    let trace =
+        ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=kill", "-e", "inject=kill:delay_exit=500ms:when=1"];
+    let run = program(called("dumb-init"), ["sleep", "1000"]).through(trace).start();
+    run.listens();
+    let child = sleeps(run.pid);
+    run.signal(libc::SIGTSTP);
+    eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
+    run.signal(libc::SIGCONT);
+    eventually("the child is woken", || (state(child) == Some('S')).then_some(()));
+    run.signal(15);
+    run.wait().code(143);
+}

@@ -317,7 +317,7 @@ fn shell_script(command: &[OsString]) -> Option<Vec<OsString>> {
 #[derive(Clone, Copy)]
 struct ListenPid(*mut u8);
 
-// SAFETY: it leads to memory that lives as long as the process, and that the child alone writes to.
+// SAFETY: it leads to memory that lives as long as the process, and that from `ours` on the child alone writes to.
 unsafe impl Send for ListenPid {}
 // SAFETY: as above.
 unsafe impl Sync for ListenPid {}
@@ -328,6 +328,9 @@ impl ListenPid {
     const ROOM: usize = 11;
 
     /// Makes room for another number, which the child cannot do between fork and exec.
+    ///
+    /// systemd names us by our pidfd's inode as well, from version 258 on. The child's would have to be asked for between
+    /// fork and exec; without the variable the pid alone counts.
     fn ours() -> Option<Self> {
         let value = env::var("LISTEN_PID").ok()?;
         if value.parse() != Ok(Pid::this().as_raw()) {
@@ -335,11 +338,13 @@ impl ListenPid {
         }
         let mut variable = Self::NAME.to_vec();
         variable.resize(Self::NAME.len() + Self::ROOM, 0);
-        let variable = variable.leak();
-        let listen_pid = Self(variable.get_mut(Self::NAME.len()..)?.as_mut_ptr());
+        let variable = variable.leak().as_mut_ptr();
+        let listen_pid = Self(variable.wrapping_add(Self::NAME.len()));
         listen_pid.become_the_callers();
         // SAFETY: the string ends with a zero, and lives as long as the process. No other thread reads the environment.
-        let result = unsafe { libc::putenv(variable.as_mut_ptr().cast()) };
+        let result = unsafe { libc::putenv(variable.cast()) };
+        // SAFETY: no other thread reads the environment.
+        unsafe { env::remove_var("LISTEN_PIDFDID") };
         (result == 0).then_some(listen_pid)
     }
 

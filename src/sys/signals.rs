@@ -10,6 +10,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::iter;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -109,9 +110,13 @@ pub(super) fn stop_our_group(signal: Signal) -> bool {
 }
 
 /// Stops this process, without appeal, until somebody sends SIGCONT. PID 1 cannot be stopped from within, and goes on.
+///
+/// Whoever has sent that already does not send it again, and to the kernel a stop takes back what would have woken us.
 pub fn stop_ourselves() {
-    // SAFETY: takes two integers. Here we stop.
-    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+    if !is_pending(Signal::CONT) {
+        // SAFETY: takes two integers. Here we stop.
+        unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+    }
 }
 
 /// What glibc calls a signal: "Terminated", "Hangup" (`man 3 strsignal`).
@@ -129,6 +134,13 @@ pub fn describe(signal: Signal) -> String {
         if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
     };
     text.unwrap_or_else(|| signal.to_string())
+}
+
+fn is_pending(signal: Signal) -> bool {
+    let mut pending = 0_u64;
+    // SAFETY: the kernel writes 8 bytes, which is what the pointer leads to.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigpending, ptr::from_mut(&mut pending), mem::size_of::<u64>()) };
+    result == 0 && SignalSet::from_bits(pending).contains(signal)
 }
 
 fn take_pending(signal: Signal) -> bool {
@@ -179,22 +191,23 @@ impl Inbox {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
-    /// Takes all that has arrived, but for what we did to ourselves: writing to a closed pipe makes SIGPIPE.
-    pub fn take(&mut self) -> Vec<Received> {
+    /// Takes all that has arrived, one by one, but for what we did to ourselves: writing to a closed pipe makes SIGPIPE.
+    pub fn take(&mut self) -> impl Iterator<Item = Received> + '_ {
         const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
         let ourselves = std::process::id();
-        let mut received = Vec::new();
         let mut buffer = [0_u8; SIZE];
-        // Ends with WouldBlock; the kernel writes whole records only.
-        while matches!(self.0.read(&mut buffer), Ok(SIZE)) {
-            // SAFETY: the kernel has filled the buffer with this plain structure of integers.
-            let info: libc::signalfd_siginfo = unsafe { ptr::read_unaligned(buffer.as_ptr().cast()) };
-            let signal = i32::try_from(info.ssi_signo).ok().and_then(Signal::from_number);
-            if let Some(signal) = signal.filter(|_| !(is_by_a_process(&info) && info.ssi_pid == ourselves)) {
-                received.push(Received { signal, origin: origin(&info) });
+        iter::from_fn(move || {
+            // Ends with WouldBlock; the kernel writes whole records only.
+            while matches!(self.0.read(&mut buffer), Ok(SIZE)) {
+                // SAFETY: the kernel has filled the buffer with this plain structure of integers.
+                let info: libc::signalfd_siginfo = unsafe { ptr::read_unaligned(buffer.as_ptr().cast()) };
+                let signal = i32::try_from(info.ssi_signo).ok().and_then(Signal::from_number);
+                if let Some(signal) = signal.filter(|_| !(is_by_a_process(&info) && info.ssi_pid == ourselves)) {
+                    return Some(Received { signal, origin: origin(&info) });
+                }
             }
-        }
-        received
+            None
+        })
     }
 }
 
