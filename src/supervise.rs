@@ -152,7 +152,8 @@ impl Supervisor {
                 let told_already = self.group_told.then_some(self.child.pid());
                 self.tell_sending(signal, self.child.send_rest(signal, told_already));
             }
-            Action::Continue => self.send(Signal::CONT),
+            // The terminal has stopped its whole group, and it may wait for somebody there.
+            Action::Continue => self.tell_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group)),
             Action::Suspend => {
                 self.options.voice.say(Fact::Suspends);
                 signals::stop_ourselves();

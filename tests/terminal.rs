@@ -510,3 +510,23 @@ fn who_is_woken_before_it_suspends_itself_does_not_suspend_itself() {
     run.signal(15);
     run.wait().code(143);
 }
+
+#[test]
+fn a_script_that_ctrl_z_stopped_during_a_stop_acts_on_its_stop_signal() {
+    // Ctrl-Z stops what the shell waits for, too, and it runs no trap before that has ended.
+    let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done";
+    for (way, start) in ways() {
+        let (mut terminal, pid) = start(&["--pre-delay", "1h", "sh", "-c", script]);
+        terminal.shows("ready");
+        let child = child(pid);
+        send(pid, libc::SIGTERM);
+        terminal.shows("keeps serving");
+        terminal.types("\x1a");
+        eventually("all are stopped", || {
+            let below = children(child);
+            (state(child) == Some('T') && below.iter().all(|&one| state(one) == Some('T'))).then_some(())
+        });
+        send(pid, libc::SIGINT); // in a hurry: the pre-delay is over
+        assert_eq!(terminal.ends(), 3, "{way}");
+    }
+}
