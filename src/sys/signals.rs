@@ -111,7 +111,8 @@ pub(super) fn stop_our_group(signal: Signal) -> bool {
 
 /// Stops this process, without appeal, until somebody sends SIGCONT. PID 1 cannot be stopped from within, and goes on.
 ///
-/// Whoever has sent that already does not send it again, and to the kernel a stop takes back what would have woken us.
+/// Whoever has sent that already does not send it again, and our stop would discard it. So we look first; one that comes in
+/// the microsecond between look and stop is lost still, for no system call does both.
 pub fn stop_ourselves() {
     if !is_pending(Signal::CONT) {
         // SAFETY: takes two integers. Here we stop.
