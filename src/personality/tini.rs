@@ -5,6 +5,7 @@ use std::io;
 use std::process;
 
 use log::Level;
+use nix::errno::Errno;
 
 use super::{Asked, BUILD, LICENSE, Refusal, Variables, getopt, leading_number};
 use crate::settings::{Given, Invocation, Key, base_name};
@@ -191,13 +192,24 @@ fn not_started(program: &OsStr, error: &io::Error) -> (u8, String) {
     let reason = reason(error);
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => (1, format!("fork failed: {reason}")),
-        kind => {
-            let code = match kind {
-                io::ErrorKind::NotFound => 127,
-                io::ErrorKind::PermissionDenied => 126,
+        _ => {
+            let code = match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOENT) => 127,
+                Some(Errno::EACCES) => 126,
                 _ => 1,
             };
             (code, format!("exec {} failed: {reason}", program.to_string_lossy()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_for_what_cannot_be_run_is_by_errno() {
+        let code = |errno| not_started(OsStr::new("x"), &io::Error::from(errno)).0;
+        assert_eq!([Errno::ENOENT, Errno::EACCES, Errno::EPERM, Errno::ENOEXEC].map(code), [127, 126, 1, 1]);
     }
 }
