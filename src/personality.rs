@@ -92,7 +92,12 @@ impl Variables {
     }
 }
 
-/// A setting that the init `name` was given by `what`, or has by itself.
+/// A setting that the init `name` has by itself.
+fn manner(name: &'static str, key: Key, text: impl Into<String>) -> Given {
+    Given { key, text: text.into(), source: Source::Manner(name) }
+}
+
+/// A setting that the init `name` was given by `what`.
 fn given(name: &'static str, what: &'static str, key: Key, text: impl Into<String>) -> Given {
     Given { key, text: text.into(), source: Source::Personality { name, what } }
 }

@@ -47,13 +47,15 @@ pub enum Source {
     Profile(&'static str),
     /// What remains of the grace period.
     GracePeriod,
-    /// An option, a variable or the manner of the init by whose name we are called.
+    /// An option or a variable of the init by whose name we are called.
     Personality {
         /// The init.
         name: &'static str,
         /// What of it.
         what: &'static str,
     },
+    /// What that init does by itself.
+    Manner(&'static str),
     /// Nobody said anything.
     Default,
 }
@@ -63,7 +65,7 @@ impl Source {
     fn is_a_person(&self) -> bool {
         match self {
             Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,
-            Self::Profile(_) | Self::GracePeriod | Self::Personality { .. } | Self::Default => false,
+            Self::Profile(_) | Self::GracePeriod | Self::Personality { .. } | Self::Manner(_) | Self::Default => false,
         }
     }
 }
@@ -77,6 +79,7 @@ impl fmt::Display for Source {
             Self::Profile(name) => write!(f, "profile {name}"),
             Self::GracePeriod => f.write_str("what grace_period leaves"),
             Self::Personality { name, what } => write!(f, "{what} of {name}"),
+            Self::Manner(name) => write!(f, "the manner of {name}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -302,8 +305,7 @@ impl Settings {
                 None => file::read(Path::new(DEFAULT_FILE), Source::Default)?,
             };
             let soft = personality.is_none() || !environment.is_empty() || file.is_some();
-            let unless_soft =
-                personality.filter(|_| !soft).map(|name| Source::Personality { name, what: "the manner" });
+            let unless_soft = personality.filter(|_| !soft).map(Source::Manner);
             let plain = unless_soft.map(|source| plain(&source)).unwrap_or_default();
             vec![plain, flags, environment, variables, file.unwrap_or_default(), defaults]
         };
@@ -367,7 +369,13 @@ impl Layers {
 
     fn settings(&self, command: &[OsString]) -> Result<Settings, Error> {
         let profile = self.profile(command)?;
-        let rewrite = self.rewrite()?;
+        let mut rewrite = self.rewrite()?;
+        for key in [Key::StopOn, Key::HurryOn] {
+            // What another init does with a signal by itself yields to a person who gave it a meaning.
+            if let Some(given) = self.read(key, value::received_signals)? {
+                rewrite.retain(|&from, to| !(given.value.contains(from) && matches!(to.source, Source::Manner(_))));
+            }
+        }
         let stop_on = self.stop_on(profile.value, &rewrite)?;
         let mut settings = Settings {
             hurry_on: self.hurry_on(stop_on.value, &rewrite)?,

@@ -202,3 +202,21 @@ fn pause_reaps_and_leaves_on_term_and_int_alone() {
         }
     }
 }
+
+#[test]
+fn a_signal_that_a_person_made_a_stop_request_is_one_whatever_the_other_init_does_with_it() {
+    // catatonit drops it, and dumb-init makes it a SIGSTOP.
+    for name in ["catatonit", "dumb-init"] {
+        let run = program(called(name), recorder_until(&["10=9"])).pid_one();
+        let run = run.env("SOFTSTOP_STOP_ON", "TSTP").env("SOFTSTOP_STOP_SIGNAL", "USR1").start();
+        run.says("ready");
+        run.signal(libc::SIGTSTP);
+        run.wait().code(9).logged("stop requested: SIGTSTP");
+    }
+    // What its own option says of the signal stays.
+    let words = words(["-r", "15:10"], &recorder_until(&["10=9"]));
+    let run = program(called("dumb-init"), words).pid_one().env("SOFTSTOP_STOP_ON", "TERM").start();
+    run.says("ready");
+    run.signal(libc::SIGTERM);
+    run.wait().code(9).logged("drain: sent SIGUSR1");
+}

@@ -64,7 +64,7 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         command,
         flags,
         variables: debug.into_iter().collect(),
-        defaults: vec![given("the manner", Key::Rewrite, "TSTP:ignore")],
+        defaults: vec![super::manner(NAME, Key::Rewrite, "TSTP:ignore")],
         personality: Some(NAME),
         ..Invocation::default()
     }))

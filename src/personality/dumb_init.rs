@@ -133,12 +133,12 @@ fn defaults(rewrites: &Rewrites, place: Place) -> Vec<Given> {
             _ if signal.is_forwarded() || !signal.is_catchable() || signal == Signal::CHLD => return None,
             _ => signal,
         };
-        Some(given("the manner", Key::Rewrite, format!("{signal}:{to}")))
+        Some(super::manner(NAME, Key::Rewrite, format!("{signal}:{to}")))
     });
     let mut defaults: Vec<Given> = rewrites.collect();
-    defaults.push(given("the manner", Key::Subreaper, "false"));
+    defaults.push(super::manner(NAME, Key::Subreaper, "false"));
     if place == Place::OwnSession {
-        defaults.push(given("the manner", Key::Target, "group"));
+        defaults.push(super::manner(NAME, Key::Target, "group"));
     }
     defaults
 }

@@ -101,7 +101,7 @@ pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Ask
         command,
         flags,
         variables: from_variables,
-        defaults: vec![of_tini("the manner", Key::Subreaper, "false")],
+        defaults: vec![super::manner(NAME, Key::Subreaper, "false")],
         personality: Some(NAME),
         ..Invocation::default()
     }))

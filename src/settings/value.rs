@@ -132,7 +132,7 @@ fn received_signal(given: &Given, word: &str) -> Result<Signal, Error> {
     let source = given.source.clone();
     if !signal.is_catchable() {
         Err(Error::NotCatchable { source, signal })
-    } else if signal.is_our_own() && !matches!(source, Source::Personality { .. }) {
+    } else if signal.is_our_own() && !matches!(source, Source::Personality { .. } | Source::Manner(_)) {
         Err(Error::OurOwn { source, signal })
     } else {
         Ok(signal)
