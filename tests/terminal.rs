@@ -285,7 +285,7 @@ fn under_the_real_tini_ctrl_z_gives_no_prompt_back() {
     let child = sleeps(init);
     terminal.types("\x1a");
     eventually("the child stops", || (state(child) == Some('T')).then_some(()));
-    assert_eq!(state(init), Some('S'));
+    assert_ne!(state(init), Some('T')); // it may be awake just now
 }
 
 #[test]
