@@ -1,7 +1,8 @@
 //! Settings: flag > environment > file > profile > default, into one validated [`Settings`], each value with its source.
 //!
 //! A flag, a variable and a line of the file all become a [`Given`]: the key, the text, and where it stands. So each
-//! value is read by one piece of code, however it was given.
+//! value is read by one piece of code, however it was given. What another init was told, or does by itself where we are called
+//! by its name, stands among them: its options with the flags, its variables below ours, its manner below the file.
 
 mod environment;
 mod error;

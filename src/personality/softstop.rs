@@ -1,15 +1,13 @@
 //! softstop by its own name: what it says day by day. Its command line is in [`cli`](crate::cli).
 
-use std::env;
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use log::Level;
 use nix::errno::Errno;
 
 use crate::settings::base_name;
+use crate::sys::process::file_of;
 use crate::voice::{Fact, Voice};
 
 const OUR_FAILURE: u8 = 125;
@@ -56,7 +54,7 @@ fn not_started(program: &OsStr, error: &io::Error) -> (u8, String) {
             NOT_RUNNABLE,
             format!("`{shown}` cannot be run: it is no program for this machine, nor a script for /bin/sh"),
         ),
-        Some(Errno::ENOENT) if exists(program) => (
+        Some(Errno::ENOENT) if file_of(program).is_some() => (
             NOT_FOUND,
             format!(
                 "`{shown}` is there, but the interpreter it names (behind #!, or its dynamic loader) is not: add that"
@@ -67,13 +65,4 @@ fn not_started(program: &OsStr, error: &io::Error) -> (u8, String) {
         }
         _ => (NOT_RUNNABLE, format!("`{shown}` cannot be run: {error}")),
     }
-}
-
-/// Whether the program is a file, by its path or in PATH.
-fn exists(program: &OsStr) -> bool {
-    if program.as_bytes().contains(&b'/') {
-        return Path::new(program).exists();
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    !program.is_empty() && env::split_paths(&path).any(|directory| directory.join(program).exists())
 }

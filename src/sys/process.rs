@@ -1,7 +1,7 @@
 //! Processes: start the main child, signal it, reap everybody, kill what is left.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem;
@@ -294,17 +294,22 @@ fn spawn(command: &[OsString], inherited: Inherited, place: Place, in_foreground
     Ok(Pid::from_raw(pid))
 }
 
+/// The file that a program's name stands for, by its path or in PATH.
+#[must_use]
+pub fn file_of(program: &OsStr) -> Option<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program)).filter(|file| file.exists());
+    }
+    let path = env::var_os("PATH").filter(|_| !program.is_empty())?;
+    let mut files = env::split_paths(&path).map(|directory| directory.join(program));
+    files.find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
+}
+
 /// The same command by way of /bin/sh, where it is a script that does not begin with `#!`: so execvp(3) has it, but not in
 /// every C library.
 fn shell_script(command: &[OsString]) -> Option<Vec<OsString>> {
     let [program, arguments @ ..] = command else { return None };
-    let file = if program.as_bytes().contains(&b'/') {
-        PathBuf::from(program)
-    } else {
-        let path = env::var_os("PATH")?;
-        let files = env::split_paths(&path).map(|directory| directory.join(program));
-        files.into_iter().find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())?
-    };
+    let file = file_of(program)?;
     let mut beginning = [0; 128];
     let length = File::open(&file).ok()?.read(&mut beginning).ok()?;
     let is_text = !beginning.get(..length)?.contains(&0); // a program for another machine is none
