@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A length that is not known beforehand: `2s..15s`; `5s` where both bounds are the same.
+/// A duration between two bounds: `2s..15s`, or `5s` if both are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Not shorter than this.
+    /// The lower bound.
     pub least: Duration,
-    /// Not longer than this.
+    /// The upper bound.
     pub most: Duration,
 }
 
@@ -16,19 +16,19 @@ impl Bounds {
     /// No time at all.
     pub const NONE: Self = Self::exactly(Duration::ZERO);
 
-    /// This long.
+    /// Exactly this long.
     #[must_use]
     pub const fn exactly(length: Duration) -> Self {
         Self { least: length, most: length }
     }
 
-    /// Whether there is any time between the bounds.
+    /// Whether the bounds differ.
     #[must_use]
     pub fn is_range(self) -> bool {
         self.least < self.most
     }
 
-    /// Neither bound above this.
+    /// The same bounds, each at most `most`.
     #[must_use]
     pub fn capped(self, most: Duration) -> Self {
         Self { least: self.least.min(most), most: self.most.min(most) }
@@ -47,32 +47,32 @@ impl fmt::Display for Bounds {
 
 /// Why a word is no duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum InvalidDuration {
     /// It begins with a minus.
     Negative,
     /// It is a bare number.
     NoUnit,
-    /// Something else, in words.
+    /// Another reason, in words.
     Other(String),
 }
 
-/// Reads a duration. `M` is refused: it would be months, and nobody means them.
+/// Reads a duration. `M` (months) is refused, since it is always a mistake for `m`.
 ///
 /// # Errors
 ///
-/// Why the word is none.
-pub fn read(word: &str) -> Result<Duration, Wrong> {
+/// Why the word is no duration.
+pub fn read(word: &str) -> Result<Duration, InvalidDuration> {
     if word.starts_with('-') {
-        return Err(Wrong::Negative);
+        return Err(InvalidDuration::Negative);
     }
     if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(Wrong::NoUnit);
+        return Err(InvalidDuration::NoUnit);
     }
     if word.contains('M') {
-        return Err(Wrong::Other("minutes are written with a small m".to_owned()));
+        return Err(InvalidDuration::Other("minutes are written with a small m".to_owned()));
     }
     humantime::parse_duration(word).map_err(|error| {
-        Wrong::Other(match error {
+        InvalidDuration::Other(match error {
             humantime::DurationError::UnknownUnit { unit, .. } => format!("`{unit}` is no unit"),
             other => other.to_string(),
         })

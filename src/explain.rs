@@ -1,13 +1,14 @@
-//! What people read before: the settings in force with their sources, the timeline of a stop, the table of servers.
+//! `--explain` and `--list-profiles`: the settings in force with their sources, the timeline of a stop, the table of servers.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::duration::{Bounds, show};
+use crate::process::Target;
 use crate::profile::PROFILES;
 use crate::settings::{DrainUntil, LogFormat, Settings, Source, Sourced, base_name};
-use crate::shutdown::{KILL_WAIT, StopSignal, Target, WaitFor, Watched};
+use crate::shutdown::{Activity, KILL_WAIT, StopSignal, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
 /// The text of `--explain`.
@@ -41,7 +42,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     row("stop_signal", stop_signal(s.stop_signal.value), s.stop_signal.source.to_string())?;
     row("pre_delay", s.pre_delay.value.to_string(), s.pre_delay.source.to_string())?;
     row("quiet", show(s.quiet.value), s.quiet.source.to_string())?;
-    row("quiet_means", watched(s.quiet_means.value).into(), s.quiet_means.source.to_string())?;
+    row("quiet_means", activity(s.quiet_means.value).into(), s.quiet_means.source.to_string())?;
     let ports: Vec<String> = s.ports.value.iter().map(u16::to_string).collect();
     let ports = if ports.is_empty() { "where it listens".into() } else { ports.join(",") };
     row("ports", ports, s.ports.source.to_string())?;
@@ -105,7 +106,7 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     let mut at = |moment: Duration, what: String| writeln!(out, "  {:<10} {what}", show(moment));
     let requests: Vec<String> = settings.stop_on.value.iter().map(|signal| signal.to_string()).collect();
     if requests.is_empty() {
-        return at(Duration::ZERO, format!("no signal is a stop request: all are passed on to {name}"));
+        return at(Duration::ZERO, format!("no signal is a stop request: every signal is passed on to {name}"));
     }
     let bounds = settings.pre_delay.value;
     let Bounds { most: pre_delay, .. } = bounds;
@@ -117,10 +118,10 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     }
     if bounds.is_range() {
         let what = match settings.quiet_means.value {
-            Watched::Requests | Watched::Connections => "no request has come",
-            Watched::Traffic => "no request has come and no response has gone",
+            Activity::Requests | Activity::Connections => "no request has arrived",
+            Activity::Traffic => "no request has arrived and no response has been sent",
         };
-        let from = format!("from here on it is enough that {what} for {}", show(settings.quiet.value));
+        let from = format!("the pre-delay ends as soon as {what} for {}", show(settings.quiet.value));
         at(bounds.least, from)?;
     }
     let whom = match settings.target.value {
@@ -132,23 +133,23 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         settings.stop_on.value.iter().map(|signal| (signal, rules.resolve(settings.stop_signal.value, signal).0));
     let sent: Vec<(Signal, Signal)> = sent.collect();
     let same_for_all = sent.iter().all(|(_, to)| sent.first().is_some_and(|(_, first)| first == to));
-    let latest = if bounds.is_range() { ", at the latest" } else { "" };
+    let latest = if bounds.is_range() { "at the latest, " } else { "" };
     for (signal, to) in sent.iter().take(if same_for_all { 1 } else { usize::MAX }) {
         let on = if same_for_all { String::new() } else { format!("on {signal}: ") };
-        at(pre_delay, format!("{on}{to} goes to {name}{whom}, which finishes its work{latest}"))?;
+        at(pre_delay, format!("{latest}{on}{to} is sent to {name}{whom}, which finishes its work"))?;
     }
     match settings.drain_timeout.value {
         None => {
-            at(pre_delay, format!("softstop waits until {name} is gone: no limit is set, the platform's is unknown"))?;
+            at(pre_delay, format!("softstop waits until {name} exits: no drain timeout or grace period is set"))?;
         }
         Some(drain) => {
             let end = pre_delay.saturating_add(drain);
-            at(end, "SIGKILL to all that is left".into())?;
-            at(end.saturating_add(KILL_WAIT), "softstop leaves at the latest".into())?;
+            at(end, "SIGKILL to every remaining process".into())?;
+            at(end.saturating_add(KILL_WAIT), "at the latest, softstop exits".into())?;
         }
     }
     if let Sourced { value: Some(grace), .. } = settings.grace_period {
-        at(grace, "the platform's own SIGKILL would come".into())?;
+        at(grace, "the platform would send its own SIGKILL".into())?;
     }
     Ok(())
 }
@@ -157,12 +158,12 @@ fn signals(set: SignalSet) -> String {
     if set == SignalSet::default() { "none".into() } else { set.to_string() }
 }
 
-/// As `quiet_means` has it.
-fn watched(watched: Watched) -> &'static str {
-    match watched {
-        Watched::Requests => "requests",
-        Watched::Traffic => "traffic",
-        Watched::Connections => "connections",
+/// The value of `quiet_means`.
+fn activity(activity: Activity) -> &'static str {
+    match activity {
+        Activity::Requests => "requests",
+        Activity::Traffic => "traffic",
+        Activity::Connections => "connections",
     }
 }
 

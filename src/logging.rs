@@ -1,42 +1,41 @@
-//! What a log line looks like, and which are written. They go to stderr, never to stdout, which is the app's alone.
+//! The log: which lines are written, and their format. They go to stderr; stdout is the app's alone.
 
 use std::io::Write;
-use std::os::fd::RawFd;
 use std::time::SystemTime;
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Record};
 
+use crate::log_style::LogStyle;
 use crate::report::STOP;
 use crate::settings::{LogFormat, Settings};
-use crate::sys::log_pipe::LogPipe;
-use crate::voice::Voice;
 
-/// Starts the log, and says which descriptor it opened, if one.
-#[must_use]
-pub fn start(settings: &Settings, voice: Voice) -> Option<RawFd> {
+/// Starts the log. `output` takes one line at a time.
+pub fn start(settings: &Settings, style: LogStyle, output: impl Write + Send + 'static) {
     let format = settings.log_format.value;
-    let tell_loss = |lost| format!("{lost} log lines were lost: stderr took no more");
-    let pipe = LogPipe::open(move |lost| line(format, voice, Level::Warn, &tell_loss(lost)));
-    let descriptor = pipe.descriptor();
     let mut builder = Builder::new();
     match settings.log.value {
         Some(level) => builder.filter_level(level),
         None => builder.filter_level(LevelFilter::Warn).filter_module(STOP, LevelFilter::Info),
     };
     builder.format(move |out, record: &Record<'_>| {
-        out.write_all(line(format, voice, record.level(), &record.args().to_string()).as_bytes())
+        out.write_all(line(format, style, record.level(), &record.args().to_string()).as_bytes())
     });
-    // A second start can only be a test's: it keeps the first one's log.
-    let _ = builder.target(Target::Pipe(Box::new(pipe))).try_init();
-    descriptor
+    let _ = builder.target(Target::Pipe(Box::new(output))).try_init(); // only a test starts it twice
+}
+
+/// The line that says how many lines were lost.
+#[must_use]
+pub fn loss_line(format: LogFormat, style: LogStyle, lost: u64) -> String {
+    let lines = if lost == 1 { "line was" } else { "lines were" };
+    line(format, style, Level::Warn, &format!("{lost} log {lines} lost: stderr was full"))
 }
 
 /// A line of the log.
 #[must_use]
-pub fn line(format: LogFormat, voice: Voice, level: Level, message: &str) -> String {
+pub fn line(format: LogFormat, style: LogStyle, level: Level, message: &str) -> String {
     match format {
-        LogFormat::Text => (voice.line)(level, message),
+        LogFormat::Text => (style.line)(level, message),
         LogFormat::Json => json_line(level, message),
     }
 }

@@ -1,42 +1,42 @@
-//! Networks as people write them: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`. Pure.
+//! Networks as people write them: `10.0.0.7`, `10.0.0.0/8`, `fd00::/8`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address, or all those that begin with the same bits.
+/// An address, or all addresses with the same prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     /// The first address.
     first: IpAddr,
-    /// How many bits all have in common.
+    /// The length of the prefix.
     bits: u8,
 }
 
 /// Why a word is no network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// What stands before the slash, or alone, is no IP address.
+pub enum InvalidNetwork {
+    /// The part before the slash is no IP address.
     Address(String),
-    /// What stands behind the slash is no number of bits.
+    /// The part after the slash is no number of bits.
     Bits(String),
-    /// More bits than an address of its kind has.
+    /// The prefix is longer than the address.
     TooManyBits {
-        /// How many were written.
+        /// The length that was written.
         bits: u8,
-        /// How many there are.
+        /// The length of the address.
         most: u8,
     },
-    /// The address goes on behind its network's bits: a slip of the pen in one of the two.
+    /// The address has bits after the prefix, so one of the two is a mistake.
     NotTheFirst {
-        /// The network that the bits would make.
+        /// The network with that prefix.
         network: Network,
         /// The address as it was written.
         address: IpAddr,
     },
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for InvalidNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(word) => write!(f, "`{word}` is no IP address"),
@@ -45,7 +45,7 @@ impl fmt::Display for Wrong {
             Self::NotTheFirst { network, address } => {
                 write!(
                     f,
-                    "{address} is not where a network of /{} begins: meant is {network} or {address}",
+                    "{address} is not the first address of a /{} network: write {network} or {address}",
                     network.bits
                 )
             }
@@ -53,21 +53,21 @@ impl fmt::Display for Wrong {
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for InvalidNetwork {}
 
 impl Network {
-    /// Whether the address is one of it. An IPv4 address is the same in its IPv6 form (`::ffff:10.0.0.7`).
+    /// Whether the network contains the address. An IPv4-mapped IPv6 address (`::ffff:10.0.0.7`) counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         first(address.to_canonical(), self.bits) == Some(self.first)
     }
 }
 
-/// The first address of the network of so many bits in which this one lies. `None`: it has fewer bits.
+/// The first address with this prefix. `None`: the address has fewer bits.
 fn first(address: IpAddr, bits: u8) -> Option<IpAddr> {
     let rest = u32::from(most(address).checked_sub(bits)?);
     Some(match address {
-        // Shifting by all the bits there are is an overflow: nothing remains.
+        // A shift by the whole width overflows; nothing remains then.
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & u32::MAX.checked_shl(rest).unwrap_or(0)).into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & u128::MAX.checked_shl(rest).unwrap_or(0)).into(),
     })
@@ -78,23 +78,23 @@ fn most(address: IpAddr) -> u8 {
 }
 
 impl FromStr for Network {
-    type Err = Wrong;
+    type Err = InvalidNetwork;
 
-    fn from_str(word: &str) -> Result<Self, Wrong> {
+    fn from_str(word: &str) -> Result<Self, InvalidNetwork> {
         let (address, bits) = word.split_once('/').map_or((word, None), |(address, bits)| (address, Some(bits)));
-        let written: IpAddr = address.parse().map_err(|_| Wrong::Address(address.to_owned()))?;
+        let written: IpAddr = address.parse().map_err(|_| InvalidNetwork::Address(address.to_owned()))?;
         let most = most(written);
         let bits = match bits {
             None => most,
-            // `parse` would take a plus.
+            // `parse` would accept a plus sign.
             Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                bits.parse().map_err(|_| Wrong::Bits(bits.to_owned()))?
+                bits.parse().map_err(|_| InvalidNetwork::Bits(bits.to_owned()))?
             }
-            Some(bits) => return Err(Wrong::Bits(bits.to_owned())),
+            Some(bits) => return Err(InvalidNetwork::Bits(bits.to_owned())),
         };
-        let start = first(written, bits).ok_or(Wrong::TooManyBits { bits, most })?;
+        let start = first(written, bits).ok_or(InvalidNetwork::TooManyBits { bits, most })?;
         if start != written {
-            return Err(Wrong::NotTheFirst { network: Self { first: start, bits }, address: written });
+            return Err(InvalidNetwork::NotTheFirst { network: Self { first: start, bits }, address: written });
         }
         // `::ffff:10.0.0.0/104` is 10.0.0.0/8. With fewer than 96 bits it is IPv6 and more than all of IPv4.
         match (written.to_canonical(), bits.checked_sub(96)) {
@@ -165,8 +165,8 @@ mod tests {
             ("10.0.0.0/255.0.0.0", "`/255.0.0.0` is no number of bits, such as /24"),
             ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
             ("fd00::/129", "/129 is too long: the address has 128 bits"),
-            ("10.1.2.3/8", "10.1.2.3 is not where a network of /8 begins: meant is 10.0.0.0/8 or 10.1.2.3"),
-            ("fd00::1/64", "fd00::1 is not where a network of /64 begins: meant is fd00::/64 or fd00::1"),
+            ("10.1.2.3/8", "10.1.2.3 is not the first address of a /8 network: write 10.0.0.0/8 or 10.1.2.3"),
+            ("fd00::1/64", "fd00::1 is not the first address of a /64 network: write fd00::/64 or fd00::1"),
         ] {
             assert_eq!(word.parse::<Network>().unwrap_err().to_string(), says, "{word}");
         }

@@ -1,52 +1,48 @@
-//! Which init we are: the name that we are called by decides, by one table.
+//! Which init we are: the name that we are called by decides.
 //!
-//! A copy of softstop, or a link to it, that is called `tini` is tini for whoever calls it: its options, its variables, its
-//! exit codes, its words. A row of the table yields a parser, whose fruit are settings like any others, and a voice; what
-//! supervises the child is the same under every name.
+//! softstop called `tini`, as a copy or a link, is tini to its caller: its options, variables, exit codes and words. Each row
+//! of the table has a parser, which makes settings like all others, and a log style. The supervision of the child is the same
+//! under every name.
 
 mod catatonit;
 mod dumb_init;
 mod getopt;
+mod glibc;
 mod softstop;
 mod tini;
 
 use std::ffi::{OsStr, OsString};
 
-use crate::cli;
-use crate::settings::{Given, Invocation, Key, Source, base_name};
-use crate::voice::Voice;
+use crate::log_style::LogStyle;
+use crate::settings::{Invocation, Source, Sourced, base_name};
+
+/// The exit code for a wrong command line or setting.
+pub const WRONG_USAGE: u8 = 2;
 
 /// An init that we can be.
 #[derive(Debug)]
 pub struct Personality {
-    /// The names under which people call it.
+    /// The names under which people call it. softstop itself answers to all other names.
     names: &'static [&'static str],
-    /// Reads its command line, and those of its variables that decide what is read.
-    pub parse: fn(&[OsString], &Variables) -> Result<Asked, Refusal>,
-    /// Its words.
-    pub voice: Voice,
+    /// Reads its command line, and its variables.
+    pub parse: fn(&[OsString], &Environment) -> Result<Operation, UsageError>,
+    /// Its words and exit codes.
+    pub style: LogStyle,
 }
 
-/// Who we are under every name that is not another's.
-static SOFTSTOP: Personality = Personality { names: &[], parse: cli::parse, voice: softstop::VOICE };
-
-static OTHERS: &[Personality] = &[
-    Personality { names: &["tini", "tini-static", "docker-init"], parse: tini::parse, voice: tini::VOICE },
-    Personality { names: &["dumb-init"], parse: dumb_init::parse, voice: dumb_init::VOICE },
-    Personality { names: &["catatonit", "podman-init"], parse: catatonit::parse, voice: catatonit::VOICE },
-];
+static OTHERS: &[&Personality] = &[&tini::PERSONALITY, &dumb_init::PERSONALITY, &catatonit::PERSONALITY];
 
 impl Personality {
-    /// The one of this name: the last part of the path in `argv[0]`.
+    /// The init of this name: the last part of the path in `argv[0]`.
     #[must_use]
-    pub fn named(called: Option<&OsString>) -> &'static Self {
+    pub fn by_name(called: Option<&OsString>) -> &'static Self {
         let name = called.map(|called| base_name(called)).unwrap_or_default();
-        OTHERS.iter().find(|other| other.names.contains(&name.as_str())).unwrap_or(&SOFTSTOP)
+        OTHERS.iter().find(|other| other.names.contains(&name.as_str())).copied().unwrap_or(&softstop::PERSONALITY)
     }
 }
 
-/// Which softstop this is, as each version line has it. Docker's engine would warn of one without a commit.
-pub(crate) const BUILD: &str = concat!(
+/// The build, as each version line has it. Docker's engine warns if it has no commit.
+const BUILD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " - git.v",
     env!("CARGO_PKG_VERSION_MAJOR"),
@@ -60,49 +56,53 @@ const LICENSE: &str = include_str!("../LICENSE");
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub enum Asked {
-    /// To run a program.
+pub enum Operation {
+    /// Run a program.
     Run(Invocation),
-    /// To say what would be done with it.
+    /// Print what would be done with a program.
     Explain(Invocation),
-    /// To run none, and be there until SIGTERM or SIGINT comes: what holds a pod's namespaces.
+    /// Run no program, and exit on SIGTERM or SIGINT: the infra container of a pod.
     Pause,
-    /// A text for stdout.
+    /// Print the table of servers.
+    ListProfiles,
+    /// Print this on stdout.
     Print(String),
-    /// A text for stderr, where that init has it.
+    /// Print this on stderr, as that init does.
     PrintToStderr(String),
 }
 
-/// A command line that we do not understand.
+/// A command line that is wrong.
 #[derive(Debug)]
-pub struct Refusal {
-    /// The code to leave with.
+pub struct UsageError {
+    /// The exit code.
     pub code: u8,
-    /// What to say, to the letter.
+    /// The message, exactly as it is printed.
     pub text: String,
 }
 
-/// The environment, as far as another init asks for it by name.
+/// The environment.
 #[derive(Debug)]
-pub struct Variables(pub Vec<(OsString, OsString)>);
+pub struct Environment(pub Vec<(OsString, OsString)>);
 
-impl Variables {
+impl Environment {
     fn get(&self, name: &str) -> Option<&OsStr> {
         self.0.iter().find(|(known, _)| *known == *name).map(|(_, value)| value.as_os_str())
     }
 }
 
-/// A setting that the init `name` has by itself.
-fn manner(name: &'static str, key: Key, text: impl Into<String>) -> Given {
-    Given { key, text: text.into(), source: Source::Manner(name) }
+/// A value that the init `name` has by default.
+#[expect(clippy::unnecessary_wraps, reason = "a layer holds options")]
+fn by_default<T>(name: &'static str, value: T) -> Option<Sourced<T>> {
+    Some(Sourced::new(value, Source::PersonalityDefault(name)))
 }
 
-/// A setting that the init `name` was given by `what`.
-fn given(name: &'static str, what: &'static str, key: Key, text: impl Into<String>) -> Given {
-    Given { key, text: text.into(), source: Source::Personality { name, what } }
+/// A value that the init `name` was given by `what`, an option or a variable of its own.
+#[expect(clippy::unnecessary_wraps, reason = "a layer holds options")]
+fn given<T>(name: &'static str, what: &'static str, value: T) -> Option<Sourced<T>> {
+    Some(Sourced::new(value, Source::Personality { name, what }))
 }
 
-/// The number that a text begins with, as strtol(3) and scanf(3) find it, and what follows.
+/// The number at the beginning of a text, as strtol(3) and scanf(3) read it, and the rest of the text.
 fn leading_number(text: &str) -> Option<(i64, &str)> {
     let text = text.trim_start();
     let sign = usize::from(text.starts_with(['+', '-']));

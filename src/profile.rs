@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::duration::Bounds;
-use crate::shutdown::Watched;
+use crate::shutdown::Activity;
 use crate::signal::Signal;
 
 /// The known good settings of one server.
@@ -24,7 +24,7 @@ pub struct Profile {
     /// How long it keeps serving after the stop request: not at all unless it stands behind a balancer.
     pub pre_delay: Bounds,
     /// What must be quiet for the pre-delay to end early: responses too, where no signal lets it finish them.
-    pub quiet_means: Watched,
+    pub quiet_means: Activity,
     /// What it needs from its own configuration, or from its user, for a good stop.
     pub note: Option<&'static str>,
 }
@@ -44,7 +44,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["nginx", "nginx-debug"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -56,7 +56,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["openresty"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -68,7 +68,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["httpd", "apache2", "httpd-foreground", "apache2-foreground"],
         stop_signal: Signal::WINCH,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "set GracefulShutdownTimeout, which is 0 (for ever) by default; a terminal's resize is kept from it",
         ),
@@ -80,7 +80,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["haproxy"],
         stop_signal: Signal::USR1,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("set hard-stop-after, or one long connection holds the drain for ever"),
     },
     // php-fpm(8): QUIT is the graceful stop, TERM the immediate one.
@@ -90,7 +90,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["php-fpm"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "set process_control_timeout above 0 (its default), or its children are killed in the middle of a request",
         ),
@@ -102,7 +102,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["unicorn", "unicorn_rails"],
         stop_signal: Signal::QUIT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: None,
     },
     // docs.gunicorn.org, "Signal Handling": TERM is graceful, QUIT and INT are quick.
@@ -112,7 +112,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["gunicorn"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("graceful_timeout (30 s) is gunicorn's own limit: keep it below the drain timeout"),
     },
     // puma's docs/signals.md and docs/kubernetes.md.
@@ -122,7 +122,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["puma"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("exits with 143 after a clean stop unless `raise_exception_on_sigterm false` is set"),
     },
     // Celery's User Guide, "Workers": TERM is the warm shutdown, QUIT the cold one.
@@ -132,7 +132,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["celery"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "a task may take as long as it likes: give it a grace period that fits the longest; do not use target = \"group\"",
         ),
@@ -145,7 +145,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["postgres", "postmaster"],
         stop_signal: Signal::INT,
         pre_delay: AT_ONCE,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("the shutdown checkpoint can take minutes: give it a long grace period"),
     },
     // dev.mysql.com, "Unix Signal Handling in MySQL": TERM shuts down.
@@ -155,7 +155,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["mysqld", "mariadbd"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("flushing the buffer pool can take minutes: give it a long grace period"),
     },
     // redis.io, "Redis signal handling".
@@ -165,7 +165,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["redis-server"],
         stop_signal: Signal::TERM,
         pre_delay: AT_ONCE,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
     },
     // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate.
@@ -175,7 +175,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["caddy"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
         ),
@@ -187,7 +187,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["traefik"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
         ),
@@ -199,7 +199,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["lighttpd"],
         stop_signal: Signal::INT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
     },
     // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not.
@@ -209,7 +209,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["squid"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "shutdown_lifetime (30 s) is its own limit: keep it below the drain timeout; run it with --foreground",
         ),
@@ -221,7 +221,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["varnishd"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Traffic,
+        quiet_means: Activity::Traffic,
         note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
     },
     // uwsgi-docs, "Managing the uWSGI server" and "Things to know": TERM reloads unless `die-on-term` is set, HUP reloads, INT
@@ -232,7 +232,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["uwsgi", "uwsgi-core"],
         stop_signal: Signal::INT,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Traffic,
+        quiet_means: Activity::Traffic,
         note: Some("it knows no graceful stop: only the pre-delay protects its clients"),
     },
     // memcached.c: TERM and INT exit at once.
@@ -242,7 +242,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["memcached"],
         stop_signal: Signal::TERM,
         pre_delay: FOR_WHAT_IS_UNDER_WAY,
-        quiet_means: Watched::Traffic,
+        quiet_means: Activity::Traffic,
         note: None,
     },
     // The JVM runs its shutdown hooks on TERM; QUIT is a thread dump.
@@ -252,7 +252,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["java", "catalina.sh"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some(
             "a JVM exits with 143 after a clean stop: -e 143 makes it 0; Tomcat drains (gracefulStopAwaitMillis) only with bindOnInit=\"false\"",
         ),
@@ -264,7 +264,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["node", "nodejs"],
         stop_signal: Signal::TERM,
         pre_delay: BEHIND_A_BALANCER,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("Node.js ends at once on SIGTERM: the application must handle it and call server.close()"),
     },
     // systemd(1), SIGNALS: RTMIN+3 starts halt.target, TERM re-executes the manager.
@@ -274,7 +274,7 @@ pub const PROFILES: &[Profile] = &[
         programs: &["systemd"],
         stop_signal: Signal::realtime(3),
         pre_delay: AT_ONCE,
-        quiet_means: Watched::Requests,
+        quiet_means: Activity::Requests,
         note: Some("it must be PID 1 itself: give the image no softstop, or only one outside its PID namespace"),
     },
 ];

@@ -1,4 +1,4 @@
-//! What people read of a stop: a line for each phase, and one closing line.
+//! The log of a stop: a line for each phase, and a closing line.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 use log::{info, warn};
 
 use crate::duration::show;
-use crate::shutdown::{Exit, KILL_WAIT, Moment, Note, Quiet, Wait, Watched};
+use crate::process::Process;
+use crate::shutdown::{Activity, Exit, KILL_WAIT, Moment, Note, Quiet, Wait};
 use crate::signal::{Origin, Signal};
-use crate::sys::procfs::Process;
-use crate::sys::sockets::Connection;
+use crate::snapshot::Connection;
 use crate::traffic::{AtSignal, Traffic};
 
-/// The target of the lines that a stop writes: shown by default, though their level is "info".
+/// The log target of the lines about a stop. They are shown by default, though their level is "info".
 pub const STOP: &str = "softstop::stop";
 
 /// Follows one stop.
@@ -21,7 +21,7 @@ pub struct Report {
     name: String,
     pid: i32,
     request: Option<Request>,
-    /// When the stop began: at the request, or at the main child's exit where others had to follow it.
+    /// When the stop began: at the request, or at the main child's exit if that left other processes.
     began: Option<Moment>,
     phases: Vec<Phase>,
     main: Option<Exit>,
@@ -35,7 +35,7 @@ struct Request {
     at: SystemTime,
 }
 
-/// A step of the plan as it went.
+/// A step of the plan that was entered.
 #[derive(Debug)]
 struct Phase {
     sent: Option<Signal>,
@@ -52,13 +52,13 @@ impl fmt::Display for Phase {
 }
 
 impl Report {
-    /// A report on the main child with this name and number.
+    /// A report on the main child with this name and pid.
     #[must_use]
     pub fn new(name: String, pid: i32) -> Self {
         Self { name, pid, request: None, began: None, phases: Vec::new(), main: None, killed: None }
     }
 
-    /// Says what the state machine wants said.
+    /// Logs a note of the state machine.
     pub fn note(&mut self, note: Note, now: Moment, traffic: Option<&Traffic>) {
         match note {
             Note::Requested(signal, origin) => {
@@ -70,72 +70,72 @@ impl Report {
                 match sent {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
-                        let app = if self.main.is_some() { "what is left".to_owned() } else { self.app() };
+                        let app = if self.main.is_some() { "the remaining processes".to_owned() } else { self.app() };
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
-                        info!(target: STOP, "drain: sent {signal} to {app}, which {}{open}", limit(wait));
+                        info!(target: STOP, "drain: sent {signal} to {app}; {}{open}", limit(wait));
                         self.warn_of_resets(traffic);
                     }
                 }
                 self.phases.push(Phase { sent, since: now });
             }
             Note::Repeated { signal, origin, passed_on: true } => {
-                info!(target: STOP, "{signal} again, {origin}: passed on to {}", self.app());
+                info!(target: STOP, "received {signal} again, {origin}: passed on to {}", self.app());
             }
             Note::Repeated { signal, origin, passed_on: false } => {
-                info!(target: STOP, "another stop request, {signal} {origin}: the stop is under way, nothing changes");
+                info!(target: STOP, "another stop request: {signal} {origin}; ignored, since the stop is under way");
             }
             Note::Hurried(signal, origin) => {
-                info!(target: STOP, "{signal} {origin}: somebody is in a hurry, the present wait is over");
+                info!(target: STOP, "received {signal} {origin}: the present wait ends now");
             }
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
-                warn!("drain timeout: not done after {}", wait.at_most.map(whole).unwrap_or_default());
+                warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
             Note::Quiet(Quiet { of, lasts }) => match of {
-                Watched::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
-                Watched::Traffic => info!(target: STOP, "quiet: no request and no response for {}", show(lasts)),
-                Watched::Connections => {
-                    warn!("{} has had no connection open for {}, and has not exited", self.app(), show(lasts));
+                Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
+                Activity::Traffic => info!(target: STOP, "quiet: no request and no response for {}", show(lasts)),
+                Activity::Connections => {
+                    warn!("{} has had no open connection for {} and has not exited", self.app(), show(lasts));
                 }
             },
             Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
-            // A pre-delay that is over: the next phase's line says so. The undead: told with their names.
-            Note::TimeUp(_) | Note::Undead => {}
+            // After a pre-delay the line of the next phase follows. `unkillable` logs the names.
+            Note::TimeUp(_) | Note::Unkillable => {}
             Note::OthersLeft(exit) => {
                 self.began.get_or_insert(now);
-                info!(target: STOP, "{} {exit}; what it left behind is to stop too", self.app());
+                info!(target: STOP, "{} {exit}; stopping the processes that it left", self.app());
                 self.main = Some(exit);
             }
         }
     }
 
-    /// A client in the accept queue of a listener that is closed gets a reset.
+    /// The kernel resets the connections in the accept queue of a listener that closes.
     fn warn_of_resets(&self, traffic: Option<&Traffic>) {
         let Some(AtSignal { waiting, waiting_unread, .. }) = traffic.and_then(Traffic::at_signal) else { return };
         if waiting > 0 {
             warn!(
-                "{} had not accepted {}, {waiting_unread} with a request: each is reset unless it does so before it closes its listener",
-                self.app(),
-                count(waiting, "connection")
+                "{} in the accept queue of {}, {waiting_unread} with a request: reset unless it accepts them before it closes its listener",
+                count(waiting, "connection"),
+                self.app()
             );
         }
     }
 
-    /// Says whom SIGKILL cut off, and what they did not get.
+    /// Logs the clients that SIGKILL cut off.
     pub fn cut_off(&self, cut_off: Option<&(Vec<Connection>, usize)>) {
         let Some((named, more)) = cut_off else { return };
         for Connection { peer, port, unsent, unread, .. } in named {
-            warn!("cut off {peer} on port {port}, {unsent} bytes not delivered, {unread} not read");
+            warn!("cut off {peer} on port {port}: {unsent} bytes not delivered, {unread} bytes not read");
         }
         if *more > 0 {
-            warn!("cut off {more} more");
+            warn!("cut off {more} more connections");
         }
     }
 
-    /// Says who was sent SIGKILL, where that is known.
+    /// Logs the processes that were sent SIGKILL, if they are known.
     pub fn killed(&mut self, killed: Option<&[Process]>) {
         warn!(
-            "SIGKILL to all that is left{}",
-            if killed.is_none() { ", whoever that is: /proc does not tell" } else { "" }
+            "sent SIGKILL to every remaining process{}",
+            if killed.is_none() { "; /proc does not show which" } else { "" }
         );
         for process in killed.unwrap_or_default() {
             warn!("killed {}", Named(process));
@@ -143,46 +143,46 @@ impl Report {
         self.killed = Some(killed.map_or(0, <[Process]>::len));
     }
 
-    /// Says who did not die of it.
-    pub fn undead(&self, left: &[Process]) {
+    /// Logs the processes that SIGKILL did not end.
+    pub fn unkillable(&self, left: &[Process]) {
         let wait = show(KILL_WAIT);
         warn!(
-            "still there {wait} after SIGKILL (in uninterruptible sleep, or out of our reach?); leaving all the same"
+            "some processes still exist {wait} after SIGKILL (in uninterruptible sleep, or not ours to kill?); exiting anyway"
         );
         for process in left {
-            warn!("left {}", Named(process));
+            warn!("not ended: {}", Named(process));
         }
     }
 
-    /// Remembers how the main child ended.
+    /// Notes how the main child ended.
     pub fn main_exited(&mut self, exit: Exit) {
         self.main = Some(exit);
     }
 
-    /// The closing line of a stop: what asked for it and when, how long each phase took, how it ended.
+    /// Logs the closing line of a stop: who requested it and when, how long each phase took, how it ended.
     pub fn close(&self, now: Moment, traffic: Option<&Traffic>) {
-        let Some(began) = self.began else { return }; // the app ended by itself: nothing was stopped
-        let mut said = vec![match &self.request {
+        let Some(began) = self.began else { return }; // the app exited by itself: there was no stop
+        let mut parts = vec![match &self.request {
             Some(Request { signal, origin, at }) => {
                 format!("{signal} {origin} at {}", humantime::format_rfc3339_seconds(*at))
             }
-            None => format!("{} had ended by itself and left others", self.name),
+            None => format!("{} exited by itself and left other processes", self.name),
         }];
         let ends = self.phases.iter().skip(1).map(|phase| phase.since).chain([now]);
         for (phase, end) in self.phases.iter().zip(ends) {
-            said.push(format!("{phase} {}", seconds(end.saturating_sub(phase.since))));
+            parts.push(format!("{phase} {}", seconds(end.saturating_sub(phase.since))));
         }
-        said.extend(traffic.and_then(|traffic| connections(traffic, self.phases.iter().find_map(|phase| phase.sent))));
-        said.extend(self.killed.map(|count| match count {
+        parts.extend(traffic.and_then(|traffic| connections(traffic, self.phases.iter().find_map(|phase| phase.sent))));
+        parts.extend(self.killed.map(|count| match count {
             0 => "SIGKILL".to_owned(),
             1 => "SIGKILL to 1 process".to_owned(),
             count => format!("SIGKILL to {count} processes"),
         }));
-        said.push(match self.main {
+        parts.push(match self.main {
             Some(exit) => format!("{} {exit}", self.name),
-            None => format!("{} is still there", self.name),
+            None => format!("{} still runs", self.name),
         });
-        info!(target: STOP, "stopped in {}: {}", seconds(now.saturating_sub(began)), said.join(", "));
+        info!(target: STOP, "stopped in {}: {}", seconds(now.saturating_sub(began)), parts.join(", "));
     }
 
     fn app(&self) -> String {
@@ -190,7 +190,7 @@ impl Report {
     }
 }
 
-/// Rounded to tenths, in integers: the standard library's code to print a float would add 10 kB to the binary.
+/// Rounded to tenths, in integers: the standard library's code for floats would add 10 kB to the binary.
 fn seconds(duration: Duration) -> impl fmt::Display {
     let tenths = duration.as_millis().saturating_add(50) / 100;
     format!("{}.{} s", tenths / 10, tenths % 10)
@@ -200,7 +200,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal(signal) => write!(f, "was ended by {signal}"),
+            Self::Signal(signal) => write!(f, "was killed by {signal}"),
         }
     }
 }
@@ -210,9 +210,9 @@ fn until(wait: Wait) -> String {
     let Some(at_most) = wait.at_most else { return "until it exits".to_owned() };
     let Some(Quiet { of, lasts }) = wait.quiet else { return format!("for {}", show(at_most)) };
     let what = match of {
-        Watched::Requests => "no request has come",
-        Watched::Traffic => "no request has come and no response has gone",
-        Watched::Connections => "no connection has been open",
+        Activity::Requests => "no request arrives",
+        Activity::Traffic => "no request arrives and no response is sent",
+        Activity::Connections => "no connection is open",
     };
     format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
 }
@@ -234,21 +234,21 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
     Some(format!("{} during the pre-delay, {open} open at {sent}{closed}", count(new, "new connection")))
 }
 
-/// Says what kept the pre-delay from ending early.
+/// Logs why the pre-delay did not end early.
 fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
     let Some(traffic) = traffic else { return };
-    let [requests, responses] = [Watched::Requests, Watched::Traffic].map(|what| traffic.quiet(what, now));
+    let [requests, responses] = [Activity::Requests, Activity::Traffic].map(|what| traffic.quiet(what, now));
     if requests < lasts {
         let callers = traffic.callers(lasts, now).map(|callers| {
             let callers: Vec<String> = callers.iter().map(ToString::to_string).collect();
-            format!(", from {} (ignore_peers leaves probes out)", callers.join(", "))
+            format!(", from {} (ignore_peers excludes probes)", callers.join(", "))
         });
         let callers = callers.unwrap_or_default();
-        info!(target: STOP, "never quiet: requests came to the end, the last {} ago{callers}", seconds(requests));
-    } else if of == Watched::Traffic && responses < lasts {
-        info!(target: STOP, "never quiet: responses went to the end, the last {} ago", seconds(responses));
+        info!(target: STOP, "not quiet: requests still arrive, the last {} ago{callers}", seconds(requests));
+    } else if of == Activity::Traffic && responses < lasts {
+        info!(target: STOP, "not quiet: responses are still sent, the last {} ago", seconds(responses));
     } else {
-        // Nothing could be seen, which was said.
+        // The traffic could not be seen, which was logged.
     }
 }
 
@@ -256,10 +256,10 @@ fn count(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A limit may hold what quiet has saved, to the nanosecond.
+/// A limit, rounded to tenths of a second if it includes time that quiet saved.
 fn whole(limit: Duration) -> String {
     let tenths = u64::try_from(limit.as_millis() / 100).unwrap_or(u64::MAX);
-    // What a person wrote stays as it is.
+    // A value that a person wrote has whole milliseconds, and is shown as it is.
     if limit.subsec_nanos() % 1_000_000 == 0 {
         show(limit)
     } else {
@@ -270,8 +270,8 @@ fn whole(limit: Duration) -> String {
 /// How long the app may take.
 fn limit(wait: Wait) -> String {
     match wait.at_most {
-        Some(limit) => format!("has {} to finish its work", whole(limit)),
-        None => "may take as long as it needs: no drain timeout is set".to_owned(),
+        Some(limit) => format!("SIGKILL follows after {}", whole(limit)),
+        None => "no SIGKILL follows: no drain timeout is set".to_owned(),
     }
 }
 
@@ -281,7 +281,7 @@ struct Named<'a>(&'a Process);
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pid {} ({})", self.0.pid, self.0.name)?;
-        match self.0.age() {
+        match self.0.age {
             Some(age) => write!(f, ", {} old", show(Duration::from_secs(age.as_secs()))),
             None => Ok(()),
         }

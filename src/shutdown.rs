@@ -1,4 +1,5 @@
-//! The life of a stop, as a state machine. Pure: events and the time go in, actions and the next deadline come out.
+//! The stop, as a state machine. It asks no operating system: events and the time go in, actions and the next deadline come
+//! out.
 //!
 //! ```text
 //! running --stop request--> step 0 --(time, quiet, hurry)--> step 1 --...--> killed --> gone
@@ -7,48 +8,48 @@
 //! ```
 //!
 //! A stop is a [`Plan`]: a list of steps, each an optional signal and a wait with a lower and an upper bound. The short
-//! form that settings give (`pre_delay`, `stop_signal`, `drain_timeout`) is the plan *wait; send the signal, wait*.
-//! After the last step comes SIGKILL; a step whose wait has no upper bound is therefore the last that ever comes.
+//! form that settings give (`pre_delay`, `stop_signal`, `drain_timeout`) is the plan *wait; send the signal, wait*. SIGKILL
+//! follows the last step. A step whose wait has no upper bound is therefore the last one that is reached.
 //!
-//! The `match` in [`Shutdown::on`] is the specification: one arm per transition, in the order of life.
+//! The `match` in [`Shutdown::on`] is the specification: one arm per transition, in the order in which they happen.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::signal::{Origin, Rewrite, Signal, SignalSet};
 
-/// A point in time: how long after the supervisor's start, on a clock that never jumps.
+/// A point in time, as the time since the supervisor's start on a clock that never jumps (`CLOCK_MONOTONIC`).
 pub type Moment = Duration;
 
-/// How long we wait for what SIGKILL should have ended. A process in uninterruptible sleep (state D) does not die, and
-/// we leave all the same. It is also what `grace_period` keeps back from the drain.
+/// How long we wait for processes to end after SIGKILL. A process in uninterruptible sleep (state D) does not end, and we exit
+/// anyway. `grace_period` keeps this time back from the drain.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a step lasts. The main child's exit ends any wait at once.
+/// How long a step lasts. The main child's exit ends every wait at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Quiet ends the wait, but not before this has passed.
+    /// Quiet does not end the wait before this time.
     pub at_least: Duration,
-    /// The wait is over when this has passed; `None` has no end but the app's own.
+    /// The wait ends at this time. `None`: only when the app exits.
     pub at_most: Option<Duration>,
-    /// The quiet that ends the wait between the two bounds, if any does.
+    /// The quiet that ends the wait between the two bounds, if any.
     pub quiet: Option<Quiet>,
 }
 
 impl Wait {
-    /// A wait that nothing but time, hurry and the main child's exit ends.
+    /// A wait of a fixed length.
     #[must_use]
     pub const fn fixed(length: Duration) -> Self {
         Self { at_least: length, at_most: Some(length), quiet: None }
     }
 
-    /// A wait from nothing up to a bound, if there is one.
+    /// A wait for the app's exit, up to a bound if there is one.
     #[must_use]
     pub const fn up_to(at_most: Option<Duration>) -> Self {
         Self { at_least: Duration::ZERO, at_most, quiet: None }
     }
 
-    /// A wait between two bounds that ends as soon as there is quiet.
+    /// A wait between two bounds that ends on quiet.
     #[must_use]
     pub const fn until(quiet: Quiet, at_least: Duration, at_most: Duration) -> Self {
         Self { at_least, at_most: Some(at_most), quiet: Some(quiet) }
@@ -58,36 +59,36 @@ impl Wait {
 /// The quiet that ends a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
-    /// What must be quiet.
-    pub of: Watched,
+    /// The kind of activity that must be absent.
+    pub of: Activity,
     /// For how long.
     pub lasts: Duration,
 }
 
-/// What can be quiet.
+/// The activity on the app's sockets whose absence is quiet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// No new connection, no byte of a request.
+pub enum Activity {
+    /// New connections and bytes of requests.
     Requests,
-    /// That, and no byte of a response either.
+    /// Requests, and bytes of responses.
     Traffic,
-    /// No connection is open.
+    /// Open connections.
     Connections,
 }
 
 /// Which signal asks the app to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
-    /// This one, whatever was received: a person chose it.
+    /// This one, whichever was received: a setting names it.
     Always(Signal),
-    /// What the received signal is rewritten to; else this one, the profile's; else the received signal itself.
+    /// The signal that the received one is rewritten to; else this one, the profile's; else the received signal itself.
     Mapped(Option<Signal>),
 }
 
 /// One step of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What the app is sent as the step begins.
+    /// The signal that the app is sent when the step begins.
     pub send: Option<StopSignal>,
     /// How long the step lasts.
     pub wait: Wait,
@@ -98,46 +99,25 @@ pub struct Step {
 pub struct Plan(pub Vec<Step>);
 
 impl Plan {
-    /// The short form: keep serving, then send the stop signal and let the app drain.
+    /// The short form: the app keeps serving, then it is sent the stop signal and drains.
     #[must_use]
     pub fn soft(pre_delay: Wait, stop_signal: StopSignal, drain: Wait) -> Self {
         Self(vec![Step { send: None, wait: pre_delay }, Step { send: Some(stop_signal), wait: drain }])
     }
 
-    /// The signal the app drains on: the last that a step sends.
+    /// The signal on which the app drains: the last one that a step sends.
     fn stop_signal(&self) -> StopSignal {
         self.0.iter().rev().find_map(|step| step.send).unwrap_or(StopSignal::Mapped(None))
     }
 }
 
-/// What must be gone before we are.
+/// What must end before we exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitFor {
     /// The main child.
     Main,
-    /// Every process that came from it, too.
+    /// The main child and all its descendants.
     All,
-}
-
-/// Who gets the signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// The main child.
-    Child,
-    /// Its whole process group.
-    Group,
-}
-
-/// Where the main child lives: with whom it shares the terminal's keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// In a process group of its own.
-    #[default]
-    OwnGroup,
-    /// In a session of its own, for which it takes the terminal that controls ours.
-    OwnSession,
-    /// In our process group.
-    OurGroup,
 }
 
 /// What the settings say about signals and stops.
@@ -147,21 +127,21 @@ pub struct Rules {
     pub stop_on: SignalSet,
     /// The signals that end a wait during a stop.
     pub hurry_on: SignalSet,
-    /// What the app gets in place of the signal received.
+    /// What the app is sent in place of the signal received.
     pub rewrite: BTreeMap<Signal, Rewrite>,
     /// The steps of a stop.
     pub plan: Plan,
-    /// Whether the last step gets the time that quiet saved the steps before: it lasts for what remains of a budget.
+    /// Whether the last step is extended by the time that quiet saved in the steps before: it lasts for the rest of a budget.
     pub drain_gets_the_rest: bool,
-    /// The signals on which the init stops itself too, having dealt with them: it lives by the terminal's keys as the app.
+    /// The signals on which the init stops itself after it has handled them, as dumb-init does on the terminal's keys.
     pub suspend_on: SignalSet,
-    /// What must be gone before we are.
+    /// What must end before we exit.
     pub wait_for: WaitFor,
 }
 
 impl Rules {
-    /// The signal that a stop sends when `received` asked for it, and whether a rule chose it: a signal that is merely
-    /// passed on may be passed on again, a chosen one never (lighttpd takes a second SIGINT for "now").
+    /// The signal that a stop sends after the request `received`, and whether a rule mapped it. A signal that is only passed on
+    /// may be passed on again. A mapped signal is never repeated (lighttpd takes a second SIGINT for "now").
     #[must_use]
     pub fn resolve(&self, stop_signal: StopSignal, received: Signal) -> (Signal, bool) {
         match (stop_signal, self.rewrite.get(&received)) {
@@ -172,9 +152,9 @@ impl Rules {
         }
     }
 
-    /// Whether the signal is only the terminal's word that its window has a new size. httpd takes SIGWINCH for a
-    /// stop request, so where it is one the two are told apart by their sender.
-    fn is_mere_resize(&self, signal: Signal, origin: Origin) -> bool {
+    /// Whether the signal only reports a new size of the terminal's window. Where SIGWINCH is a stop request (httpd), the
+    /// sender tells the two apart.
+    fn is_terminal_resize(&self, signal: Signal, origin: Origin) -> bool {
         signal == Signal::WINCH && origin == Origin::Kernel && self.stop_on.contains(signal)
     }
 }
@@ -199,102 +179,105 @@ impl Exit {
     }
 }
 
-/// What happens to the init.
+/// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The execve of the main child has succeeded.
+    Started,
     /// A signal arrived.
     Signal(Signal, Origin),
     /// The main child has stopped (SIGSTOP, Ctrl-Z).
     MainStopped,
-    /// The main child goes on after a stop.
+    /// The main child was continued after a stop.
     MainContinued,
     /// The main child has exited.
     MainExited {
         /// How it ended.
         exit: Exit,
-        /// Whether it was the last process of ours.
+        /// Whether no process of ours is left.
         last: bool,
     },
-    /// The main child had exited before, and now the last of the others has too.
+    /// The main child has exited before, and now the last other process has too.
     NobodyLeft,
-    /// What the present wait watches ([`Shutdown::watches`]) has been quiet for this long.
+    /// The activity that the present wait watches ([`Shutdown::watches`]) has been absent for this long.
     Quiet(Duration),
-    /// Nothing but that time has passed.
+    /// Time has passed.
     Time,
 }
 
-/// What the init does next.
+/// What the init does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Pass this signal on to the app: to the main child or its group, and when it is gone to what it left behind.
+    /// Pass this signal on to the main child or its group; if it has exited, to its remaining descendants.
     Forward(Signal),
     /// Send the app its stop signal.
     Stop(Signal),
-    /// Send the stop signal to what the main child left behind.
+    /// Send the stop signal to the descendants that the main child left.
     StopRest(Signal),
-    /// Wake the stopped app with SIGCONT, or it could never act on the stop signal.
+    /// Continue the stopped app with SIGCONT: it could not act on the stop signal otherwise.
     Continue,
-    /// Stop the init itself, until somebody wakes it.
+    /// Stop the init itself until it is continued.
     Suspend,
-    /// SIGKILL to all that is left.
+    /// SIGKILL to every remaining process.
     KillAll,
-    /// Tell people.
+    /// Log this.
     Note(Note),
 }
 
-/// What people are told during a stop.
+/// What is logged during a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The stop begins.
     Requested(Signal, Origin),
-    /// A step of the plan begins with this signal, and lasts so long.
+    /// A step of the plan begins.
     Waiting {
         /// Which step of the plan, counted from 0.
         step: usize,
-        /// What the app was sent.
+        /// The signal that the app was sent.
         sent: Option<Signal>,
         /// How long it lasts.
         wait: Wait,
     },
-    /// Another stop request came, which changed nothing.
+    /// Another stop request came. It changes no clock.
     Repeated {
         /// The signal.
         signal: Signal,
         /// Its sender.
         origin: Origin,
-        /// Whether the app got it too.
+        /// Whether the app was sent it.
         passed_on: bool,
     },
-    /// Somebody was in a hurry: the present wait is over.
+    /// A signal of `hurry_on` ended the present wait.
     Hurried(Signal, Origin),
-    /// It was quiet for so long that the present wait is over.
+    /// Quiet ended the present wait.
     Quiet(Quiet),
-    /// The present wait has reached its upper bound.
+    /// The present wait reached its upper bound.
     TimeUp(Wait),
-    /// The main child is gone, but not all that came from it.
+    /// The main child has exited, but not all of its descendants.
     OthersLeft(Exit),
-    /// SIGKILL did not end everything within [`KILL_WAIT`].
-    Undead,
+    /// Some process did not end within [`KILL_WAIT`] after SIGKILL.
+    Unkillable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The app serves; nobody asked for a stop.
+    /// The app serves.
     Running,
     /// A step of the plan waits.
     Step { index: usize, since: Moment },
-    /// SIGKILL is out.
+    /// SIGKILL was sent.
     Killed { since: Moment },
-    /// We leave with this code.
+    /// We exit with this code.
     Gone { code: u8 },
 }
 
-/// What an event means under the rules and in the present phase.
+/// What an event means, given the rules and the present phase.
 enum Meaning {
+    Started,
     StopRequest(Signal, Origin),
     Hurry(Signal, Origin),
     PassOn(Signal),
-    /// The terminal's word that we are to stop, and what the app gets of it.
+    /// A signal on which we stop ourselves, and the signal that the app is sent for it.
     Suspend(Option<Signal>),
     Nothing,
     Quiet(Quiet),
@@ -312,28 +295,37 @@ enum Meaning {
 pub struct Shutdown {
     rules: Rules,
     phase: Phase,
-    /// How the main child ended, once it has.
+    /// How the main child ended.
     main: Option<Exit>,
+    /// Whether the main child's execve has succeeded. Until then nothing serves.
+    is_started: bool,
     /// Whether the main child is stopped now.
     stopped: bool,
-    /// The first stop request, which decides the stop signal.
+    /// The first stop request. It decides the stop signal.
     request: Option<Signal>,
-    /// The signal that the app was sent merely because it was received; it is passed on each time it comes again.
+    /// The stop signal if it was the received signal, not mapped. It is passed on again each time it comes again.
     passed_on: Option<Signal>,
-    /// Whether a stop signal is out that a stopped child could not act on.
+    /// Whether the stop signal was sent and the child, if it turns out to be stopped, must be continued.
     owes_continue: bool,
-    /// The time that quiet has saved so far.
+    /// The time that quiet has saved.
     saved: Duration,
 }
 
 impl Shutdown {
-    /// A machine whose app has just been started.
+    /// A machine whose app runs.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
+        Self { is_started: true, ..Self::starting(rules) }
+    }
+
+    /// A machine whose main child exists, but has not become the app yet: [`Event::Started`] will come.
+    #[must_use]
+    pub fn starting(rules: Rules) -> Self {
         Self {
             rules,
             phase: Phase::Running,
             main: None,
+            is_started: false,
             stopped: false,
             request: None,
             passed_on: None,
@@ -342,7 +334,7 @@ impl Shutdown {
         }
     }
 
-    /// Whether the app serves and nobody has asked for a stop.
+    /// Whether no stop is under way.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.phase == Phase::Running
@@ -354,7 +346,7 @@ impl Shutdown {
         matches!(self.phase, Phase::Step { .. } | Phase::Killed { .. })
     }
 
-    /// The code to leave with, once it is time to.
+    /// The exit code, once it is time to exit.
     #[must_use]
     pub fn exit_code(&self) -> Option<u8> {
         match self.phase {
@@ -363,16 +355,16 @@ impl Shutdown {
         }
     }
 
-    /// What the present wait watches: whoever looks tells with [`Event::Quiet`] for how long it has been quiet.
+    /// The activity that the present wait watches. [`Event::Quiet`] tells for how long it has been absent.
     #[must_use]
-    pub fn watches(&self) -> Option<Watched> {
+    pub fn watches(&self) -> Option<Activity> {
         match self.phase {
             Phase::Step { index, .. } => self.wait(index).quiet.map(|quiet| quiet.of),
             Phase::Running | Phase::Killed { .. } | Phase::Gone { .. } => None,
         }
     }
 
-    /// When [`Event::Time`] would change something, if ever.
+    /// When [`Event::Time`] would change something. `None`: never.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
         match self.phase {
@@ -382,97 +374,104 @@ impl Shutdown {
         }
     }
 
-    /// Takes what happened at `now` and answers what to do, in this order.
+    /// Handles what happened at `now`, and returns what to do, in this order.
+    #[expect(clippy::too_many_lines, reason = "the match is the specification, and is read as one")]
     pub fn on(&mut self, event: Event, now: Moment) -> Vec<Action> {
-        let mut todo = Vec::new();
+        let mut actions = Vec::new();
         match (self.phase, self.meaning(event, now)) {
-            // The app serves.
+            // Running: the app serves, or is being started.
+            (Phase::Running | Phase::Step { .. } | Phase::Killed { .. }, Meaning::Started) => self.is_started = true,
             (Phase::Running, Meaning::Suspend(signal)) => {
-                todo.extend(signal.map(Action::Forward));
-                todo.push(Action::Suspend);
+                actions.extend(signal.map(Action::Forward));
+                actions.push(Action::Suspend);
             }
             (Phase::Running, Meaning::StopRequest(signal, origin)) => {
                 self.request = Some(signal);
-                todo.push(Action::Note(Note::Requested(signal, origin)));
-                self.enter(0, now, &mut todo);
+                actions.push(Action::Note(Note::Requested(signal, origin)));
+                self.enter(0, now, &mut actions);
+                // Nothing serves yet, so the child is sent the request itself, which takes effect at its execve.
+                if !self.is_started && !actions.iter().any(|action| matches!(action, Action::Stop(_) | Action::KillAll))
+                {
+                    actions.push(Action::Forward(signal));
+                }
             }
-            (Phase::Running | Phase::Step { .. }, Meaning::PassOn(signal)) => todo.push(Action::Forward(signal)),
-            // Nobody is to wait for a person at a keyboard during a stop: neither we stop nor, by SIGSTOP, the app.
+            (Phase::Running | Phase::Step { .. }, Meaning::PassOn(signal)) => actions.push(Action::Forward(signal)),
+            // During a stop nobody waits for a person at a terminal: we do not stop ourselves, nor the app by SIGSTOP.
             (Phase::Step { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {
-                todo.push(Action::Forward(signal));
+                actions.push(Action::Forward(signal));
             }
 
-            // A stop is under way.
+            // Step: a stop is under way.
             (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) if self.request.is_none() => {
-                // It began with the main child's exit. The platform's request comes second, and changes no clock.
+                // The stop began with the main child's exit. The platform's request comes second and changes no clock.
                 self.request = Some(signal);
-                todo.push(Action::Note(Note::Requested(signal, origin)));
+                actions.push(Action::Note(Note::Requested(signal, origin)));
                 if self.passed_on == Some(signal) {
-                    todo.push(Action::Forward(signal));
+                    actions.push(Action::Forward(signal));
                 }
             }
             (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) => {
-                let passed_on = self.passed_on == Some(signal);
-                todo.push(Action::Note(Note::Repeated { signal, origin, passed_on }));
+                let passed_on = self.passed_on == Some(signal) || !self.is_started;
+                actions.push(Action::Note(Note::Repeated { signal, origin, passed_on }));
                 if passed_on {
-                    todo.push(Action::Forward(signal));
+                    actions.push(Action::Forward(signal));
                 }
             }
             (Phase::Step { index, .. }, Meaning::Hurry(signal, origin)) => {
-                todo.push(Action::Note(Note::Hurried(signal, origin)));
-                self.enter(index + 1, now, &mut todo);
+                actions.push(Action::Note(Note::Hurried(signal, origin)));
+                self.enter(index + 1, now, &mut actions);
             }
             (Phase::Step { index, since }, Meaning::Quiet(quiet)) => {
-                todo.push(Action::Note(Note::Quiet(quiet)));
+                actions.push(Action::Note(Note::Quiet(quiet)));
                 let end = self.wait(index).at_most.map(|at_most| since.saturating_add(at_most));
                 self.saved += end.unwrap_or(now).saturating_sub(now);
-                self.enter(index + 1, now, &mut todo);
+                self.enter(index + 1, now, &mut actions);
             }
             (Phase::Step { index, .. }, Meaning::TimeUp) => {
-                todo.push(Action::Note(Note::TimeUp(self.wait(index))));
-                self.enter(index + 1, now, &mut todo);
+                actions.push(Action::Note(Note::TimeUp(self.wait(index))));
+                self.enter(index + 1, now, &mut actions);
             }
             (Phase::Step { .. }, Meaning::MainStopped) if self.owes_continue => {
                 self.owes_continue = false;
-                todo.push(Action::Continue);
+                actions.push(Action::Continue);
             }
 
-            // The main child is gone, and with it what we wait for.
+            // The main child has exited, and with it everything that we wait for.
             (Phase::Running | Phase::Step { .. }, Meaning::MainExited { exit, last })
                 if last || self.rules.wait_for == WaitFor::Main =>
             {
                 self.phase = Phase::Gone { code: exit.code() };
             }
-            // It is gone, but others are not: they get the stop signal and the rest of the drain.
+            // It has exited and others have not. They get the stop signal and the rest of the drain.
             (Phase::Step { index, .. }, Meaning::MainExited { exit, .. }) if index == self.last_step() => {
                 self.main = Some(exit);
-                todo.push(Action::Note(Note::OthersLeft(exit)));
-                todo.push(Action::StopRest(self.resolve(self.rules.plan.stop_signal()).0));
+                actions.push(Action::Note(Note::OthersLeft(exit)));
+                actions.push(Action::StopRest(self.resolve(self.rules.plan.stop_signal()).0));
             }
             (Phase::Running | Phase::Step { .. }, Meaning::MainExited { exit, .. }) => {
                 self.main = Some(exit);
-                todo.push(Action::Note(Note::OthersLeft(exit)));
-                self.enter(self.last_step(), now, &mut todo);
+                actions.push(Action::Note(Note::OthersLeft(exit)));
+                self.enter(self.last_step(), now, &mut actions);
             }
 
-            // SIGKILL is out.
+            // Killed: SIGKILL was sent.
             (Phase::Killed { .. }, Meaning::MainExited { exit, last: true }) => {
                 self.phase = Phase::Gone { code: exit.code() };
             }
             (Phase::Killed { .. }, Meaning::MainExited { exit, last: false }) => self.main = Some(exit),
             (Phase::Killed { .. }, Meaning::TimeUp) => {
-                todo.push(Action::Note(Note::Undead));
+                actions.push(Action::Note(Note::Unkillable));
                 self.phase = Phase::Gone { code: self.main.unwrap_or(Exit::Signal(Signal::KILL)).code() };
             }
 
-            // The main child went before, the last of the others now.
+            // The main child had exited before, and now the last other process has.
             (Phase::Step { .. } | Phase::Killed { .. }, Meaning::NobodyLeft) => {
                 if let Some(exit) = self.main {
                     self.phase = Phase::Gone { code: exit.code() };
                 }
             }
 
-            // What changes nothing, phase by phase.
+            // Events that change nothing, phase by phase.
             (
                 Phase::Running,
                 Meaning::Hurry(..)
@@ -484,7 +483,7 @@ impl Shutdown {
             )
             | (Phase::Step { .. }, Meaning::Suspend(_) | Meaning::MainStopped | Meaning::Nothing)
             | (
-                // Nothing that we could pass on would be heard.
+                // Every process is about to end, so there is nothing to pass on.
                 Phase::Killed { .. },
                 Meaning::StopRequest(..)
                 | Meaning::Hurry(..)
@@ -496,12 +495,13 @@ impl Shutdown {
             )
             | (Phase::Gone { .. }, _) => {}
         }
-        todo
+        actions
     }
 
-    /// What the event means now. Remembers, as the one thing beside the phase, whether the main child is stopped.
+    /// What the event means now. It also notes whether the main child is stopped.
     fn meaning(&mut self, event: Event, now: Moment) -> Meaning {
         match event {
+            Event::Started => Meaning::Started,
             Event::Signal(signal, origin) => self.meaning_of_signal(signal, origin),
             Event::MainStopped => {
                 self.stopped = true;
@@ -513,16 +513,16 @@ impl Shutdown {
             }
             Event::MainExited { exit, last } => Meaning::MainExited { exit, last },
             Event::NobodyLeft => Meaning::NobodyLeft,
-            Event::Quiet(so_far) => self.enough(so_far, now).map_or(Meaning::Nothing, Meaning::Quiet),
+            Event::Quiet(so_far) => self.quiet_reached(so_far, now).map_or(Meaning::Nothing, Meaning::Quiet),
             Event::Time if self.deadline().is_some_and(|deadline| now >= deadline) => Meaning::TimeUp,
             Event::Time => Meaning::Nothing,
         }
     }
 
     fn meaning_of_signal(&self, signal: Signal, origin: Origin) -> Meaning {
-        // Outside a stop, and in a wait without an end, hurry has nothing to shorten: the signal is like any other.
+        // Outside a stop, and in a wait without an upper bound, there is nothing to shorten: the signal is like any other.
         let can_hurry = matches!(self.phase, Phase::Step { index, .. } if self.wait(index).at_most.is_some());
-        if self.rules.is_mere_resize(signal, origin) {
+        if self.rules.is_terminal_resize(signal, origin) {
             Meaning::Nothing
         } else if can_hurry && self.rules.hurry_on.contains(signal) {
             Meaning::Hurry(signal, origin)
@@ -542,24 +542,24 @@ impl Shutdown {
         }
     }
 
-    /// The quiet that the present wait waits for, if by now it has lasted long enough. A wait without an end is not ended
-    /// by it: behind it stands SIGKILL.
-    fn enough(&self, so_far: Duration, now: Moment) -> Option<Quiet> {
+    /// The quiet that ends the present wait, if it has lasted long enough. It does not end a wait without an upper bound, since
+    /// SIGKILL follows.
+    fn quiet_reached(&self, so_far: Duration, now: Moment) -> Option<Quiet> {
         let Phase::Step { index, since } = self.phase else { return None };
         let wait = self.wait(index);
         let may_end = wait.at_most.is_some() && now >= since.saturating_add(wait.at_least);
         wait.quiet.filter(|quiet| may_end && so_far >= quiet.lasts)
     }
 
-    /// Goes to a step, and through those that do not wait; behind the last stands SIGKILL.
-    fn enter(&mut self, first: usize, now: Moment, todo: &mut Vec<Action>) {
+    /// Enters a step, and passes through steps that do not wait. SIGKILL follows the last one.
+    fn enter(&mut self, first: usize, now: Moment, actions: &mut Vec<Action>) {
         let mut index = first;
         while let Some(&Step { send, .. }) = self.rules.plan.0.get(index) {
             let wait = self.wait(index);
-            let sent = send.map(|stop_signal| self.send(stop_signal, todo));
+            let sent = send.map(|stop_signal| self.send(stop_signal, actions));
             let waits = wait.at_most != Some(Duration::ZERO);
             if waits || sent.is_some() {
-                todo.push(Action::Note(Note::Waiting { step: index, sent, wait }));
+                actions.push(Action::Note(Note::Waiting { step: index, sent, wait }));
             }
             if waits {
                 self.phase = Phase::Step { index, since: now };
@@ -568,28 +568,28 @@ impl Shutdown {
             index += 1;
         }
         self.phase = Phase::Killed { since: now };
-        todo.push(Action::KillAll);
+        actions.push(Action::KillAll);
     }
 
-    fn send(&mut self, stop_signal: StopSignal, todo: &mut Vec<Action>) -> Signal {
+    fn send(&mut self, stop_signal: StopSignal, actions: &mut Vec<Action>) -> Signal {
         let (signal, chosen) = self.resolve(stop_signal);
         if !chosen {
             self.passed_on = Some(signal);
         }
         if self.main.is_some() {
-            todo.push(Action::StopRest(signal));
+            actions.push(Action::StopRest(signal));
             return signal;
         }
-        todo.push(Action::Stop(signal));
+        actions.push(Action::Stop(signal));
         if self.stopped {
-            todo.push(Action::Continue);
+            actions.push(Action::Continue);
         }
-        // We may hear only later of a SIGSTOP that is on its way to the child already: then it is woken later.
+        // We may learn only later of a SIGSTOP that is already on its way to the child. It is continued then.
         self.owes_continue = !self.stopped;
         signal
     }
 
-    /// Where nobody asked for the stop (the main child left others behind), it is as if the platform had.
+    /// If nobody requested the stop (the main child exited and left others), SIGTERM stands in for the request.
     fn resolve(&self, stop_signal: StopSignal) -> (Signal, bool) {
         self.rules.resolve(stop_signal, self.request.unwrap_or(Signal::TERM))
     }

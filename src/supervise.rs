@@ -1,7 +1,10 @@
-//! The loop: sleep in one poll(2), put what happened to the state machine, do what it decides.
+//! The loop: sleep in one poll(2), pass what happened to the state machine, do what it decides.
 //!
-//! The only clock of the program is here.
+//! It has the only clock of the program.
 
+mod traffic_monitor;
+
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -9,81 +12,106 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::lookout::{Lookout, Scope};
+pub use self::traffic_monitor::MonitorOptions;
+use self::traffic_monitor::TrafficMonitor;
+use crate::log_style::{LogEvent, LogStyle};
+use crate::process::{Process, SpawnError, Target};
 use crate::report::Report;
-use crate::shutdown::{Action, Event, Moment, Note, Shutdown, Target};
+use crate::shutdown::{Action, Event, Moment, Note, Shutdown};
 use crate::signal::Signal;
-use crate::sys::process::{self, Change, Child};
+use crate::sys::child::Child;
 use crate::sys::signals::{self, Inbox};
 use crate::sys::terminal::{self, Suspended};
-use crate::voice::{Fact, Voice};
+use crate::sys::wait::{self, Change};
+use crate::traffic::Traffic;
 
-/// How to deal with the main child, beside what the state machine knows.
+/// What the loop needs to know besides the state machine's rules.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// In which words the day's business is told.
-    pub voice: Voice,
+    /// How the events of an init are worded.
+    pub style: LogStyle,
+    /// The program, as it was called.
+    pub program: OsString,
     /// Who gets the signals.
     pub target: Target,
     /// Whether each reaped orphan is worth a warning.
     pub warn_on_reap: bool,
-    /// What the main child's group is sent when that child has exited.
-    pub farewell: Option<Signal>,
-    /// Whether stdin is the terminal that controls our session.
+    /// What the main child's group is sent after that child's exit.
+    pub exit_signal: Option<Signal>,
+    /// Whether stdin is our controlling terminal.
     pub has_terminal: bool,
-    /// Whether the child gets that terminal's foreground from us where we have it.
+    /// Whether the child gets the terminal's foreground when we have it.
     pub hands_over: bool,
-    /// Which sockets are looked at during a stop.
-    pub scope: Scope,
+    /// Which sockets are watched during a stop.
+    pub monitor: MonitorOptions,
 }
 
-/// Watches over the main child until it is time to leave, and says with which code.
+/// How supervision ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// It is time to exit with this code.
+    Exited(u8),
+    /// The program could not be run.
+    NotStarted(SpawnError),
+}
+
+/// Supervises the main child until it is time to exit.
 ///
-/// There is no `Result`: as PID 1 we would take the whole container with us. What fails is logged and lived with.
+/// There is no `Result`: if PID 1 ends it takes the whole container with it. Errors are logged, and the loop goes on.
 #[must_use]
-pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> u8 {
+pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> Ending {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let start = Instant::now();
-    let mut supervisor = Supervisor { child, shutdown, options, report, lookout: None, group_told: false };
+    let mut supervisor =
+        Supervisor { child, shutdown, options, report, monitor: None, is_group_stopped: false, start_failure: None };
     loop {
-        sleep(&inbox, supervisor.next().map(|next| next.saturating_sub(start.elapsed())));
+        let deadline = supervisor.next().map(|next| next.saturating_sub(start.elapsed()));
+        sleep(&inbox, Some(&supervisor.child), deadline);
         let now = start.elapsed();
-        // Each is dealt with before the next is taken: a SIGCONT must still be there when we are about to stop ourselves.
+        supervisor.check_start(now);
+        // One by one: when we are about to stop ourselves a SIGCONT must still be pending.
         for received in inbox.take() {
-            supervisor.options.voice.say(Fact::Received(received.signal, received.origin));
-            supervisor.happened(Event::Signal(received.signal, received.origin), now);
+            supervisor.options.style.log(LogEvent::Received(received.signal, received.origin));
+            supervisor.handle(Event::Signal(received.signal, received.origin), now);
         }
         supervisor.reap(now);
-        supervisor.look(now);
-        supervisor.happened(Event::Time, now);
+        if let Some(error) = supervisor.start_failure.take_if(|_| supervisor.child.is_reaped()) {
+            return Ending::NotStarted(error);
+        }
+        supervisor.watch_traffic(now);
+        supervisor.handle(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
-            supervisor.report.close(now, supervisor.lookout.as_ref().map(Lookout::traffic));
-            supervisor.options.voice.say(Fact::Leaves(code));
-            return code;
+            supervisor.report.close(now, supervisor.traffic());
+            supervisor.options.style.log(LogEvent::Exits(code));
+            return Ending::Exited(code);
         }
     }
 }
 
-/// Reaps until SIGTERM or SIGINT comes: what holds a pod's namespaces has no main child.
+/// Reaps until SIGTERM or SIGINT comes: the infra container of a pod has no main child.
 pub fn pause(mut inbox: Inbox) {
     loop {
-        sleep(&inbox, None);
+        sleep(&inbox, None, None);
         if inbox.take().any(|received| matches!(received.signal, Signal::TERM | Signal::INT)) {
             return;
         }
-        process::reap_everybody();
+        wait::reap_all();
     }
 }
 
-/// Sleeps until a signal comes or the time is up.
-fn sleep(inbox: &Inbox, limit: Option<Duration>) {
+/// Sleeps until a signal comes, the child's program runs or cannot be run, or the time is up.
+fn sleep(inbox: &Inbox, child: Option<&Child>, limit: Option<Duration>) {
     let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-        // Rounded up: a wake-up before the deadline would only lead to the next.
+        // Rounded up: a wake-up before the deadline would only lead to another.
         let milliseconds = limit.as_nanos().div_ceil(1_000_000);
         i32::try_from(milliseconds).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
     });
-    // An error (no memory) is a wake-up too: to look once more is all that we can do, for to leave would end the app.
-    let _ = poll(&mut [PollFd::new(inbox.as_fd(), PollFlags::POLLIN)], timeout);
+    let signals = PollFd::new(inbox.as_fd(), PollFlags::POLLIN);
+    // On an error (no memory) the loop looks at everything and tries again. To exit would end the app.
+    let _ = match child.and_then(Child::exec_status) {
+        Some(exec_status) => poll(&mut [signals, PollFd::new(exec_status, PollFlags::POLLIN)], timeout),
+        None => poll(&mut [signals], timeout),
+    };
 }
 
 struct Supervisor {
@@ -91,46 +119,65 @@ struct Supervisor {
     shutdown: Shutdown,
     options: Options,
     report: Report,
-    /// From the stop's beginning on.
-    lookout: Option<Lookout>,
-    /// Whether the main child's whole group has had its stop signal.
-    group_told: bool,
+    /// From the beginning of the stop on.
+    monitor: Option<TrafficMonitor>,
+    /// Whether the main child's whole group was sent the stop signal.
+    is_group_stopped: bool,
+    /// Why the program could not be run. Its process is about to exit.
+    start_failure: Option<SpawnError>,
 }
 
 impl Supervisor {
-    /// When there is something to do though no signal comes, if ever.
+    /// When something is due even if no signal comes.
     fn next(&self) -> Option<Moment> {
-        let look = self.lookout.as_ref().and_then(Lookout::next);
-        self.shutdown.deadline().into_iter().chain(look).min()
+        let snapshot = self.monitor.as_ref().and_then(TrafficMonitor::next);
+        self.shutdown.deadline().into_iter().chain(snapshot).min()
     }
 
-    fn happened(&mut self, event: Event, now: Moment) {
+    fn traffic(&self) -> Option<&Traffic> {
+        self.monitor.as_ref().map(TrafficMonitor::traffic)
+    }
+
+    /// Notes whether the program runs, once that is known.
+    fn check_start(&mut self, now: Moment) {
+        match self.child.exec_result() {
+            None => {}
+            Some(Ok(())) => {
+                self.options.style.log(LogEvent::Started { program: &self.options.program, pid: self.child.pid() });
+                self.handle(Event::Started, now);
+            }
+            Some(Err(error)) => self.start_failure = Some(error),
+        }
+    }
+
+    fn handle(&mut self, event: Event, now: Moment) {
         let actions = self.shutdown.on(event, now);
-        if self.lookout.is_none() && self.shutdown.is_stopping() {
-            // Before the app hears of it, which might close its listeners.
-            let ours: Option<Vec<i32>> = self.child.ours().map(|ours| ours.iter().map(|process| process.pid).collect());
-            self.lookout = Some(Lookout::begin(&self.options.scope, ours.as_deref(), self.matters(), now));
+        if self.monitor.is_none() && self.shutdown.is_stopping() {
+            // Before the app is sent a signal, on which it may close its listeners.
+            let pids = |processes: Vec<Process>| processes.iter().map(|process| process.pid).collect();
+            let own_pids: Option<Vec<i32>> = self.child.processes().map(pids);
+            self.monitor = Some(TrafficMonitor::start(&self.options.monitor, own_pids.as_deref(), self.decides(), now));
         }
         for action in actions {
             self.act(action, now);
         }
     }
 
-    /// Whether the present wait may end by what a look shows.
-    fn matters(&self) -> bool {
+    /// Whether the present wait may end by what a snapshot shows.
+    fn decides(&self) -> bool {
         self.shutdown.watches().is_some()
     }
 
-    /// Takes the look that is due, if one is, and tells the machine for how long it has been quiet.
-    fn look(&mut self, now: Moment) {
-        let matters = self.matters();
-        let Some(lookout) = &mut self.lookout else { return };
-        if lookout.next().is_none_or(|next| now < next) || !lookout.look(now, matters) {
+    /// Takes a snapshot if one is due, and tells the state machine for how long it has been quiet.
+    fn watch_traffic(&mut self, now: Moment) {
+        let decides = self.decides();
+        let Some(monitor) = &mut self.monitor else { return };
+        if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, decides) {
             return;
         }
-        if let Some(watched) = self.shutdown.watches() {
-            let quiet = lookout.traffic().quiet(watched, now);
-            self.happened(Event::Quiet(quiet), now);
+        if let Some(activity) = self.shutdown.watches() {
+            let quiet = monitor.traffic().quiet(activity, now);
+            self.handle(Event::Quiet(quiet), now);
         }
     }
 
@@ -138,104 +185,115 @@ impl Supervisor {
         match action {
             Action::Forward(signal) => self.send(signal),
             Action::Stop(signal) => {
-                if let Some(lookout) = &mut self.lookout {
-                    lookout.stop_signal(now);
+                if let Some(monitor) = &mut self.monitor {
+                    monitor.stop_signal(now);
                 }
                 self.send(signal);
                 if self.options.target == Target::Group {
-                    self.group_told = true;
-                    // We hear of our children's stops only, not of those of the others in the group.
-                    self.tell_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
+                    self.is_group_stopped = true;
+                    // The kernel tells us only of our children's stops, not of those of others in the group.
+                    self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
                 }
             }
             Action::StopRest(signal) => {
-                let told_already = self.group_told.then_some(self.child.pid());
-                self.tell_sending(signal, self.child.send_rest(signal, told_already));
+                let except_group = self.is_group_stopped.then_some(self.child.pid());
+                self.log_sending(signal, self.child.send_rest(signal, except_group));
             }
-            // The terminal has stopped its whole group, and it may wait for somebody there.
-            Action::Continue => self.tell_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group)),
+            // The terminal has stopped its whole group, and it may wait for others in the group.
+            Action::Continue => self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group)),
             Action::Suspend => {
-                self.options.voice.say(Fact::Suspends);
+                self.options.style.log(LogEvent::Suspends);
                 signals::stop_ourselves();
             }
             Action::KillAll => {
-                let cut_off = self.lookout.as_mut().map(|lookout| lookout.about_to_be_cut_off(now));
+                let cut_off = self.monitor.as_mut().map(|monitor| monitor.about_to_be_cut_off(now));
                 self.report.killed(self.child.kill_all().as_deref());
                 self.report.cut_off(cut_off.as_ref());
             }
-            Action::Note(Note::Undead) => self.report.undead(&self.child.ours().unwrap_or_default()),
-            Action::Note(note) => self.report.note(note, now, self.lookout.as_ref().map(Lookout::traffic)),
+            Action::Note(Note::Unkillable) => self.report.unkillable(&self.child.processes().unwrap_or_default()),
+            Action::Note(note) => {
+                let traffic = self.monitor.as_ref().map(TrafficMonitor::traffic);
+                self.report.note(note, now, traffic);
+            }
         }
     }
 
     fn send(&self, signal: Signal) {
-        self.tell_sending(signal, self.child.send(signal, self.options.target));
+        self.log_sending(signal, self.child.send(signal, self.options.target));
     }
 
-    fn tell_sending(&self, signal: Signal, result: io::Result<()>) {
+    fn log_sending(&self, signal: Signal, result: io::Result<()>) {
         match result {
-            Ok(()) => self.options.voice.say(Fact::Sent(signal)),
-            Err(error) => warn!("{signal} did not reach the app: {error}"),
+            Ok(()) => self.options.style.log(LogEvent::Sent(signal)),
+            Err(error) => warn!("could not send {signal} to the app: {error}"),
         }
     }
 
-    /// Signals are a set, not a count: one SIGCHLD may stand for many children, so all are asked for on every wake-up.
+    /// Reaps on every wake-up until no child has changed: signals are a set, so one SIGCHLD may stand for many children.
     fn reap(&mut self, now: Moment) {
-        let harvest = self.child.reap(self.options.farewell);
-        if let Some((signal, result)) = harvest.farewell {
-            self.tell_sending(signal, result);
+        let reaped = self.child.reap(self.options.exit_signal);
+        if self.start_failure.is_some() && self.child.is_reaped() {
+            // The process that could not become the program: it was never the app.
+            self.give_terminal_back();
+            return;
+        }
+        if let Some((signal, result)) = reaped.exit_signal {
+            self.log_sending(signal, result);
         }
         let pid = self.child.pid();
-        let main_exit = harvest.changes.iter().find_map(|&(changed, change)| match change {
+        let main_exit = reaped.changes.iter().find_map(|&(changed, change)| match change {
             Change::Exited(exit) if changed == pid => Some(exit),
             Change::Exited(_) | Change::Stopped(_) | Change::Continued => None,
         });
-        for &(changed, change) in &harvest.changes {
+        for &(changed, change) in &reaped.changes {
             match change {
                 Change::Exited(_) if changed == pid => {}
                 Change::Exited(exit) => {
-                    self.options.voice.say(Fact::Reaped { pid: changed, exit, warn: self.options.warn_on_reap });
+                    self.options.style.log(LogEvent::Reaped { pid: changed, exit, warn: self.options.warn_on_reap });
                 }
-                // What it did before it exited is of no interest any more, and nobody is to act on its number.
+                // It has exited since, so its pid may be another process's by now.
                 Change::Stopped(_) | Change::Continued if changed != pid || main_exit.is_some() => {}
                 Change::Stopped(signal) => self.main_stopped(signal, now),
-                Change::Continued => self.happened(Event::MainContinued, now),
+                Change::Continued => self.handle(Event::MainContinued, now),
             }
         }
         if let Some(exit) = main_exit {
-            self.options.voice.say(Fact::MainExited { pid, exit });
+            self.options.style.log(LogEvent::MainExited { pid, exit });
             self.report.main_exited(exit);
             self.give_terminal_back();
-            if let Some(lookout) = &mut self.lookout {
-                lookout.look(now, false); // the last: what it left open is gone
+            if let Some(monitor) = &mut self.monitor {
+                monitor.take_snapshot(now, false); // the last one: its connections are gone
             }
-            self.happened(Event::MainExited { exit, last: harvest.nobody_left }, now);
-        } else if harvest.nobody_left {
-            self.happened(Event::NobodyLeft, now);
+            self.handle(Event::MainExited { exit, last: reaped.nobody_left }, now);
+        } else if reaped.nobody_left {
+            self.handle(Event::NobodyLeft, now);
         }
     }
 
-    /// A dead group in the foreground would swallow Ctrl-C.
+    /// If a group that has ended stayed in the foreground, Ctrl-C would reach nobody.
     fn give_terminal_back(&self) {
         if self.options.hands_over {
-            terminal::take_back(self.child.pid());
+            terminal::take_back_foreground(self.child.pid());
         }
     }
 
     fn main_stopped(&mut self, signal: Signal, now: Moment) {
         let by_the_terminal = matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU);
-        // During a stop the machine wakes the child itself: nobody is to wait for a person at a keyboard then.
+        // During a stop the state machine continues the child. A stop does not wait for a person at a terminal.
         if !(by_the_terminal && self.options.has_terminal && self.shutdown.is_running()) {
             debug!("pid {} was stopped by {signal}", self.child.pid());
-            return self.happened(Event::MainStopped, now);
+            return self.handle(Event::MainStopped, now);
         }
         match terminal::suspend_with(self.child.pid(), signal, self.options.hands_over) {
-            Suspended::UntilWoken => {}
+            Suspended::UntilContinued => {}
             Suspended::NotAtAll => {
-                info!("{signal} stopped pid {}, and no shell is here to wake it: it goes on", self.child.pid());
+                info!(
+                    "{signal} stopped pid {}; no shell could continue it, so it was continued at once",
+                    self.child.pid()
+                );
             }
-            // The machine wakes it for its stop signal.
-            Suspended::Still => self.happened(Event::MainStopped, now),
+            // The state machine continues it when it sends the stop signal.
+            Suspended::Still => self.handle(Event::MainStopped, now),
         }
     }
 }

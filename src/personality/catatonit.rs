@@ -1,18 +1,25 @@
 //! catatonit 0.2.1, which is also podman's `podman-init`.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::process;
 
-use log::Level;
+use log::{Level, LevelFilter};
 
-use super::{Asked, BUILD, LICENSE, Refusal, Variables, getopt};
-use crate::settings::{Invocation, Key};
+use super::glibc::error_description;
+use super::{BUILD, Environment, LICENSE, Operation, Personality, UsageError, getopt, given};
+use crate::log_style::{LogEvent, LogStyle};
+use crate::process::{SpawnError, Target};
+use crate::settings::{Invocation, Layer, Source, Sourced};
 use crate::shutdown::Exit;
-use crate::sys::process::reason;
-use crate::voice::{Fact, Voice};
+use crate::signal::{Rewrite, Signal};
 
 const NAME: &str = "catatonit";
+
+pub(super) static PERSONALITY: Personality = Personality {
+    names: &["catatonit", "podman-init"],
+    parse,
+    style: LogStyle { line, describe, not_started, own_failure: 1 },
+};
 
 const OPTIONS: getopt::Options =
     &[('g', false, None), ('h', false, None), ('L', false, None), ('P', false, None), ('V', false, Some("version"))];
@@ -34,70 +41,69 @@ catatonit.
 A SOFTSTOP_ variable, or /etc/softstop.toml, turns the soft stop on.
 ";
 
-pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Asked, Refusal> {
-    let given = |what, key, text: &str| super::given(NAME, what, key, text);
-    let refusal = |text| Refusal { code: 1, text };
-    if variables.get("CATATONIT_LOG").is_some() {
-        return Err(refusal(line(Level::Error, "CATATONIT_LOG is reserved for future use")));
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation, UsageError> {
+    let usage_error = |text| UsageError { code: 1, text };
+    if environment.get("CATATONIT_LOG").is_some() {
+        return Err(usage_error(line(Level::Error, "CATATONIT_LOG is reserved for future use")));
     }
     let (options, command) = getopt::read(arguments, OPTIONS);
-    let (mut flags, mut pause) = (Vec::new(), false);
+    let (mut flags, mut pause) = (Layer::default(), false);
     for (letter, _) in options {
         match letter {
-            'g' => flags.push(given("-g", Key::Target, "group")),
+            'g' => flags.target = given(NAME, "-g", Target::Group),
             'P' => pause = true,
-            'h' => return Ok(Asked::PrintToStderr(format!("{USAGE}{HELP}"))),
-            'L' => return Ok(Asked::Print(LICENSE.to_owned())),
-            // The name of tini is what Docker's engine looks for.
-            _ => return Ok(Asked::Print(format!("tini version 0.2.1_catatonit_softstop-{BUILD}\n"))),
+            'h' => return Ok(Operation::PrintToStderr(format!("{USAGE}{HELP}"))),
+            'L' => return Ok(Operation::Print(LICENSE.to_owned())),
+            // Docker's engine looks for the name of tini.
+            _ => return Ok(Operation::Print(format!("tini version 0.2.1_catatonit_softstop-{BUILD}\n"))),
         }
     }
-    let command = command.map_err(|complaint| refusal(complaint + USAGE))?;
+    let command = command.map_err(|message| usage_error(message + USAGE))?;
     if pause {
-        return Ok(Asked::Pause);
+        return Ok(Operation::Pause);
     }
     if command.is_empty() {
-        return Err(refusal(line(Level::Error, "missing program name") + USAGE));
+        return Err(usage_error(line(Level::Error, "missing program name") + USAGE));
     }
-    let debug = variables.get("CATATONIT_DEBUG").map(|_| given("CATATONIT_DEBUG", Key::Log, "debug"));
-    Ok(Asked::Run(Invocation {
+    let debug = environment.get("CATATONIT_DEBUG").and_then(|_| given(NAME, "CATATONIT_DEBUG", LevelFilter::Debug));
+    let ignored = Sourced::new(Rewrite::Ignore, Source::PersonalityDefault(NAME));
+    Ok(Operation::Run(Invocation {
         command,
         flags,
-        variables: debug.into_iter().collect(),
-        defaults: vec![super::manner(NAME, Key::Rewrite, "TSTP:ignore")],
+        variables: Layer { log: debug, ..Layer::default() },
+        defaults: Layer { rewrite: [(Signal::TSTP, ignored)].into(), ..Layer::default() },
         personality: Some(NAME),
         ..Invocation::default()
     }))
 }
 
-pub(super) const VOICE: Voice = Voice { line, tell, not_started, our_failure: 1 };
-
 fn line(level: Level, message: &str) -> String {
     format!("{level} (catatonit:{}): {message}\n", process::id())
 }
 
-fn tell(fact: Fact<'_>) -> Option<(Level, String)> {
-    let said = match fact {
-        Fact::Started { program, pid } => format!("pid1 ({pid}) spawned: {}", program.to_string_lossy()),
-        Fact::Reaped { pid, exit: Exit::Code(code), .. } => format!("child process {pid} exited with code {code}"),
-        Fact::Reaped { pid, exit: Exit::Signal(signal), .. } => {
+fn describe(event: LogEvent<'_>) -> Option<(Level, String)> {
+    let text = match event {
+        LogEvent::Started { program, pid } => format!("pid1 ({pid}) spawned: {}", program.to_string_lossy()),
+        LogEvent::Reaped { pid, exit: Exit::Code(code), .. } => format!("child process {pid} exited with code {code}"),
+        LogEvent::Reaped { pid, exit: Exit::Signal(signal), .. } => {
             format!("child process {pid} exited due to signal {}", signal.number())
         }
-        Fact::NoReaper
-        | Fact::NoTerminal(_)
-        | Fact::Received(..)
-        | Fact::Sent(_)
-        | Fact::MainExited { .. }
-        | Fact::Suspends
-        | Fact::Leaves(_) => return None,
+        LogEvent::NoSubreaper
+        | LogEvent::NoTerminal(_)
+        | LogEvent::Received(..)
+        | LogEvent::Sent(_)
+        | LogEvent::MainExited { .. }
+        | LogEvent::Suspends
+        | LogEvent::Exits(_) => return None,
     };
-    Some((Level::Debug, said))
+    Some((Level::Debug, text))
 }
 
-fn not_started(_: &OsStr, error: &io::Error) -> (u8, String) {
-    let reason = reason(error);
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => (1, format!("failed to fork child: {reason}")),
-        _ => (1, format!("failed to exec pid1: {reason}")),
-    }
+fn not_started(_: &OsStr, error: &SpawnError) -> (u8, String) {
+    let (what, error) = match error {
+        SpawnError::Fork(error) => ("failed to fork child", error),
+        SpawnError::Setup(error) => ("failed to set up child", error),
+        SpawnError::Exec { error, .. } => ("failed to exec pid1", error),
+    };
+    (1, format!("{what}: {}", error_description(error)))
 }

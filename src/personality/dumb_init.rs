@@ -1,19 +1,22 @@
-//! dumb-init 1.2.5: the child leads a session of its own, and the whole of its group gets the signals.
+//! dumb-init 1.2.5: the child leads a session of its own, and its whole process group gets the signals.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io;
 
-use log::Level;
+use log::{Level, LevelFilter};
 
-use super::{Asked, Refusal, Variables, getopt, leading_number};
-use crate::settings::{Given, Invocation, Key, Manners};
-use crate::shutdown::{Exit, Place};
-use crate::signal::{Signal, SignalSet};
-use crate::sys::process::reason;
-use crate::voice::{Fact, Voice};
+use super::glibc::error_description;
+use super::{Environment, Operation, Personality, UsageError, by_default, getopt, given, leading_number};
+use crate::log_style::{LogEvent, LogStyle};
+use crate::process::{ChildGroup, SpawnError, Target};
+use crate::settings::{ChildSetup, Invocation, Layer, Source, Sourced};
+use crate::shutdown::Exit;
+use crate::signal::{Rewrite, Signal, SignalSet};
 
 const NAME: &str = "dumb-init";
+
+pub(super) static PERSONALITY: Personality =
+    Personality { names: &["dumb-init"], parse, style: LogStyle { line, describe, not_started, own_failure: 1 } };
 
 const VERSION: &str = concat!("dumb-init v1.2.5_softstop-", env!("CARGO_PKG_VERSION"), "\n");
 
@@ -46,105 +49,102 @@ const REWRITE_HELP: &str = "Usage: -r option takes <signum>:<signum>, where <sig
                             This option can be specified multiple times.\n\
                             Use --help for full usage.\n";
 
-/// dumb-init knows the classic signals only.
+/// dumb-init knows only the classic signals.
 const LAST: i64 = 31;
 
-/// What the terminal stops a job with.
+/// The signals by which a terminal stops a job.
 const JOB_CONTROL: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
-pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Asked, Refusal> {
-    let refusal = |text: String| Refusal { code: 1, text };
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation, UsageError> {
+    let usage_error = |text: String| UsageError { code: 1, text };
     let (options, command) = getopt::read(arguments, OPTIONS);
-    let (mut debug, mut place, mut rewrites) = (false, Place::OwnSession, BTreeMap::new());
+    let (mut flags, mut group, mut rewrites) = (Layer::default(), ChildGroup::NewSession, BTreeMap::new());
     for (letter, value) in options {
         match letter {
-            'h' => return Ok(Asked::PrintToStderr(help(arguments))),
-            'V' => return Ok(Asked::PrintToStderr(VERSION.to_owned())),
-            'v' => debug = true,
-            'c' => place = Place::OurGroup,
+            'h' => return Ok(Operation::PrintToStderr(help(arguments))),
+            'V' => return Ok(Operation::PrintToStderr(VERSION.to_owned())),
+            'v' => flags.log = given(NAME, "-v", LevelFilter::Debug),
+            'c' => group = ChildGroup::Inherited,
             _ => {
                 let value = value.unwrap_or_default();
-                let rewrite = rewrite(&value.to_string_lossy()).ok_or_else(|| refusal(REWRITE_HELP.to_owned()))?;
-                rewrites.extend([rewrite]); // the last word on a signal counts
+                let rewrite = rewrite(&value.to_string_lossy()).ok_or_else(|| usage_error(REWRITE_HELP.to_owned()))?;
+                rewrites.extend([rewrite]); // the last rewrite of a signal counts
             }
         }
     }
-    let command = command.map_err(refusal)?;
+    let command = command.map_err(usage_error)?;
     if command.is_empty() {
         let name = arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-        return Err(refusal(format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n")));
+        return Err(usage_error(format!("Usage: {name} [option] program [args]\nTry {name} --help for full usage.\n")));
     }
 
-    let (mut remarks, mut from_variables) = (Vec::new(), Vec::new());
-    if variables.get("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
-        from_variables.push(given("DUMB_INIT_DEBUG", Key::Log, "debug"));
+    let (mut remarks, mut variables) = (Vec::new(), Layer::default());
+    if environment.get("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
+        variables.log = given(NAME, "DUMB_INIT_DEBUG", LevelFilter::Debug);
         remarks.push("Running in debug mode.".to_owned());
     }
-    if variables.get("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
-        place = Place::OurGroup;
+    if environment.get("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
+        group = ChildGroup::Inherited;
         remarks.push("Not running in setsid mode.".to_owned());
     }
-    Ok(Asked::Run(Invocation {
+    flags.rewrite = effective(&rewrites);
+    Ok(Operation::Run(Invocation {
         command,
-        flags: flags(&rewrites, debug),
-        variables: from_variables,
-        defaults: defaults(&rewrites, place),
+        flags,
+        variables,
+        defaults: defaults(&rewrites, group),
         personality: Some(NAME),
-        manners: Manners {
-            place,
+        child: ChildSetup {
+            group,
             suspend_on: SignalSet::from_iter(JOB_CONTROL),
-            // To the group alone: the child, which would be all of it in ours, is gone by then.
-            farewell: farewell(&rewrites).filter(|_| place == Place::OwnSession),
+            // Only with a group of the child's own: in ours the child was the only one we would signal, and it is gone.
+            exit_signal: exit_signal(&rewrites).filter(|_| group == ChildGroup::NewSession),
         },
         remarks,
     }))
 }
 
-/// By number: what each signal is rewritten to, 0 for nothing.
-type Rewrites = BTreeMap<i64, i64>;
+/// What each signal is rewritten to, by number; 0 is nothing.
+type Numbers = BTreeMap<i64, i64>;
 
-/// As sscanf(3) reads `%d:%d`, which does not look at what follows.
+/// As sscanf(3) reads `%d:%d`, which ignores what follows.
 fn rewrite(text: &str) -> Option<(i64, i64)> {
     let (from, rest) = leading_number(text)?;
     let (to, _) = leading_number(rest.strip_prefix(':')?)?;
     ((1..=LAST).contains(&from) && (0..=LAST).contains(&to)).then_some((from, to))
 }
 
-fn given(what: &'static str, key: Key, text: impl Into<String>) -> Given {
-    super::given(NAME, what, key, text)
+/// The rewrites that have an effect: a signal that cannot be caught is never received, and SIGCHLD is never passed on.
+fn effective(rewrites: &Numbers) -> BTreeMap<Signal, Sourced<Rewrite>> {
+    let source = Source::Personality { name: NAME, what: "-r" };
+    let effective = rewrites.iter().filter_map(|(&from, &to)| Some((signal(from)?, signal(to))));
+    let effective = effective.filter(|(from, _)| from.is_catchable() && *from != Signal::CHLD);
+    effective.map(|(from, to)| (from, Sourced::new(to.map_or(Rewrite::Ignore, Rewrite::To), source.clone()))).collect()
 }
 
-fn flags(rewrites: &Rewrites, debug: bool) -> Vec<Given> {
-    // What cannot be caught is never received, and SIGCHLD never passed on: to rewrite them has no effect.
-    let caught = |signal: Signal| signal.is_catchable() && signal != Signal::CHLD;
-    let effective = rewrites.iter().filter(|&(&from, _)| signal(from).is_some_and(caught));
-    let rewrites = effective.map(|(from, to)| given("-r", Key::Rewrite, format!("{from}:{to}")));
-    let debug = debug.then(|| given("-v", Key::Log, "debug"));
-    rewrites.chain(debug).collect()
-}
-
-/// Everything is passed on: also a fault's signal, which somebody must have sent, and what speaks to a background job.
-fn defaults(rewrites: &Rewrites, place: Place) -> Vec<Given> {
-    let everything = (1..=LAST).filter(|number| !rewrites.contains_key(number)).filter_map(signal);
-    let rewrites = everything.filter_map(|signal| {
-        let to = match place {
-            // Nothing less stops a session's leader: the kernel sees nobody there who could wake it.
-            Place::OwnSession if JOB_CONTROL.contains(&signal) => Signal::STOP,
+/// Everything is passed on, including the signals of a fault, which some process must have sent, and those that the terminal
+/// sends to a background job.
+fn defaults(rewrites: &Numbers, group: ChildGroup) -> Layer {
+    let all = (1..=LAST).filter(|number| !rewrites.contains_key(number)).filter_map(signal);
+    let rewrite = all.filter_map(|signal| {
+        let to = match group {
+            // Only SIGSTOP stops the leader of a session: its process group is orphaned.
+            ChildGroup::NewSession if JOB_CONTROL.contains(&signal) => Signal::STOP,
             _ if signal.is_forwarded() || !signal.is_catchable() || signal == Signal::CHLD => return None,
             _ => signal,
         };
-        Some(super::manner(NAME, Key::Rewrite, format!("{signal}:{to}")))
+        Some((signal, by_default(NAME, Rewrite::To(to))?))
     });
-    let mut defaults: Vec<Given> = rewrites.collect();
-    defaults.push(super::manner(NAME, Key::Subreaper, "false"));
-    if place == Place::OwnSession {
-        defaults.push(super::manner(NAME, Key::Target, "group"));
+    Layer {
+        rewrite: rewrite.collect(),
+        subreaper: by_default(NAME, false),
+        target: by_default(NAME, Target::Group).filter(|_| group == ChildGroup::NewSession),
+        ..Layer::default()
     }
-    defaults
 }
 
-/// What the rest of the group gets when the child is gone: SIGTERM, as far as no rewrite says otherwise.
-fn farewell(rewrites: &Rewrites) -> Option<Signal> {
+/// What the rest of the group gets after the child's exit: SIGTERM, or what it is rewritten to.
+fn exit_signal(rewrites: &Numbers) -> Option<Signal> {
     signal(rewrites.get(&i64::from(Signal::TERM.number())).copied().unwrap_or(i64::from(Signal::TERM.number())))
 }
 
@@ -157,38 +157,38 @@ fn help(arguments: &[OsString]) -> String {
     format!("{VERSION}Usage: {name} [option] command [[arg] ...]\n{HELP}")
 }
 
-pub(super) const VOICE: Voice = Voice { line, tell, not_started, our_failure: 1 };
-
 fn line(_: Level, message: &str) -> String {
     format!("[dumb-init] {message}\n")
 }
 
-fn tell(fact: Fact<'_>) -> Option<(Level, String)> {
-    let said = match fact {
-        Fact::Started { pid, .. } => format!("Child spawned with PID {pid}."),
-        Fact::NoTerminal(error) => format!(
+fn describe(event: LogEvent<'_>) -> Option<(Level, String)> {
+    let text = match event {
+        LogEvent::Started { pid, .. } => format!("Child spawned with PID {pid}."),
+        LogEvent::NoTerminal(error) => format!(
             "Unable to detach from controlling tty (errno={} {}).",
             error.raw_os_error().unwrap_or_default(),
-            reason(error)
+            error_description(error)
         ),
-        Fact::Received(signal, _) => format!("Received signal {}.", signal.number()),
-        Fact::Sent(signal) => format!("Forwarded signal {} to children.", signal.number()),
-        Fact::Reaped { pid, exit: Exit::Code(code), .. } | Fact::MainExited { pid, exit: Exit::Code(code) } => {
+        LogEvent::Received(signal, _) => format!("Received signal {}.", signal.number()),
+        LogEvent::Sent(signal) => format!("Forwarded signal {} to children.", signal.number()),
+        LogEvent::Reaped { pid, exit: Exit::Code(code), .. } | LogEvent::MainExited { pid, exit: Exit::Code(code) } => {
             format!("A child with PID {pid} exited with exit status {code}.")
         }
-        Fact::Reaped { pid, exit: Exit::Signal(signal), .. } | Fact::MainExited { pid, exit: Exit::Signal(signal) } => {
+        LogEvent::Reaped { pid, exit: Exit::Signal(signal), .. }
+        | LogEvent::MainExited { pid, exit: Exit::Signal(signal) } => {
             format!("A child with PID {pid} was terminated by signal {}.", signal.number())
         }
-        Fact::Suspends => "Suspending self due to TTY signal.".to_owned(),
-        Fact::Leaves(code) => format!("Child exited with status {code}. Goodbye."),
-        Fact::NoReaper => return None,
+        LogEvent::Suspends => "Suspending self due to TTY signal.".to_owned(),
+        LogEvent::Exits(code) => format!("Child exited with status {code}. Goodbye."),
+        LogEvent::NoSubreaper => return None,
     };
-    Some((Level::Debug, said))
+    Some((Level::Debug, text))
 }
 
-fn not_started(program: &OsStr, error: &io::Error) -> (u8, String) {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => (1, "Unable to fork. Exiting.".to_owned()),
-        _ => (2, format!("{}: {}", program.to_string_lossy(), reason(error))),
+fn not_started(program: &OsStr, error: &SpawnError) -> (u8, String) {
+    match error {
+        SpawnError::Fork(_) => (1, "Unable to fork. Exiting.".to_owned()),
+        SpawnError::Setup(error) => (1, format!("Unable to set up the child: {}", error_description(error))),
+        SpawnError::Exec { error, .. } => (2, format!("{}: {}", program.to_string_lossy(), error_description(error))),
     }
 }

@@ -1,5 +1,5 @@
-//! `getopt_long(3)` as the other inits use it, with its complaints, but POSIX-strict: the first word that is no option
-//! starts the command, also where the C library would go on to look for options among the command's own.
+//! `getopt_long(3)` as the other inits use it, with its error messages, but POSIX-strict: the first word that is no option starts
+//! the command. glibc's would go on to look for options among the command's arguments.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,10 +8,10 @@ use clap_lex::{ParsedArg, RawArgs};
 /// The options of an init: each letter, whether a value follows it, and its long name, if it has one.
 pub(super) type Options = &'static [(char, bool, Option<&'static str>)];
 
-/// An option as it was found, with its value.
+/// An option that was found, with its value.
 pub(super) type Found = (char, Option<OsString>);
 
-/// What stood on the command line: the options up to the first that is wrong, and then the command, or the complaint.
+/// Reads a command line: the options up to the first wrong one, and then the command, or the error message.
 pub(super) fn read(arguments: &[OsString], known: Options) -> (Vec<Found>, Result<Vec<OsString>, String>) {
     let called = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut reader = Reader { words: RawArgs::new(arguments.iter().skip(1)), known, called, found: Vec::new() };
@@ -22,7 +22,7 @@ pub(super) fn read(arguments: &[OsString], known: Options) -> (Vec<Found>, Resul
 struct Reader {
     words: RawArgs,
     known: Options,
-    /// How the init was called, which a complaint begins with.
+    /// How the init was called. Error messages begin with it.
     called: String,
     found: Vec<Found>,
 }
@@ -48,19 +48,19 @@ impl Reader {
     }
 
     fn short(&mut self, word: &ParsedArg<'_>, next: &mut dyn FnMut() -> Option<OsString>) -> Result<(), String> {
-        // `--word` to an init without long options: the letter `-`, which none has.
-        let Some(mut letters) = word.to_short() else { return Err(self.complaint("invalid option -- '-'")) };
+        // For an init without long options `--word` is the unknown letter `-`.
+        let Some(mut letters) = word.to_short() else { return Err(self.message("invalid option -- '-'")) };
         while let Some(letter) = letters.next_flag() {
             let Some(&(letter, takes_value, _)) =
                 self.known.iter().find(|(known, ..)| letter.is_ok_and(|letter| letter == *known))
             else {
                 let letter = letter.map_or_else(|rest| rest.to_string_lossy().into_owned(), String::from);
-                return Err(self.complaint(&format!("invalid option -- '{letter}'")));
+                return Err(self.message(&format!("invalid option -- '{letter}'")));
             };
             let value = if takes_value {
                 let value = letters.next_value_os().map(OsStr::to_owned).or_else(&mut *next);
-                let lacks = || self.complaint(&format!("option requires an argument -- '{letter}'"));
-                Some(value.ok_or_else(lacks)?)
+                let missing = || self.message(&format!("option requires an argument -- '{letter}'"));
+                Some(value.ok_or_else(missing)?)
             } else {
                 None
             };
@@ -71,8 +71,8 @@ impl Reader {
 
     fn long(&mut self, word: &ParsedArg<'_>, next: &mut dyn FnMut() -> Option<OsString>) -> Result<(), String> {
         let typed = word.display().to_string();
-        let Some((name, attached)) = word.to_long() else { return Err(self.complaint("invalid option")) };
-        let unknown = || self.complaint(&format!("unrecognized option '{typed}'"));
+        let Some((name, attached)) = word.to_long() else { return Err(self.message("invalid option")) };
+        let unknown = || self.message(&format!("unrecognized option '{typed}'"));
         let name = name.map_err(|_| unknown())?;
         let long =
             |&(letter, takes_value, long): &(char, bool, Option<&'static str>)| Some((letter, takes_value, long?));
@@ -86,23 +86,23 @@ impl Reader {
             (None, several) => {
                 let names: Vec<String> = several.iter().map(|(.., long)| format!("'--{long}'")).collect();
                 let names = names.join(" ");
-                return Err(self.complaint(&format!("option '{typed}' is ambiguous; possibilities: {names}")));
+                return Err(self.message(&format!("option '{typed}' is ambiguous; possibilities: {names}")));
             }
         };
         let value = match (takes_value, attached) {
             (false, None) => None,
-            (false, Some(_)) => return Err(self.complaint(&format!("option '--{long}' doesn't allow an argument"))),
+            (false, Some(_)) => return Err(self.message(&format!("option '--{long}' doesn't allow an argument"))),
             (true, Some(value)) => Some(value.to_owned()),
             (true, None) => {
-                let lacks = || self.complaint(&format!("option '--{long}' requires an argument"));
-                Some(next().ok_or_else(lacks)?)
+                let missing = || self.message(&format!("option '--{long}' requires an argument"));
+                Some(next().ok_or_else(missing)?)
             }
         };
         self.found.push((letter, value));
         Ok(())
     }
 
-    fn complaint(&self, what: &str) -> String {
+    fn message(&self, what: &str) -> String {
         format!("{}: {what}\n", self.called)
     }
 }

@@ -1,21 +1,29 @@
 //! tini 0.19.0, which is also Docker's `docker-init`.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::process;
 
-use log::Level;
+use log::{Level, LevelFilter};
 use nix::errno::Errno;
 
-use super::{Asked, BUILD, LICENSE, Refusal, Variables, getopt, leading_number};
-use crate::settings::{Given, Invocation, Key, base_name};
+use super::glibc::{error_description, signal_description};
+use super::{
+    BUILD, Environment, LICENSE, Operation, Personality, UsageError, by_default, getopt, given, leading_number,
+};
+use crate::log_style::{LogEvent, LogStyle};
+use crate::process::{SpawnError, Target};
+use crate::settings::{Invocation, Layer, Sourced, base_name};
 use crate::shutdown::Exit;
 use crate::signal::Signal;
-use crate::sys::process::reason;
-use crate::sys::signals::describe;
-use crate::voice::{Fact, Voice};
 
 const NAME: &str = "tini";
+
+pub(super) static PERSONALITY: Personality = Personality {
+    names: &["tini", "tini-static", "docker-init"],
+    parse,
+    style: LogStyle { line, describe, not_started, own_failure: 1 },
+};
 
 const OPTIONS: getopt::Options = &[
     ('p', true, None),
@@ -48,88 +56,91 @@ Starts PROGRAM as its only child, passes signals on to it and reaps zombies, as 
 A SOFTSTOP_ variable, or /etc/softstop.toml, turns the soft stop on.
 ";
 
-/// `-p` takes the classic signals by these prefixed names, but for some and for the aliases.
-const NOT_FOR_PARENTS_DEATH: &[&str] = &["STKFLT", "IO", "PWR", "IOT", "CLD", "POLL", "UNUSED"];
+/// Names that `-p` does not take, though it takes those of the other classic signals.
+const UNKNOWN_NAMES: &[&str] = &["STKFLT", "IO", "PWR", "IOT", "CLD", "POLL", "UNUSED"];
 
-pub(super) fn parse(arguments: &[OsString], variables: &Variables) -> Result<Asked, Refusal> {
-    let of_tini = |what, key, text: &str| super::given(NAME, what, key, text);
+fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation, UsageError> {
     if let [_, only] = arguments {
         if only == "--version" {
-            return Ok(Asked::Print(version() + "\n"));
+            return Ok(Operation::Print(version() + "\n"));
         }
     }
     let (options, command) = getopt::read(arguments, OPTIONS);
-    let (mut flags, mut verbosity, mut codes) = (Vec::new(), 1_i64, Vec::new());
+    let (mut flags, mut verbosity, mut codes) = (Layer::default(), 1_i64, BTreeSet::new());
     for (letter, value) in options {
         let value = value.unwrap_or_default().to_string_lossy().into_owned();
         let not_valid = || fatal(&format!("Not a valid option for -{letter}: {value}"));
         match letter {
-            'h' => return Ok(Asked::Print(usage(arguments))),
-            'l' => return Ok(Asked::Print(LICENSE.to_owned())),
-            's' => flags.push(of_tini("-s", Key::Subreaper, "true")),
-            'g' => flags.push(of_tini("-g", Key::Target, "group")),
-            'w' => flags.push(of_tini("-w", Key::WarnOnReap, "true")),
+            'h' => return Ok(Operation::Print(usage(arguments))),
+            'l' => return Ok(Operation::Print(LICENSE.to_owned())),
+            's' => flags.subreaper = given(NAME, "-s", true),
+            'g' => flags.target = given(NAME, "-g", Target::Group),
+            'w' => flags.warn_on_reap = given(NAME, "-w", true),
             'v' => verbosity += 1,
-            'p' if is_known(&value) => flags.push(of_tini("-p", Key::ParentDeathSignal, &value)),
-            'e' => codes.push(exit_code(&value).ok_or_else(not_valid)?.to_string()),
+            'p' => {
+                let signal = death_signal(&value).ok_or_else(not_valid)?;
+                flags.parent_death_signal = flags.parent_death_signal.or(given(NAME, "-p", signal));
+            }
+            'e' => codes.extend([exit_code(&value).ok_or_else(not_valid)?]),
             _ => return Err(not_valid()),
         }
     }
-    let command = command.map_err(|complaint| refusal(complaint + &usage(arguments)))?;
+    let command = command.map_err(|message| usage_error(message + &usage(arguments)))?;
     if command.is_empty() {
-        return Err(refusal(usage(arguments)));
+        return Err(usage_error(usage(arguments)));
     }
     if !codes.is_empty() {
-        flags.push(of_tini("-e", Key::RemapExit, &codes.join(",")));
+        flags.remap_exit = given(NAME, "-e", codes);
     }
+    flags.log = log_level("-v", verbosity);
 
-    flags.extend(log_level("-v", verbosity));
-
-    let mut from_variables: Vec<Given> = Vec::new();
-    if variables.get("TINI_SUBREAPER").is_some() {
-        from_variables.push(of_tini("TINI_SUBREAPER", Key::Subreaper, "true"));
+    let mut variables = Layer::default();
+    if environment.get("TINI_SUBREAPER").is_some() {
+        variables.subreaper = given(NAME, "TINI_SUBREAPER", true);
     }
-    if variables.get("TINI_KILL_PROCESS_GROUP").is_some() {
-        from_variables.push(of_tini("TINI_KILL_PROCESS_GROUP", Key::Target, "group"));
+    if environment.get("TINI_KILL_PROCESS_GROUP").is_some() {
+        variables.target = given(NAME, "TINI_KILL_PROCESS_GROUP", Target::Group);
     }
-    if let Some(value) = variables.get("TINI_VERBOSITY") {
+    if let Some(value) = environment.get("TINI_VERBOSITY") {
         let verbosity = leading_number(&value.to_string_lossy()).map_or(0, |(number, _)| number);
-        flags.retain(|given| given.key != Key::Log); // it replaces what -v says
-        from_variables.extend(log_level("TINI_VERBOSITY", verbosity));
+        flags.log = None; // the variable replaces the count of -v
+        variables.log = log_level("TINI_VERBOSITY", verbosity);
     }
-    Ok(Asked::Run(Invocation {
+    Ok(Operation::Run(Invocation {
         command,
         flags,
-        variables: from_variables,
-        defaults: vec![super::manner(NAME, Key::Subreaper, "false")],
+        variables,
+        defaults: Layer { subreaper: by_default(NAME, false), ..Layer::default() },
         personality: Some(NAME),
         ..Invocation::default()
     }))
 }
 
-fn log_level(what: &'static str, verbosity: i64) -> Option<Given> {
+fn log_level(what: &'static str, verbosity: i64) -> Option<Sourced<LevelFilter>> {
     let level = match verbosity {
-        0 => "error",
-        1 => return None, // warnings, and a soft stop's own lines
-        2 => "info",
-        3 => "debug",
-        _ => "trace", // a negative one is a big one to tini
+        0 => LevelFilter::Error,
+        1 => return None, // warnings, and the lines about a stop
+        2 => LevelFilter::Info,
+        3 => LevelFilter::Debug,
+        _ => LevelFilter::Trace, // a negative number too, as with tini
     };
-    Some(super::given(NAME, what, Key::Log, level))
+    given(NAME, what, level)
 }
 
-fn is_known(name: &str) -> bool {
-    let is_known = |bare| Signal::names().any(|known| known == bare) && !NOT_FOR_PARENTS_DEATH.contains(&bare);
-    name.strip_prefix("SIG").is_some_and(is_known)
+/// Names of the signals that `-p` takes.
+fn death_signal(name: &str) -> Option<Signal> {
+    let bare = name.strip_prefix("SIG")?;
+    let is_known = Signal::names().any(|known| known == bare) && !UNKNOWN_NAMES.contains(&bare);
+    is_known.then(|| bare.parse().ok())?
 }
 
-/// As strtol(3) reads it: no digits at all are a 0.
+/// As strtol(3) reads it: without a digit the number is 0.
 fn exit_code(text: &str) -> Option<u8> {
     let (number, rest) = leading_number(text).unwrap_or((0, text));
     u8::try_from(number).ok().filter(|_| rest.is_empty())
 }
 
-/// Docker's engine asks for it, and takes the version and the commit from it.
+/// Docker's engine reads the version and the commit from it.
 fn version() -> String {
     format!("tini version 0.19.0_softstop-{BUILD}")
 }
@@ -139,15 +150,13 @@ fn usage(arguments: &[OsString]) -> String {
     format!("{name} ({})\nUsage: {name} [OPTIONS] PROGRAM -- [ARGS] | --version\n{HELP}", version())
 }
 
-fn refusal(text: String) -> Refusal {
-    Refusal { code: 1, text }
+fn usage_error(text: String) -> UsageError {
+    UsageError { code: 1, text }
 }
 
-fn fatal(text: &str) -> Refusal {
-    refusal(line(Level::Error, text))
+fn fatal(text: &str) -> UsageError {
+    usage_error(line(Level::Error, text))
 }
-
-pub(super) const VOICE: Voice = Voice { line, tell, not_started, our_failure: 1 };
 
 fn line(level: Level, message: &str) -> String {
     let level = match level {
@@ -160,9 +169,9 @@ fn line(level: Level, message: &str) -> String {
     format!("[{level} tini ({})] {message}\n", process::id())
 }
 
-fn tell(fact: Fact<'_>) -> Option<(Level, String)> {
-    Some(match fact {
-        Fact::NoReaper => (
+fn describe(event: LogEvent<'_>) -> Option<(Level, String)> {
+    Some(match event {
+        LogEvent::NoSubreaper => (
             Level::Warn,
             "Tini is not running as PID 1 and isn't registered as a child subreaper.\n\
              Zombie processes will not be re-parented to Tini, so zombie reaping won't work.\n\
@@ -170,35 +179,35 @@ fn tell(fact: Fact<'_>) -> Option<(Level, String)> {
              child subreaper, or run Tini as PID 1."
                 .to_owned(),
         ),
-        Fact::Started { program, pid } => {
+        LogEvent::Started { program, pid } => {
             (Level::Info, format!("Spawned child process '{}' with pid '{pid}'", program.to_string_lossy()))
         }
-        Fact::Received(Signal::CHLD, _) => (Level::Debug, "Received SIGCHLD".to_owned()),
-        Fact::Received(signal, _) => (Level::Debug, format!("Passing signal: '{}'", describe(signal))),
-        Fact::Reaped { pid, warn: true, .. } => (Level::Warn, format!("Reaped zombie process with pid={pid}")),
-        Fact::Reaped { pid, .. } => (Level::Debug, format!("Reaped child with pid: '{pid}'")),
-        Fact::MainExited { exit: Exit::Code(code), .. } => {
+        LogEvent::Received(Signal::CHLD, _) => (Level::Debug, "Received SIGCHLD".to_owned()),
+        LogEvent::Received(signal, _) => (Level::Debug, format!("Passing signal: '{}'", signal_description(signal))),
+        LogEvent::Reaped { pid, warn: true, .. } => (Level::Warn, format!("Reaped zombie process with pid={pid}")),
+        LogEvent::Reaped { pid, .. } => (Level::Debug, format!("Reaped child with pid: '{pid}'")),
+        LogEvent::MainExited { exit: Exit::Code(code), .. } => {
             (Level::Info, format!("Main child exited normally (with status '{code}')"))
         }
-        Fact::MainExited { exit: Exit::Signal(signal), .. } => {
-            (Level::Info, format!("Main child exited with signal (with signal '{}')", describe(signal)))
+        LogEvent::MainExited { exit: Exit::Signal(signal), .. } => {
+            (Level::Info, format!("Main child exited with signal (with signal '{}')", signal_description(signal)))
         }
-        Fact::Leaves(_) => (Level::Trace, "Exiting: child has exited".to_owned()),
-        Fact::NoTerminal(_) | Fact::Sent(_) | Fact::Suspends => return None,
+        LogEvent::Exits(_) => (Level::Trace, "Exiting: child has exited".to_owned()),
+        LogEvent::NoTerminal(_) | LogEvent::Sent(_) | LogEvent::Suspends => return None,
     })
 }
 
-fn not_started(program: &OsStr, error: &io::Error) -> (u8, String) {
-    let reason = reason(error);
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => (1, format!("fork failed: {reason}")),
-        _ => {
+fn not_started(program: &OsStr, error: &SpawnError) -> (u8, String) {
+    match error {
+        SpawnError::Fork(error) => (1, format!("fork failed: {}", error_description(error))),
+        SpawnError::Setup(error) => (1, format!("Failed to set up the child: {}", error_description(error))),
+        SpawnError::Exec { error, .. } => {
             let code = match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::ENOENT) => 127,
                 Some(Errno::EACCES) => 126,
                 _ => 1,
             };
-            (code, format!("exec {} failed: {reason}", program.to_string_lossy()))
+            (code, format!("exec {} failed: {}", program.to_string_lossy(), error_description(error)))
         }
     }
 }
@@ -208,8 +217,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_for_what_cannot_be_run_is_by_errno() {
-        let code = |errno| not_started(OsStr::new("x"), &io::Error::from(errno)).0;
+    fn the_exit_code_of_a_failed_exec_depends_on_errno() {
+        let code = |errno: Errno| {
+            not_started(OsStr::new("x"), &SpawnError::Exec { error: errno.into(), file_exists: false }).0
+        };
         assert_eq!([Errno::ENOENT, Errno::EACCES, Errno::EPERM, Errno::ENOEXEC].map(code), [127, 126, 1, 1]);
     }
 }

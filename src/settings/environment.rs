@@ -1,42 +1,51 @@
-//! The environment: each variable of ours is one setting, and one that is no setting is a slip of somebody's keyboard.
+//! The environment: each variable with our prefix is a setting. One that is no setting is a typing error.
 
 use std::ffi::OsString;
 
-use super::{Error, Given, KEYS, Key, Source, value};
+use super::key::KEYS;
+use super::{Error, Key, Layer, RawSetting, Source, value};
 
 const PREFIX: &str = "SOFTSTOP_";
-/// The switch of the project's own tests: no setting, but theirs to find in the environment.
+/// A switch of this project's own tests. It is no setting, but it is in their environment.
 const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
-/// By custom a Dockerfile's own variable: which version it fetches (`TINI_VERSION`).
+/// Dockerfiles name the version that they fetch so (`TINI_VERSION`).
 const VERSION: &str = "VERSION";
-/// The way out: whoever sets it wants a plain init, whatever else is set.
+/// Makes us a plain init, whatever else is set.
 const DISABLED: &str = "DISABLED";
 
-/// Whether `SOFTSTOP_DISABLED` turns everything of ours off, and so where that is said.
-pub(super) fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Error> {
+/// Whether `SOFTSTOP_DISABLED` turns the soft stop off, and so the place that says so.
+///
+/// # Errors
+///
+/// Its value is no truth value.
+pub fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Error> {
     let name = format!("{PREFIX}{DISABLED}");
     let found = variables.iter().find(|(variable, value)| *variable == *name && !value.is_empty());
     let Some((_, value)) = found else { return Ok(None) };
     let source = Source::Environment(name);
     let Some(text) = value.to_str().map(str::to_owned) else { return Err(Error::NotText { source }) };
-    let disabled = value::boolean(&Given { key: Key::Disabled, text, source: source.clone() })?;
+    let disabled = value::boolean(&RawSetting { key: Key::Disabled, text, source: source.clone() })?;
     Ok(disabled.then_some(source))
 }
 
-/// Reads the variables that are ours. An empty one counts as not set, which is what `${NAME:-}` in a Compose file makes.
-pub(super) fn read(variables: Vec<(OsString, OsString)>) -> Result<Vec<Given>, Error> {
-    let mut given = Vec::new();
+/// Reads our variables, except those that `stronger` overrides. `None`: there are none. An empty variable counts as not set, since
+/// `${NAME:-}` in a Compose file makes such.
+pub(super) fn read(variables: Vec<(OsString, OsString)>, stronger: &Layer) -> Result<Option<Layer>, Error> {
+    let (mut layer, mut has_any) = (Layer::default(), false);
     for (name, value) in variables.into_iter().filter(|(_, value)| !value.is_empty()) {
         let Some((name, suffix)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
             continue;
         };
         let source = Source::Environment(name.to_owned());
         match KEYS.iter().find(|(_, known, _)| *known == suffix) {
-            Some((Key::Disabled, ..)) => {} // it was read before all others, and says no more than that they count
-            Some(&(key, ..)) => match value.into_string() {
-                Ok(text) => given.push(Given { key, text, source }),
-                Err(_) => return Err(Error::NotText { source }),
-            },
+            Some((Key::Disabled, ..)) => {} // if it disabled anything we would not be here
+            Some(&(key, ..)) => {
+                has_any = true;
+                let Ok(text) = value.into_string() else { return Err(Error::NotText { source }) };
+                if !stronger.overrides(key) {
+                    layer.read(&RawSetting { key, text, source })?;
+                }
+            }
             None if name == REQUIRE_ALL || suffix == VERSION || is_service_link(suffix) => {}
             None => {
                 let nearest = value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known));
@@ -45,7 +54,7 @@ pub(super) fn read(variables: Vec<(OsString, OsString)>) -> Result<Vec<Given>, E
             }
         }
     }
-    Ok(given)
+    Ok(has_any.then_some(layer))
 }
 
 /// Whether Kubernetes or Docker made this variable for a service called "softstop" or "softstop-...":

@@ -1,4 +1,4 @@
-//! The TOML file: every value becomes the text that a flag would have given, with its line and column.
+//! The TOML file. Each value is read as a flag's text would be, with its line and column as the source.
 
 use std::fs;
 use std::io;
@@ -7,30 +7,34 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{Error, Given, KEYS, Key, Source, value};
+use super::key::KEYS;
+use super::{Error, Key, Layer, RawSetting, Source, value};
 
 const LOG_KEYS: &[(&str, Key)] = &[("level", Key::Log), ("format", Key::LogFormat)];
 
-/// What flags and variables call by a name that the file has not.
+/// Names that flags and variables have and the file has not, with the file's names.
 const OTHER_NAMES: &[(&str, &str)] =
     &[("rewrite", "signals"), ("log_level", "log.level"), ("log_format", "log.format"), ("group", "target")];
 
-/// Reads the file; that the default one does not exist is no error.
-pub(super) fn read(path: &Path, named_by: Source) -> Result<Option<Vec<Given>>, Error> {
+/// Reads the file, except the settings that `stronger` overrides. `None`: the default file does not exist, which is no error.
+pub(super) fn read(path: &Path, named_by: Source, stronger: &Layer) -> Result<Option<Layer>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && named_by == Source::Default => return Ok(None),
         Err(error) => return Err(Error::Unreadable { path: path.to_owned(), named_by, error }),
     };
-    let text = match std::str::from_utf8(&bytes) {
+    let (mut layer, text) = (Layer::default(), std::str::from_utf8(&bytes));
+    let text = match text {
         Ok(text) => text,
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let text = String::from_utf8_lossy(good);
-            return Err(Error::NotUtf8 { source: File { path, text: &text }.place(text.len()) });
+            let file = File { path, text: &text, stronger };
+            return Err(Error::NotUtf8 { source: file.place(text.len()) });
         }
     };
-    File { path, text }.read().map(Some)
+    File { path, text, stronger }.read(&mut layer)?;
+    Ok(Some(layer))
 }
 
 type Name<'i> = Spanned<DeString<'i>>;
@@ -39,6 +43,7 @@ type Value<'i> = Spanned<DeValue<'i>>;
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
+    stronger: &'a Layer,
 }
 
 impl File<'_> {
@@ -53,19 +58,18 @@ impl File<'_> {
         }
     }
 
-    fn read(&self) -> Result<Vec<Given>, Error> {
+    fn read(&self, layer: &mut Layer) -> Result<(), Error> {
         let table = DeTable::parse(self.text).map_err(|error| Error::NotToml {
             source: self.place(error.span().map_or(0, |span| span.start)),
             message: error.message().to_owned(),
         })?;
-        let mut given = Vec::new();
         for (name, value) in table.get_ref() {
-            self.read_setting(name, value, &mut given)?;
+            self.read_setting(name, value, layer)?;
         }
-        Ok(given)
+        Ok(())
     }
 
-    fn read_setting(&self, name: &Name<'_>, value: &Value<'_>, given: &mut Vec<Given>) -> Result<(), Error> {
+    fn read_setting(&self, name: &Name<'_>, value: &Value<'_>, layer: &mut Layer) -> Result<(), Error> {
         let source = self.place(name.span().start);
         let name: &str = name.get_ref();
         let key = KEYS.iter().find(|(_, _, known)| *known == Some(name)).map(|&(key, ..)| key);
@@ -74,10 +78,8 @@ impl File<'_> {
                 for (from, to) in self.table(name, value, "a table of signals")? {
                     let source = self.place(from.span().start);
                     let to = self.scalar(from.get_ref(), to, "a signal")?;
-                    if to.contains([',', ':']) {
-                        return Err(Error::NotARewrite { source, word: to });
-                    }
-                    given.push(Given { key: Key::Rewrite, text: format!("{}:{to}", from.get_ref()), source });
+                    let (from, to) = value::rewrite(from.get_ref(), &to, &source)?;
+                    layer.add_rewrite(from, to, &source)?;
                 }
             }
             Some(Key::Log) => {
@@ -89,15 +91,15 @@ impl File<'_> {
                         let nearest = nearest.map(|key| format!("log.{key}"));
                         return Err(Error::UnknownKey { source, key: format!("log.{name}"), nearest });
                     };
-                    given.push(Given { key, text: self.scalar(name, value, "a word in quotes")?, source });
+                    self.add(layer, key, self.scalar(name, value, "a word in quotes")?, source)?;
                 }
             }
             Some(key @ (Key::StopOn | Key::HurryOn | Key::RemapExit | Key::Ports | Key::IgnorePeers)) => {
-                given.push(Given { key, text: self.list(name, value)?, source });
+                self.add(layer, key, self.list(name, value)?, source)?;
             }
             Some(key) => {
                 let text = self.scalar(name, value, "a word in quotes, such as \"5s\" or \"TERM\"")?;
-                given.push(Given { key, text, source });
+                self.add(layer, key, text, source)?;
             }
             None => {
                 let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|&(_, known)| known);
@@ -109,6 +111,10 @@ impl File<'_> {
         Ok(())
     }
 
+    fn add(&self, layer: &mut Layer, key: Key, text: String, source: Source) -> Result<(), Error> {
+        if self.stronger.overrides(key) { Ok(()) } else { layer.read(&RawSetting { key, text, source }) }
+    }
+
     fn table<'a, 'i>(
         &self,
         name: &str,
@@ -118,7 +124,7 @@ impl File<'_> {
         value.get_ref().as_table().ok_or_else(|| self.wrong_type(name, value, expected))
     }
 
-    /// A list, written as an array or as one string, becomes the flag's comma-separated words.
+    /// A list, written as an array or as one string, as the comma-separated words of a flag.
     fn list(&self, name: &str, value: &Value<'_>) -> Result<String, Error> {
         let Some(array) = value.get_ref().as_array() else {
             return self.scalar(name, value, "a list such as [\"TERM\", \"QUIT\"]");
@@ -133,7 +139,7 @@ impl File<'_> {
             DeValue::String(text) => Ok(text.clone().into_owned()),
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Ok(number.to_string()),
-                Err(_) => Err(self.wrong_type(name, value, expected)), // it does not fit
+                Err(_) => Err(self.wrong_type(name, value, expected)), // too large
             },
             DeValue::Float(number) => Ok(number.as_str().to_owned()),
             DeValue::Boolean(truth) => Ok(truth.to_string()),

@@ -1,218 +1,240 @@
-//! From the text that a person wrote to the value that it means.
+//! Reads a setting's value from the text that a person wrote.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::{DrainUntil, Error, Given, LogFormat, Source};
-use crate::duration::{self, Bounds, Wrong};
-use crate::network::{self, Network};
+use super::{DrainUntil, Error, LogFormat, RawSetting, Source};
+use crate::duration::{self, Bounds, InvalidDuration};
+use crate::network::{InvalidNetwork, Network};
+use crate::process::Target;
 use crate::profile::Profile;
-use crate::shutdown::{Target, WaitFor, Watched};
+use crate::shutdown::{Activity, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
-/// The empty list.
+/// How a person writes an empty list.
 pub(super) const NONE: &str = "none";
 
-/// What `profile` may say.
-#[derive(Clone, Copy)]
-pub(super) enum ProfileChoice {
+/// The value of `profile`.
+#[derive(Clone, Copy, Debug)]
+pub enum ProfileChoice {
+    /// By the command's name.
     Auto,
+    /// No profile.
     None,
+    /// This one.
     Named(&'static Profile),
 }
 
-/// The known word that is fewest slips of the keyboard away, if they are few.
+/// The known word with the fewest typing errors between it and `word`, if they are few.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let slips = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
+    let errors = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
     known
-        .map(|candidate| (slips(candidate), candidate))
-        .filter(|&(slips, candidate)| slips <= candidate.len().div_ceil(3))
-        .min_by_key(|&(slips, _)| slips)
+        .map(|candidate| (errors(candidate), candidate))
+        .filter(|&(errors, candidate)| errors <= candidate.len().div_ceil(3))
+        .min_by_key(|&(errors, _)| errors)
         .map(|(_, candidate)| candidate)
 }
 
-fn one_of<T: Copy>(given: &Given, what: &'static str, known: &[(&'static str, T)]) -> Result<T, Error> {
-    let word = given.text.trim();
+fn one_of<T: Copy>(setting: &RawSetting, what: &'static str, known: &[(&'static str, T)]) -> Result<T, Error> {
+    let word = setting.text.trim();
     if let Some(&(_, value)) = known.iter().find(|(name, _)| *name == word) {
         return Ok(value);
     }
     let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
-    Err(unknown_word(given, what, names.iter().copied(), names.join(", ")))
+    Err(unknown_word(setting, what, names.iter().copied(), names.join(", ")))
 }
 
-fn unknown_word(given: &Given, what: &'static str, names: impl Iterator<Item = &'static str>, known: String) -> Error {
-    let word = given.text.trim().to_owned();
-    Error::UnknownWord { source: given.source.clone(), what, nearest: nearest(&word, names), word, known }
+fn unknown_word(
+    setting: &RawSetting,
+    what: &'static str,
+    names: impl Iterator<Item = &'static str>,
+    known: String,
+) -> Error {
+    let word = setting.text.trim().to_owned();
+    Error::UnknownWord { source: setting.source.clone(), what, nearest: nearest(&word, names), word, known }
 }
 
-pub(super) fn target(given: &Given) -> Result<Target, Error> {
-    one_of(given, "target", &[("child", Target::Child), ("group", Target::Group)])
+pub(super) fn target(setting: &RawSetting) -> Result<Target, Error> {
+    one_of(setting, "target", &[("child", Target::Child), ("group", Target::Group)])
 }
 
-pub(super) fn wait_for(given: &Given) -> Result<WaitFor, Error> {
-    one_of(given, "value of wait_for", &[("main", WaitFor::Main), ("all", WaitFor::All)])
+pub(super) fn wait_for(setting: &RawSetting) -> Result<WaitFor, Error> {
+    one_of(setting, "value of wait_for", &[("main", WaitFor::Main), ("all", WaitFor::All)])
 }
 
-pub(super) fn quiet_means(given: &Given) -> Result<Watched, Error> {
-    one_of(given, "meaning of quiet", &[("requests", Watched::Requests), ("traffic", Watched::Traffic)])
+pub(super) fn quiet_means(setting: &RawSetting) -> Result<Activity, Error> {
+    one_of(setting, "meaning of quiet", &[("requests", Activity::Requests), ("traffic", Activity::Traffic)])
 }
 
-pub(super) fn drain_until(given: &Given) -> Result<DrainUntil, Error> {
-    one_of(given, "end of a drain", &[("exit", DrainUntil::Exit), ("closed", DrainUntil::Closed)])
+pub(super) fn drain_until(setting: &RawSetting) -> Result<DrainUntil, Error> {
+    one_of(setting, "end of a drain", &[("exit", DrainUntil::Exit), ("closed", DrainUntil::Closed)])
 }
 
-pub(super) fn log_format(given: &Given) -> Result<LogFormat, Error> {
-    one_of(given, "log format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+pub(super) fn log_format(setting: &RawSetting) -> Result<LogFormat, Error> {
+    one_of(setting, "log format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])
 }
 
-pub(super) fn boolean(given: &Given) -> Result<bool, Error> {
-    one_of(given, "truth value", &[("true", true), ("false", false), ("1", true), ("0", false)])
+pub(super) fn boolean(setting: &RawSetting) -> Result<bool, Error> {
+    one_of(setting, "truth value", &[("true", true), ("false", false), ("1", true), ("0", false)])
 }
 
-pub(super) fn log_level(given: &Given) -> Result<LevelFilter, Error> {
+pub(super) fn log_level(setting: &RawSetting) -> Result<LevelFilter, Error> {
     let levels = LevelFilter::iter().map(|level| (level.as_str(), level));
     let levels: Vec<(&'static str, LevelFilter)> = levels.collect();
-    given.text.trim().parse().map_err(|_| {
+    setting.text.trim().parse().map_err(|_| {
         let names = levels.iter().map(|&(name, _)| name);
-        unknown_word(given, "log level", names, "off, error, warn, info, debug or trace".to_owned())
+        unknown_word(setting, "log level", names, "off, error, warn, info, debug or trace".to_owned())
     })
 }
 
-pub(super) fn profile(given: &Given) -> Result<ProfileChoice, Error> {
-    match given.text.trim() {
+pub(super) fn profile(setting: &RawSetting) -> Result<ProfileChoice, Error> {
+    match setting.text.trim() {
         "auto" => Ok(ProfileChoice::Auto),
         "none" => Ok(ProfileChoice::None),
         name => Profile::named(name).map(ProfileChoice::Named).ok_or_else(|| {
             let names = ["auto", "none"].into_iter().chain(Profile::names());
-            unknown_word(given, "profile", names, "a name that --list-profiles shows, auto, or none".to_owned())
+            unknown_word(setting, "profile", names, "a name that --list-profiles shows, auto, or none".to_owned())
         }),
     }
 }
 
-/// A signal that we are sent, or send.
-pub(super) fn signal(given: &Given) -> Result<Signal, Error> {
-    read_signal(given, &given.text)
+/// A signal that we receive or send.
+pub(super) fn signal(setting: &RawSetting) -> Result<Signal, Error> {
+    read_signal(&setting.text, &setting.source)
 }
 
-/// The signal that asks the app to stop. SIGSTOP would freeze it instead.
-pub(super) fn stop_signal(given: &Given) -> Result<Signal, Error> {
-    match signal(given)? {
-        Signal::STOP => Err(Error::WouldFreeze { source: given.source.clone() }),
+/// The signal that asks the app to stop. SIGSTOP would freeze it.
+pub(super) fn stop_signal(setting: &RawSetting) -> Result<Signal, Error> {
+    match signal(setting)? {
+        Signal::STOP => Err(Error::WouldFreeze { source: setting.source.clone() }),
         signal => Ok(signal),
     }
 }
 
 /// Signals that we are to receive, separated by commas; `none` for none.
-pub(super) fn received_signals(given: &Given) -> Result<SignalSet, Error> {
-    if given.text.trim() == NONE {
+pub(super) fn received_signals(setting: &RawSetting) -> Result<SignalSet, Error> {
+    if setting.text.trim() == NONE {
         return Ok(SignalSet::default());
     }
-    given.text.split(',').map(|word| received_signal(given, word)).collect()
+    setting.text.split(',').map(|word| received_signal(word, &setting.source)).collect()
 }
 
-/// Rewrites, separated by commas. dumb-init's 0 means "ignore", too.
-pub(super) fn rewrites(given: &Given) -> Result<Vec<(Signal, Rewrite)>, Error> {
-    let rewrite = |word: &str| {
-        let not_a_rewrite = || Error::NotARewrite { source: given.source.clone(), word: word.to_owned() };
+/// Rewrites, separated by commas.
+pub(super) fn rewrites(setting: &RawSetting) -> Result<Vec<(Signal, Rewrite)>, Error> {
+    let source = &setting.source;
+    let read = |word: &str| {
+        let not_a_rewrite = || Error::NotARewrite { source: source.clone(), word: word.to_owned() };
         let (from, to) = word.split_once(':').ok_or_else(not_a_rewrite)?;
-        let from = received_signal(given, from)?;
-        let to = match to.trim() {
-            "ignore" | "0" => Rewrite::Ignore,
-            to => Rewrite::To(read_signal(given, to)?),
-        };
-        Ok((from, to))
+        rewrite(from, to, source)
     };
-    given.text.split(',').map(rewrite).collect()
+    setting.text.split(',').map(read).collect()
 }
 
-fn received_signal(given: &Given, word: &str) -> Result<Signal, Error> {
-    let signal = read_signal(given, word)?;
-    let source = given.source.clone();
+/// A rewrite. `0` means `ignore`, as for dumb-init.
+pub(super) fn rewrite(from: &str, to: &str, source: &Source) -> Result<(Signal, Rewrite), Error> {
+    let from = received_signal(from, source)?;
+    let to = match to.trim() {
+        "ignore" | "0" => Rewrite::Ignore,
+        to => Rewrite::To(read_signal(to, source)?),
+    };
+    Ok((from, to))
+}
+
+fn received_signal(word: &str, source: &Source) -> Result<Signal, Error> {
+    let signal = read_signal(word, source)?;
+    let source = source.clone();
     if !signal.is_catchable() {
         Err(Error::NotCatchable { source, signal })
-    } else if signal.is_our_own() && !matches!(source, Source::Personality { .. } | Source::Manner(_)) {
+    } else if signal.is_our_own() {
         Err(Error::OurOwn { source, signal })
     } else {
         Ok(signal)
     }
 }
 
-fn read_signal(given: &Given, word: &str) -> Result<Signal, Error> {
+fn read_signal(word: &str, source: &Source) -> Result<Signal, Error> {
     let word = word.trim();
     word.parse().map_err(|_| {
         let bare = word.to_ascii_uppercase();
         let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
         let is_a_word = bare.starts_with(|c: char| c.is_ascii_alphabetic());
         let nearest = nearest(bare, Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
-        Error::UnknownSignal { source: given.source.clone(), word: word.to_owned(), nearest }
+        Error::UnknownSignal { source: source.clone(), word: word.to_owned(), nearest }
     })
 }
 
-/// A length, or two with `..` between them.
-pub(super) fn bounds(given: &Given) -> Result<Bounds, Error> {
-    let Some((least, most)) = given.text.split_once("..") else { return duration(given).map(Bounds::exactly) };
-    let (least, most) = (read_duration(given, least)?, read_duration(given, most)?);
+/// A duration, or two with `..` between them.
+pub(super) fn bounds(setting: &RawSetting) -> Result<Bounds, Error> {
+    let Some((least, most)) = setting.text.split_once("..") else { return duration(setting).map(Bounds::exactly) };
+    let (least, most) = (read_duration(setting, least)?, read_duration(setting, most)?);
     if least > most {
-        return Err(Error::UpsideDown { source: given.source.clone(), least, most });
+        return Err(Error::UpsideDown { source: setting.source.clone(), least, most });
     }
     Ok(Bounds { least, most })
 }
 
 /// Ports, separated by commas; `none` for none named.
-pub(super) fn ports(given: &Given) -> Result<Vec<u16>, Error> {
-    if given.text.trim() == NONE {
+pub(super) fn ports(setting: &RawSetting) -> Result<Vec<u16>, Error> {
+    if setting.text.trim() == NONE {
         return Ok(Vec::new());
     }
     let port = |word: &str| {
         let word = word.trim();
         let port = word.parse().ok().filter(|&port| port > 0);
-        port.ok_or_else(|| Error::NotAPort { source: given.source.clone(), word: word.to_owned() })
+        port.ok_or_else(|| Error::NotAPort { source: setting.source.clone(), word: word.to_owned() })
     };
-    given.text.split(',').map(port).collect()
+    setting.text.split(',').map(port).collect()
 }
 
 /// Addresses and CIDRs, separated by commas; `none` for none.
-pub(super) fn networks(given: &Given) -> Result<Vec<Network>, Error> {
-    if given.text.trim() == NONE {
+pub(super) fn networks(setting: &RawSetting) -> Result<Vec<Network>, Error> {
+    if setting.text.trim() == NONE {
         return Ok(Vec::new());
     }
     let network = |word: &str| {
         let word = word.trim();
-        word.parse().map_err(|wrong: network::Wrong| Error::NotANetwork {
-            source: given.source.clone(),
+        word.parse().map_err(|invalid: InvalidNetwork| Error::NotANetwork {
+            source: setting.source.clone(),
             word: word.to_owned(),
-            reason: wrong.to_string(),
+            reason: invalid.to_string(),
         })
     };
-    given.text.split(',').map(network).collect()
+    setting.text.split(',').map(network).collect()
 }
 
-pub(super) fn duration(given: &Given) -> Result<Duration, Error> {
-    read_duration(given, &given.text)
+pub(super) fn duration(setting: &RawSetting) -> Result<Duration, Error> {
+    read_duration(setting, &setting.text)
 }
 
-fn read_duration(given: &Given, word: &str) -> Result<Duration, Error> {
+fn read_duration(setting: &RawSetting, word: &str) -> Result<Duration, Error> {
     let word = word.trim();
-    duration::read(word).map_err(|wrong| {
-        let (source, word) = (given.source.clone(), word.to_owned());
-        match wrong {
-            Wrong::Negative => Error::Negative { source, word },
-            Wrong::NoUnit => Error::NoUnit { source, word },
-            Wrong::Other(reason) => Error::NotADuration { source, word, reason },
+    duration::read(word).map_err(|invalid| {
+        let (source, word) = (setting.source.clone(), word.to_owned());
+        match invalid {
+            InvalidDuration::Negative => Error::Negative { source, word },
+            InvalidDuration::NoUnit => Error::NoUnit { source, word },
+            InvalidDuration::Other(reason) => Error::NotADuration { source, word, reason },
         }
     })
 }
 
+/// The path of a file.
+#[expect(clippy::unnecessary_wraps, reason = "as the other readers")]
+pub(super) fn path(setting: &RawSetting) -> Result<PathBuf, Error> {
+    Ok(PathBuf::from(&setting.text))
+}
+
 /// Exit codes, separated by commas; `none` for none.
-pub(super) fn exit_codes(given: &Given) -> Result<BTreeSet<u8>, Error> {
-    if given.text.trim() == NONE {
+pub(super) fn exit_codes(setting: &RawSetting) -> Result<BTreeSet<u8>, Error> {
+    if setting.text.trim() == NONE {
         return Ok(BTreeSet::new());
     }
     let code = |word: &str| {
         let word = word.trim();
-        word.parse().map_err(|_| Error::NotAnExitCode { source: given.source.clone(), word: word.to_owned() })
+        word.parse().map_err(|_| Error::NotAnExitCode { source: setting.source.clone(), word: word.to_owned() })
     };
-    given.text.split(',').map(code).collect()
+    setting.text.split(',').map(code).collect()
 }

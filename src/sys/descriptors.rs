@@ -1,4 +1,4 @@
-//! File descriptors: none of ours reaches the child, none of the child's stays with us.
+//! File descriptors: the child gets none of ours, and we keep none of the child's.
 
 use std::fs;
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
@@ -8,27 +8,26 @@ use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
 
-/// Fills the holes among descriptors 0, 1 and 2, so that no file of ours lands there and is taken for stderr. The
-/// fillers can be neither read nor written, and are close-on-exec: the child finds the same holes.
+/// Opens those of descriptors 0, 1 and 2 that are closed, so that no file of ours gets such a number and is taken for stderr.
+/// They can be neither read nor written. They are close-on-exec, so the child finds them closed.
 pub fn fill_standard_holes() {
-    // open(2) takes the lowest free number; the first above 2 says that there is no hole left.
+    // open(2) returns the lowest free number; once that is above 2, all three are open.
     while let Ok(fd) = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         if fd.as_raw_fd() > libc::STDERR_FILENO {
             return;
         }
-        let _ = fd.into_raw_fd(); // to stay open
+        let _ = fd.into_raw_fd(); // keep it open
     }
 }
 
-/// Closes all that we inherited beyond the standard three, but for our own inbox and log. The child has its own copies
-/// by now; with ours open, a listener that the app closes would go on accepting connections.
-pub fn close_inherited(inbox: RawFd, log: Option<RawFd>) {
-    let mut keep: Vec<RawFd> = log.into_iter().chain([inbox]).collect();
+/// Closes every descriptor that we inherited except the standard three and our own, which `keep` lists. The child has its own
+/// copies: with ours open, a listener that the app closes would go on accepting connections.
+pub fn close_inherited(mut keep: Vec<RawFd>) {
     keep.sort_unstable();
     let mut first = libc::STDERR_FILENO + 1;
     for end in keep.iter().copied().chain([RawFd::MAX]) {
         if first < end && close_range(first, end - 1).is_err() {
-            // Linux before 5.9, or a seccomp filter that knows no close_range(2)
+            // Linux before 5.9, or a seccomp filter that refuses close_range(2).
             return close_listed(&keep);
         }
         first = end.saturating_add(1);
@@ -36,7 +35,7 @@ pub fn close_inherited(inbox: RawFd, log: Option<RawFd>) {
 }
 
 fn close_range(first: RawFd, last: RawFd) -> nix::Result<()> {
-    // SAFETY: nothing in this process owns a descriptor beyond the standard three but the ones the caller keeps.
+    // SAFETY: nothing in this process uses a descriptor above the standard three, except those that the caller keeps.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
@@ -45,7 +44,7 @@ fn close_listed(keep: &[RawFd]) {
     let open: Vec<RawFd> = listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for fd in open {
         if fd > libc::STDERR_FILENO && !keep.contains(&fd) {
-            // SAFETY: as above. EBADF, for the listing's own descriptor, is what we wanted.
+            // SAFETY: as above. EBADF is the listing's own descriptor, which is closed already.
             unsafe { libc::close(fd) };
         }
     }

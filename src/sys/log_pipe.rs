@@ -1,7 +1,7 @@
-//! Stderr as a log that never blocks: a full pipe loses log lines, never a stop.
+//! Stderr as a log that never blocks: a full pipe loses log lines and delays nothing.
 //!
-//! `O_NONBLOCK` belongs to the open file, which the app shares. So we open the same pipe or terminal once more for us
-//! alone; a socket, which cannot be opened again, is asked per message.
+//! `O_NONBLOCK` belongs to the open file description, which the app shares. So we open the same pipe or terminal once more
+//! for ourselves. A socket cannot be opened again; there `MSG_DONTWAIT` applies to each message.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,61 +13,61 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
 
-/// The kernel writes so much to a pipe whole or not at all (`man 7 pipe`, `PIPE_BUF`); a longer line is cut off.
+/// A pipe takes this much completely or not at all (`man 7 pipe`, `PIPE_BUF`). A longer line is cut off.
 const LINE: usize = 4096;
 
 #[derive(Debug)]
-enum Way {
-    /// A file on disk: takes everything at once.
+enum Output {
+    /// A regular file never blocks.
     File,
-    /// A pipe or terminal, opened again for us alone.
-    Own(OwnedFd),
+    /// A pipe or terminal that we have opened again for ourselves.
+    Reopened(OwnedFd),
     Socket,
-    /// A pipe or terminal that we may not open again (no /proc, another user's): we ask whether it has room, and only
-    /// the app's own writing in that very moment could make us wait.
-    Asked,
+    /// A pipe or terminal that we cannot open again (no /proc, or it is another user's). Each write first checks that there is
+    /// room; only a write of the app at the same moment could then make us wait.
+    Polled,
 }
 
-/// Where the log goes.
+/// The log on stderr.
 #[expect(missing_debug_implementations, reason = "a function has no debug form")]
 pub struct LogPipe<F> {
-    way: Way,
+    output: Output,
     lost: u64,
-    tell_loss: F,
+    loss_line: F,
 }
 
 impl<F: Fn(u64) -> String> LogPipe<F> {
-    /// Opens stderr. `tell_loss` makes the line that says how many were lost.
+    /// Opens stderr. `loss_line` makes the line that says how many lines were lost.
     #[must_use]
-    pub fn open(tell_loss: F) -> Self {
+    pub fn open(loss_line: F) -> Self {
         let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
         let kind =
             fstat(io::stderr()).map_or(SFlag::empty(), |stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT);
-        let way = match kind {
-            SFlag::S_IFREG => Way::File,
-            SFlag::S_IFSOCK => Way::Socket,
-            _ => open("/proc/self/fd/2", flags, Mode::empty()).map_or(Way::Asked, Way::Own),
+        let output = match kind {
+            SFlag::S_IFREG => Output::File,
+            SFlag::S_IFSOCK => Output::Socket,
+            _ => open("/proc/self/fd/2", flags, Mode::empty()).map_or(Output::Polled, Output::Reopened),
         };
-        Self { way, lost: 0, tell_loss }
+        Self { output, lost: 0, loss_line }
     }
 
-    /// The descriptor beyond the standard ones, if there is one.
+    /// The descriptor that was opened, if any.
     #[must_use]
     pub fn descriptor(&self) -> Option<RawFd> {
-        match &self.way {
-            Way::Own(fd) => Some(fd.as_raw_fd()),
-            Way::File | Way::Socket | Way::Asked => None,
+        match &self.output {
+            Output::Reopened(fd) => Some(fd.as_raw_fd()),
+            Output::File | Output::Socket | Output::Polled => None,
         }
     }
 
     fn try_write(&self, line: &[u8]) -> nix::Result<usize> {
         let stderr = io::stderr();
-        match &self.way {
-            Way::File => write(stderr, line),
-            Way::Own(fd) => write(fd, line),
-            Way::Socket => send(stderr.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
-            Way::Asked if has_room(stderr.as_fd()) => write(stderr, line),
-            Way::Asked => Err(Errno::EAGAIN),
+        match &self.output {
+            Output::File => write(stderr, line),
+            Output::Reopened(fd) => write(fd, line),
+            Output::Socket => send(stderr.as_raw_fd(), line, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
+            Output::Polled if has_room(stderr.as_fd()) => write(stderr, line),
+            Output::Polled => Err(Errno::EAGAIN),
         }
     }
 }
@@ -78,9 +78,9 @@ fn has_room(fd: BorrowedFd<'_>) -> bool {
 }
 
 impl<F: Fn(u64) -> String> Write for LogPipe<F> {
-    /// Takes one line, written or lost: never fails, never blocks.
+    /// Writes one line or loses it. Never fails, never blocks.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.lost > 0 && self.try_write((self.tell_loss)(self.lost).as_bytes()).is_ok() {
+        if self.lost > 0 && self.try_write((self.loss_line)(self.lost).as_bytes()).is_ok() {
             self.lost = 0;
         }
         let result = if let Some(head) = line.get(..LINE).filter(|head| head.len() < line.len()) {

@@ -1,13 +1,11 @@
-//! Signals: block them all, remember what was inherited, take what has arrived.
+//! Signals: block them all, remember what was inherited, receive what arrives.
 //!
-//! No handler is ever installed. Every signal stays blocked for our whole life (but for a moment in `stop_our_group`)
-//! and is read from a signalfd(2), so none can arrive in between, interrupt a system call or leak into the child. As
-//! PID 1 that is more than tidiness: the kernel drops a signal for which PID 1 has neither a handler nor a block
-//! (`man 7 pid_namespaces`).
+//! No handler is ever installed. Every signal stays blocked for our whole life (except for a moment in `stop_our_group`) and is
+//! read from a signalfd(2), so that none arrives in between, interrupts a system call or reaches the child. PID 1 must block
+//! them: the kernel discards a signal for which PID 1 has neither a handler nor a block (`man 7 pid_namespaces`).
 //!
-//! The masks go to the kernel as they are, by system call: the C library's functions leave out 32 and 33.
+//! The masks are set by system call, since the C library's functions leave out signals 32 and 33.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::iter;
@@ -20,46 +18,43 @@ use nix::libc;
 
 use crate::signal::{Origin, Signal, SignalSet};
 
-/// What our parent left us, and our child is to find in its turn.
+/// The signal settings that we inherited and that the child gets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inherited {
     mask: SignalSet,
-    /// Of the signals that were ignored, those that we or the standard library set otherwise.
-    ignored: SignalSet,
+    /// Whether SIGCHLD was ignored. It is the one disposition that we change.
+    ignores_chld: bool,
 }
 
-/// Blocks every signal. Call it before anything else: what arrives earlier is lost to PID 1 and kills anybody else.
+/// Blocks every signal. It must come first in `main`: a signal that arrives earlier is lost to PID 1, and ends another process.
 ///
-/// SIGCHLD gets its default action, for where it is inherited as ignored the kernel reaps our children unseen
-/// (`man 2 wait`, NOTES).
+/// SIGCHLD gets its default action: if it is inherited as ignored the kernel reaps our children itself, and we never learn
+/// their exit codes (`man 2 wait`, NOTES).
 #[must_use]
 pub fn block_all() -> Inherited {
     let mask = set_mask(SignalSet::from_bits(u64::MAX)).unwrap_or_default();
-    let ignored = [Signal::CHLD, Signal::PIPE].into_iter().filter(|&signal| is_ignored(signal)).collect();
+    let ignores_chld = is_ignored(Signal::CHLD);
     set_disposition(Signal::CHLD, libc::SIG_DFL);
-    Inherited { mask, ignored }
+    Inherited { mask, ignores_chld }
 }
 
 impl Inherited {
-    /// Gives the calling process what we inherited. Made for the child between fork and exec: allocates nothing, takes
-    /// no lock.
+    /// Restores what we inherited. The child calls it between fork and execve: it allocates nothing and takes no lock.
     ///
     /// # Errors
     ///
-    /// The kernel's, where it refuses the mask.
-    pub fn restore(&self) -> io::Result<()> {
-        // The standard library resets SIGPIPE in each child it makes.
-        for signal in [Signal::CHLD, Signal::PIPE] {
-            if self.ignored.contains(signal) {
-                set_disposition(signal, libc::SIG_IGN);
-            }
+    /// The kernel refuses the mask.
+    pub(super) fn restore(self) -> nix::Result<()> {
+        if self.ignores_chld {
+            set_disposition(Signal::CHLD, libc::SIG_IGN);
         }
-        set_mask(self.mask)?; // last: a signal that waited takes effect here, as it would have on the app
+        set_mask(self.mask)?; // last: a pending signal takes effect here, as it would have on the program
         Ok(())
     }
 }
 
-fn set_mask(mask: SignalSet) -> io::Result<SignalSet> {
+/// Sets the signal mask and returns the one before.
+fn set_mask(mask: SignalSet) -> nix::Result<SignalSet> {
     let new = mask.bits();
     let mut old = 0_u64;
     // SAFETY: the kernel reads and writes 8 bytes each, which is what both pointers lead to.
@@ -79,62 +74,46 @@ fn set_mask(mask: SignalSet) -> io::Result<SignalSet> {
 fn is_ignored(signal: Signal) -> bool {
     // SAFETY: all-zero bytes are a valid sigaction.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    // SAFETY: only asks; `action` outlives the call.
+    // SAFETY: changes nothing; `action` outlives the call.
     let result = unsafe { libc::sigaction(signal.number(), ptr::null(), &raw mut action) };
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Sets the default action or "ignore". There is nothing to do about a refusal, and none is known.
+/// Sets the default action or "ignore". signal(2) only fails for an invalid signal.
 fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
-    // SAFETY: installs no handler, so there is no code that could run in a signal's context.
+    // SAFETY: installs no handler, so no code runs in a signal's context.
     unsafe { libc::signal(signal.number(), disposition) };
 }
 
-/// Stops our whole process group by this signal, ourselves with it: who runs us in a script must stop too. Returns when
-/// somebody has woken us, and says so; `false` says that we never stopped, as the kernel has it where our group's parents
-/// could not wake it (`man 3 setpgid`, orphaned process groups).
+/// Stops our whole process group with this signal, ourselves included: a script that runs us must stop too. Returns after
+/// somebody has continued us. Returns false if we never stopped: the kernel does not stop an orphaned process group
+/// (`man 3 setpgid`).
 ///
-/// The others get the app's own signal, as they would in one group with it: timeout(1) ignores SIGTTIN, and must go on.
-/// One system call reaches all of us. Were we to stop after the others, a quick `fg` could come in between, and nobody
-/// would wake us again.
+/// The others get the app's own signal, as they would in one group with it: timeout(1) ignores SIGTTIN and must go on. One
+/// system call reaches the whole group. If we stopped after the others a quick `fg` could come in between, and nobody would
+/// continue us.
 #[must_use]
 pub(super) fn stop_our_group(signal: Signal) -> bool {
-    set_disposition(signal, libc::SIG_DFL); // we may have inherited it as ignored; the app has its own copy of that
+    set_disposition(signal, libc::SIG_DFL); // in case we inherited it as ignored; the app has its own copy of that
     let _ = set_mask(SignalSet::from_bits(u64::MAX).without(signal.into()));
-    // SAFETY: takes two integers. Here we stop.
+    // SAFETY: takes two integers. We stop here.
     unsafe { libc::kill(0, signal.number()) };
     let _ = set_mask(SignalSet::from_bits(u64::MAX));
-    // Blocked as it is, it has woken us and waits. It was for us, and the app is to be woken by us: passed on later, it
-    // could undo the next Ctrl-Z.
+    // The SIGCONT that continued us is still pending, since it is blocked. It was meant for us, and we continue the app
+    // ourselves: if it were passed on later it could undo the next Ctrl-Z.
     take_pending(Signal::CONT)
 }
 
-/// Stops this process, without appeal, until somebody sends SIGCONT. PID 1 cannot be stopped from within, and goes on.
+/// Stops this process with SIGSTOP until somebody sends SIGCONT. PID 1 cannot stop itself, and goes on.
 ///
-/// Whoever has sent that already does not send it again, and our stop would discard it. So we look first; one that comes in
-/// the microsecond between look and stop is lost still, for no system call does both.
+/// A SIGCONT that is already pending means that somebody has continued us in advance. The stop would discard it, and it will
+/// not be sent again, so we do not stop. A SIGCONT that comes between the check and the stop is still lost: no system call
+/// does both.
 pub fn stop_ourselves() {
     if !is_pending(Signal::CONT) {
-        // SAFETY: takes two integers. Here we stop.
+        // SAFETY: takes two integers. We stop here.
         unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
     }
-}
-
-/// What glibc calls a signal: "Terminated", "Hangup" (`man 3 strsignal`).
-#[must_use]
-pub fn describe(signal: Signal) -> String {
-    match signal.number() {
-        // musl, which the static binary is linked with, has words of its own for these.
-        libc::SIGFPE => return "Floating point exception".to_owned(),
-        number @ 34.. => return format!("Real-time signal {}", number - 34),
-        _ => {}
-    }
-    // SAFETY: this process has one thread, so that the text, which the next call may change, stays while it is copied.
-    let text = unsafe {
-        let text = libc::strsignal(signal.number());
-        if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
-    };
-    text.unwrap_or_else(|| signal.to_string())
 }
 
 fn is_pending(signal: Signal) -> bool {
@@ -158,21 +137,21 @@ fn take_pending(signal: Signal) -> bool {
             mem::size_of::<u64>(),
         )
     };
-    result > 0 // EAGAIN: none was there
+    result > 0 // EAGAIN: it was not pending
 }
 
-/// A signal that has arrived.
+/// A signal that has arrived, and its sender.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// Which.
+    /// The signal.
     pub signal: Signal,
-    /// From whom.
+    /// The sender.
     pub origin: Origin,
 }
 
-/// The blocked signals that have arrived.
+/// The blocked signals that have arrived: a signalfd(2).
 ///
-/// They are a set, not a count: two of the same kind may have become one, and one SIGCHLD may stand for many children.
+/// They are a set, not a count: two of a kind may have become one, and one SIGCHLD may stand for many children.
 #[derive(Debug)]
 pub struct Inbox(File);
 
@@ -181,26 +160,28 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// No descriptor or no memory left.
+    /// There is no descriptor or no memory left.
     pub fn open() -> io::Result<Self> {
         let all = u64::MAX;
         let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
         // SAFETY: the kernel reads 8 bytes, which is what the pointer leads to.
         let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, ptr::from_ref(&all), mem::size_of::<u64>(), flags) };
         let fd = RawFd::try_from(Errno::result(fd)?).map_err(io::Error::other)?;
-        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+        // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
-    /// Takes what has arrived, one by one, but for what we did to ourselves: writing to a closed pipe makes SIGPIPE.
+    /// Takes the signals that have arrived, one by one, except those that we sent ourselves: a write to a closed pipe raises
+    /// SIGPIPE.
     ///
-    /// At most as many at a time as there are signals: whoever floods us holds up no clock. The next look shows the rest.
+    /// It yields at most as many as there are signals, so that a flood of them delays no deadline. The next call yields the
+    /// rest.
     pub fn take(&mut self) -> impl Iterator<Item = Received> + '_ {
         const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
         let ourselves = std::process::id();
         let mut buffer = [0_u8; SIZE];
         iter::from_fn(move || {
-            // Ends with WouldBlock; the kernel writes whole records only.
+            // Ends with WouldBlock. The kernel writes only whole records.
             while matches!(self.0.read(&mut buffer), Ok(SIZE)) {
                 // SAFETY: the kernel has filled the buffer with this plain structure of integers.
                 let info: libc::signalfd_siginfo = unsafe { ptr::read_unaligned(buffer.as_ptr().cast()) };
@@ -227,7 +208,7 @@ impl AsRawFd for Inbox {
     }
 }
 
-/// Whether a process sent it, by kill(2), tgkill(2) or sigqueue(3): codes of zero and below (`man 2 sigaction`).
+/// Whether a process sent it, by kill(2), tgkill(2) or sigqueue(3): `si_code` is zero or negative (`man 2 sigaction`).
 fn is_by_a_process(info: &libc::signalfd_siginfo) -> bool {
     info.ssi_code <= 0
 }
@@ -236,7 +217,7 @@ fn origin(info: &libc::signalfd_siginfo) -> Origin {
     match i32::try_from(info.ssi_pid) {
         _ if !is_by_a_process(info) => Origin::Kernel,
         Ok(pid) if pid > 0 => Origin::Process(pid),
-        // The kernel writes 0 for a sender that has no pid in our namespace.
+        // The kernel writes 0 if the sender has no pid in our namespace.
         _ => Origin::Outside,
     }
 }

@@ -1,13 +1,14 @@
-//! Which ports are our own app's: those on whose listener one of our processes has a descriptor.
+//! Which ports belong to the app: those whose listener one of our processes holds.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Choice;
-use super::socket::{Socket, State};
+use super::PortSelection;
+use super::socket::Socket;
+use crate::snapshot::TcpState;
 
-/// A listener of the network namespace, whosever it is.
+/// A listener in the network namespace, of any process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Listener {
     port: u16,
@@ -17,9 +18,9 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// What the socket is if it listens.
+    /// The socket as a listener, if it is one.
     pub(super) fn of(socket: &Socket) -> Option<Self> {
-        (socket.state == State::Listen).then(|| Self {
+        (socket.state == TcpState::Listen).then(|| Self {
             port: socket.local.port(),
             address: socket.local.ip(),
             inode: socket.inode,
@@ -27,46 +28,48 @@ impl Listener {
         })
     }
 
-    fn place(&self) -> SocketAddr {
+    fn socket_address(&self) -> SocketAddr {
         (self.address, self.port).into()
     }
 
-    /// Whether others than our neighbours in the namespace can reach it.
+    /// Whether it can be reached from outside the namespace.
     fn is_public(&self) -> bool {
         !self.address.is_loopback()
     }
 }
 
-/// The ports to watch, and the public ones that somebody else listens on.
+/// The ports to watch, and those of other processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ports {
     pub(super) watched: Vec<u16>,
-    /// Where somebody else listens on a watched port, on an address of his own.
+    /// Addresses on which another process listens on a watched port.
     pub(super) elsewhere: Vec<SocketAddr>,
+    /// The public ports of other processes.
     pub(super) others: Vec<u16>,
-    /// Whether somebody else listens at all, be it on loopback.
-    pub(super) has_neighbours: bool,
+    /// Whether another process listens at all, loopback included.
+    pub(super) has_other_listeners: bool,
 }
 
-/// Chooses the ports: those that are `named`, else those of our own processes.
-pub(super) fn choose(named: &[u16], ours: Option<&[i32]>, listeners: &[Listener]) -> (Choice, Ports) {
+/// Selects the `named` ports, or if there are none, those of our own processes.
+pub(super) fn select(named: &[u16], own_pids: Option<&[i32]>, listeners: &[Listener]) -> (PortSelection, Ports) {
     let mut elsewhere = Vec::new();
-    let (choice, watched) = if named.is_empty() {
-        let held = ours.map(|pids| Held::by(pids, listeners));
-        let choice = if held.as_ref().is_some_and(|held| held.is_certain) { Choice::Ours } else { Choice::Guessed };
-        elsewhere = places_of_others(listeners, held.as_ref());
-        let mine = listeners.iter().filter(|listener| is_ours(listener, held.as_ref()));
-        (choice, mine.map(|listener| listener.port).collect())
+    let (selection, watched) = if named.is_empty() {
+        let held = own_pids.map(|pids| HeldListeners::by(pids, listeners));
+        let is_complete = held.as_ref().is_some_and(|held| held.is_complete);
+        let selection = if is_complete { PortSelection::OwnProcesses } else { PortSelection::Guessed };
+        elsewhere = addresses_of_others(listeners, held.as_ref());
+        let ours = listeners.iter().filter(|listener| is_ours(listener, held.as_ref()));
+        (selection, ours.map(|listener| listener.port).collect())
     } else {
-        (Choice::Named, named.to_vec())
+        (PortSelection::Named, named.to_vec())
     };
     let watched = sorted(watched);
-    elsewhere.retain(|place| watched.binary_search(&place.port()).is_ok());
-    let is_another = |listener: &&Listener| watched.binary_search(&listener.port).is_err();
-    let others = listeners.iter().filter(is_another).filter(|listener| listener.is_public());
+    elsewhere.retain(|address| watched.binary_search(&address.port()).is_ok());
+    let is_other = |listener: &&Listener| watched.binary_search(&listener.port).is_err();
+    let others = listeners.iter().filter(is_other).filter(|listener| listener.is_public());
     let others = sorted(others.map(|listener| listener.port).collect());
-    let has_neighbours = !elsewhere.is_empty() || listeners.iter().any(|listener| is_another(&listener));
-    (choice, Ports { watched, elsewhere, others, has_neighbours })
+    let has_other_listeners = !elsewhere.is_empty() || listeners.iter().any(|listener| is_other(&listener));
+    (selection, Ports { watched, elsewhere, others, has_other_listeners })
 }
 
 fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
@@ -75,47 +78,48 @@ fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports
 }
 
-/// The single addresses on which somebody else listens, and none of ours does.
-fn places_of_others(listeners: &[Listener], held: Option<&Held>) -> Vec<SocketAddr> {
-    let (mine, others): (Vec<&Listener>, Vec<&Listener>) =
+/// The single addresses on which another process listens and none of ours does.
+fn addresses_of_others(listeners: &[Listener], held: Option<&HeldListeners>) -> Vec<SocketAddr> {
+    let (ours, others): (Vec<&Listener>, Vec<&Listener>) =
         listeners.iter().partition(|listener| is_ours(listener, held));
     let single = others.iter().filter(|listener| !listener.address.is_unspecified());
-    single.map(|other| other.place()).filter(|place| !mine.iter().any(|listener| listener.place() == *place)).collect()
+    let addresses = single.map(|other| other.socket_address());
+    addresses.filter(|address| !ours.iter().any(|listener| listener.socket_address() == *address)).collect()
 }
 
-fn is_ours(listener: &Listener, held: Option<&Held>) -> bool {
+fn is_ours(listener: &Listener, held: Option<&HeldListeners>) -> bool {
     match held {
         None => listener.is_public(),
         Some(held) if held.inodes.contains(&listener.inode) => true,
-        // A process that we may not look into has it or not. Its maker was none of ours where none of ours is its maker's
-        // user: so a sidecar that runs as somebody else is told apart all the same.
+        // One of our processes hides its descriptors, so it may hold this listener. It did not create it if none of our
+        // processes runs as the user who did: this excludes a sidecar that runs as another user.
         Some(held) => {
-            !held.is_certain
+            !held.is_complete
                 && listener.is_public()
                 && held.users.as_ref().is_none_or(|users| users.contains(&listener.uid))
         }
     }
 }
 
-/// What our processes hold.
+/// The listeners that our processes hold.
 #[derive(Debug)]
-struct Held {
-    /// Of the listeners' inodes, those that one of ours has open.
+struct HeldListeners {
+    /// The inodes of those that one of our processes has open.
     inodes: Vec<u64>,
-    /// Whether every process let us look.
-    is_certain: bool,
-    /// Our processes' users. `None`: one did not even tell that.
+    /// Whether every process showed its descriptors.
+    is_complete: bool,
+    /// The users that our processes run as. `None`: unknown for one of them.
     users: Option<Vec<u32>>,
 }
 
-impl Held {
+impl HeldListeners {
     fn by(pids: &[i32], listeners: &[Listener]) -> Self {
-        let mut held = Self { inodes: Vec::new(), is_certain: true, users: Some(Vec::new()) };
+        let mut held = Self { inodes: Vec::new(), is_complete: true, users: Some(Vec::new()) };
         for &pid in pids {
-            held.is_certain &= held.look_into(pid, listeners);
+            held.is_complete &= held.add_process(pid, listeners);
         }
-        if !held.is_certain {
-            // As we ourselves are: a server's first process may have made its listener and dropped its privileges after.
+        if !held.is_complete {
+            // Our own user too: a server may create its listener before it drops the privileges that it inherited.
             let ourselves = i32::try_from(std::process::id()).ok();
             let users = pids.iter().copied().chain(ourselves).map(users_of);
             held.users = users.collect::<Option<Vec<_>>>().map(|users| users.concat());
@@ -123,26 +127,27 @@ impl Held {
         held
     }
 
-    /// Finds which of the listeners a process holds. Says whether it let us look; one that is gone did.
-    fn look_into(&mut self, pid: i32, listeners: &[Listener]) -> bool {
+    /// Adds the listeners that a process holds. Returns false if the process hides its descriptors. A process that is gone
+    /// hides nothing.
+    fn add_process(&mut self, pid: i32, listeners: &[Listener]) -> bool {
         let directory = match fs::read_dir(format!("/proc/{pid}/fd")) {
             Ok(directory) => directory,
             Err(error) => return is_gone(&error),
         };
         for entry in directory {
-            // A server may hold ten thousand connections beside its listeners, which come first.
+            // A server may hold ten thousand connections; its listeners have low numbers and come first.
             if listeners.iter().all(|listener| self.inodes.contains(&listener.inode)) {
                 break;
             }
             let target = match entry.and_then(|entry| fs::read_link(entry.path())) {
                 Ok(target) => target,
-                Err(error) if is_gone(&error) => continue, // closed meanwhile
+                Err(error) if is_gone(&error) => continue, // the process has closed it since
                 Err(_) => return false,
             };
             let inode = target.to_str().and_then(socket_inode);
-            let is_new =
+            let is_missing =
                 |inode: &u64| listeners.iter().any(|listener| listener.inode == *inode) && !self.inodes.contains(inode);
-            if let Some(inode) = inode.filter(is_new) {
+            if let Some(inode) = inode.filter(is_missing) {
                 self.inodes.push(inode);
             }
         }
@@ -151,7 +156,7 @@ impl Held {
 }
 
 fn is_gone(error: &std::io::Error) -> bool {
-    // ESRCH has no kind of its own: the process ended while its directory was open.
+    // ESRCH has no ErrorKind: the process ended while its directory was open.
     error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
 }
 
@@ -159,7 +164,7 @@ fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The real, effective, saved and file-system user of a process, which everybody may see (`man 5 proc_pid_status`).
+/// The real, effective, saved and file-system user of a process, which every user may read (`man 5 proc_pid_status`).
 fn users_of(pid: i32) -> Option<Vec<u32>> {
     let status = match fs::read_to_string(format!("/proc/{pid}/status")) {
         Ok(status) => status,
@@ -187,48 +192,48 @@ mod tests {
         ]
     }
 
-    fn watched(held: Option<&Held>) -> Vec<u16> {
+    fn watched(held: Option<&HeldListeners>) -> Vec<u16> {
         sorted(all().iter().filter(|listener| is_ours(listener, held)).map(|listener| listener.port).collect())
     }
 
     #[test]
-    fn named_ports_are_taken_as_they_are_and_the_rest_is_others() {
-        let (choice, ports) = choose(&[8080, 80, 80], None, &all());
-        assert_eq!((choice, ports.watched, ports.others), (Choice::Named, vec![80, 8080], vec![15090]));
+    fn named_ports_are_watched_and_the_others_listed() {
+        let (selection, ports) = select(&[8080, 80, 80], None, &all());
+        assert_eq!((selection, ports.watched, ports.others), (PortSelection::Named, vec![80, 8080], vec![15090]));
     }
 
     #[test]
-    fn what_our_processes_hold_is_ours_be_it_loopback() {
-        let held = Held { inodes: vec![1, 2, 3], is_certain: true, users: None };
+    fn a_listener_that_our_processes_hold_is_ours_on_loopback_too() {
+        let held = HeldListeners { inodes: vec![1, 2, 3], is_complete: true, users: None };
         assert_eq!(watched(Some(&held)), [80, 9000]);
     }
 
     #[test]
-    fn where_one_did_not_let_us_look_the_public_ones_of_our_users_are_ours_too() {
-        let held = |users| Held { inodes: vec![3], is_certain: false, users };
+    fn if_a_process_hides_its_descriptors_public_listeners_of_our_users_are_ours() {
+        let held = |users| HeldListeners { inodes: vec![3], is_complete: false, users };
         assert_eq!(watched(Some(&held(Some(vec![0, 33])))), [80, 9000]);
         assert_eq!(watched(Some(&held(Some(vec![33, 1337])))), [9000, 15090]);
         assert_eq!(watched(Some(&held(None))), [80, 9000, 15090], "no user is known");
     }
 
     #[test]
-    fn the_same_port_on_another_address_is_a_neighbours() {
+    fn the_same_port_on_another_address_is_another_processs() {
         let listeners = [
             listener("127.0.0.5", 8080, 1, 0),
-            listener("127.0.0.5", 8080, 2, 0), // SO_REUSEPORT, with another's
+            listener("127.0.0.5", 8080, 2, 0), // SO_REUSEPORT, shared with another process
             listener("127.0.0.6", 8080, 3, 0),
             listener("0.0.0.0", 8080, 4, 0),
         ];
-        let held = Held { inodes: vec![1], is_certain: true, users: None };
-        assert_eq!(places_of_others(&listeners, Some(&held)), ["127.0.0.6:8080".parse().unwrap()]);
-        // Of named ports all are watched.
-        assert_eq!(choose(&[8080], None, &listeners).1.elsewhere, []);
+        let held = HeldListeners { inodes: vec![1], is_complete: true, users: None };
+        assert_eq!(addresses_of_others(&listeners, Some(&held)), ["127.0.0.6:8080".parse().unwrap()]);
+        // Named ports are watched on every address.
+        assert_eq!(select(&[8080], None, &listeners).1.elsewhere, []);
     }
 
     #[test]
-    fn where_nobody_is_known_every_public_port_is_watched() {
+    fn without_known_processes_every_public_port_is_watched() {
         assert_eq!(watched(None), [80, 15090]);
-        assert_eq!(choose(&[], None, &all()).0, Choice::Guessed);
+        assert_eq!(select(&[], None, &all()).0, PortSelection::Guessed);
     }
 
     #[test]
@@ -240,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn our_own_users_are_told() {
+    fn our_own_users_are_read() {
         let ourselves = users_of(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert_eq!(ourselves.len(), 4);
-        assert_eq!(users_of(i32::MAX), Some(Vec::new()), "who is gone has none");
+        assert_eq!(users_of(i32::MAX), Some(Vec::new()), "a process that is gone has none");
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's own list of TCP sockets: netlink's `sock_diag` (`man 7 sock_diag`), and the news of those that end.
+//! The kernel's list of TCP sockets, by netlink's `sock_diag` (`man 7 sock_diag`), and its events for destroyed sockets.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -9,13 +9,13 @@ use nix::sys::socket::{
     sockopt,
 };
 
+use super::netlink_message::{self, Family, Message};
 use super::socket::Socket;
-use super::wire::{self, Family, Message};
 
-/// What the kernel fills at most in one go (`netlink_recvmsg`).
+/// The most that the kernel puts into one datagram of a dump (`netlink_recvmsg`).
 const BUFFER: usize = 32 * 1024;
-/// How long the kernel may take for one piece of a dump, which it makes while we ask: it never has.
-const PATIENCE: u8 = 100; // ms
+/// The limit on waiting for one datagram of a dump, in ms. The kernel makes it while we ask, so none is ever late.
+const DUMP_TIMEOUT: u8 = 100;
 
 fn open(groups: u32) -> nix::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -24,28 +24,28 @@ fn open(groups: u32) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Where the kernel answers questions.
+/// A socket on which the kernel answers dump requests.
 #[derive(Debug)]
-pub(super) struct Diag {
+pub(super) struct SockDiag {
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
 }
 
-impl Diag {
-    /// Opens it. No privilege is needed: the kernel shows everybody the sockets of his network namespace.
+impl SockDiag {
+    /// Opens it. This needs no privilege: the kernel shows every process the sockets of its network namespace.
     pub(super) fn open() -> nix::Result<Self> {
         Ok(Self { socket: open(0)?, buffer: vec![0; BUFFER], sequence: 0 })
     }
 
-    /// Shows every socket in one of these states (see `State::bit`) on one of these local ports; without ports, on any.
-    /// Says whether the list was whole: a table that changes meanwhile may have cost an entry.
-    pub(super) fn dump(&mut self, states: u32, ports: &[u16], see: &mut dyn FnMut(&Socket)) -> nix::Result<bool> {
-        let whole = self.dump_family(Family::Four, states, ports, see)?;
-        match self.dump_family(Family::Six, states, ports, see) {
-            Ok(six) => Ok(whole && six),
-            // a kernel without IPv6
-            Err(Errno::ENOENT | Errno::EINVAL | Errno::EAFNOSUPPORT) => Ok(whole),
+    /// Visits every socket in one of these states (see `TcpState::bit`) on one of these local ports; without ports, on every
+    /// port. Returns whether the list is complete: if the table changes meanwhile the kernel may leave out an entry.
+    pub(super) fn dump(&mut self, states: u32, ports: &[u16], visit: &mut dyn FnMut(&Socket)) -> nix::Result<bool> {
+        let is_complete = self.dump_family(Family::Four, states, ports, visit)?;
+        match self.dump_family(Family::Six, states, ports, visit) {
+            Ok(six) => Ok(is_complete && six),
+            // This kernel has no IPv6.
+            Err(Errno::ENOENT | Errno::EINVAL | Errno::EAFNOSUPPORT) => Ok(is_complete),
             Err(error) => Err(error),
         }
     }
@@ -55,21 +55,21 @@ impl Diag {
         family: Family,
         states: u32,
         ports: &[u16],
-        see: &mut dyn FnMut(&Socket),
+        visit: &mut dyn FnMut(&Socket),
     ) -> nix::Result<bool> {
         self.sequence = self.sequence.wrapping_add(1);
-        let request = wire::request(family, states, ports, self.sequence);
+        let request = netlink_message::request(family, states, ports, self.sequence);
         send(self.socket.as_raw_fd(), &request, MsgFlags::empty())?;
-        let mut is_whole = true;
+        let mut is_complete = true;
         loop {
-            for message in wire::messages(receive(&self.socket, &mut self.buffer)?) {
+            for message in netlink_message::messages(receive(&self.socket, &mut self.buffer)?) {
                 if message.sequence != self.sequence {
-                    continue; // the rest of a dump that failed
+                    continue; // left over from a dump that failed
                 }
-                is_whole &= !message.is_interrupted;
+                is_complete &= !message.is_interrupted;
                 match message.body {
-                    Message::Socket(socket) => see(&socket),
-                    Message::End(0) => return Ok(is_whole),
+                    Message::Socket(socket) => visit(&socket),
+                    Message::End(0) => return Ok(is_complete),
                     Message::End(number) => return Err(Errno::from_raw(number)),
                     Message::Other => {}
                 }
@@ -78,13 +78,13 @@ impl Diag {
     }
 }
 
-/// Waits for the next datagram, which the kernel has made by now.
+/// Receives the next datagram.
 fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     let length = loop {
         match recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC) {
             Ok(length) => break length,
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], PATIENCE) {
+            Err(Errno::EAGAIN) => match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], DUMP_TIMEOUT) {
                 Ok(0) => return Err(Errno::ETIMEDOUT),
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error),
@@ -92,34 +92,34 @@ fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> 
             Err(error) => return Err(error),
         }
     };
-    // With MSG_TRUNC it is the length that it would have had.
+    // With MSG_TRUNC `length` is that of the whole datagram, even if it was cut off.
     buffer.get(..length).ok_or(Errno::EMSGSIZE)
 }
 
-/// The news of sockets that end, each with its last `tcp_info`: what comes and goes between two looks. Linux sends it to
-/// whoever asks, without any privilege, and takes the trouble only while somebody does (since 4.2).
+/// Events for destroyed sockets, each with its last `tcp_info`: they show what comes and goes between two snapshots. Linux
+/// (since 4.2) sends them to any process that subscribes, without a privilege, and only while somebody does.
 #[derive(Debug)]
-pub(super) struct Deaths {
+pub(super) struct SocketDestroyEvents {
     socket: OwnedFd,
     buffer: Vec<u8>,
 }
 
-impl Deaths {
-    /// From now on the news gather.
+impl SocketDestroyEvents {
+    /// Subscribes. From now on the events queue up.
     pub(super) fn open() -> nix::Result<Self> {
         // SKNLGRP_INET_TCP_DESTROY is group 1, SKNLGRP_INET6_TCP_DESTROY group 3 (`linux/sock_diag.h`).
         let socket = open(1 << 0 | 1 << 2)?;
-        // Of this, and of what net.core.rmem_max allows, the kernel makes twice the smaller. Each end takes 1280 bytes of it:
-        // room for some 330 on most machines, for 800 at best.
+        // The kernel takes the smaller of this and net.core.rmem_max, and doubles it. Each event takes 1280 bytes: that is
+        // room for about 330 on most machines and for 800 at best.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &(512 * 1024));
         Ok(Self { socket, buffer: vec![0; 4096] })
     }
 
-    /// Shows all that have ended since the last time. Says whether that is all of them: it is not where so many ended
-    /// that the socket's buffer overflowed (ENOBUFS).
-    pub(super) fn drain(&mut self, see: &mut dyn FnMut(&Socket)) -> bool {
+    /// Visits the sockets that were destroyed since the last call. Returns whether these are all of them: some are missing
+    /// after the socket's buffer overflowed (ENOBUFS).
+    pub(super) fn drain(&mut self, visit: &mut dyn FnMut(&Socket)) -> bool {
         let mut are_all = true;
-        // While they end faster than we read there must be an end all the same.
+        // A bound, since events may come faster than we read them.
         for _ in 0..10_000 {
             let length = match recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::empty()) {
                 Ok(length) => length,
@@ -132,10 +132,10 @@ impl Deaths {
                 Err(_) => return false,
             };
             let mut has_any = false;
-            for message in wire::messages(self.buffer.get(..length).unwrap_or_default()) {
+            for message in netlink_message::messages(self.buffer.get(..length).unwrap_or_default()) {
                 if let Message::Socket(socket) = message.body {
                     has_any = true;
-                    see(&socket);
+                    visit(&socket);
                 }
             }
             are_all &= has_any;

@@ -1,32 +1,33 @@
-//! The same list as text, `/proc/net/tcp{,6}`, for where netlink is refused, and the namespace's counters,
+//! The list of TCP sockets as text, `/proc/net/tcp{,6}`, for a system that refuses netlink; and the namespace's counters,
 //! `/proc/net/snmp`.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::socket::{Flow, Socket, State};
+use super::socket::{Flow, Socket};
+use crate::snapshot::TcpState;
 
-/// Shows every socket.
+/// Visits every socket.
 ///
 /// # Errors
 ///
-/// The table of IPv4 cannot be read: /proc is not mounted, or hidden. That of IPv6 need not exist.
-pub(super) fn list(see: &mut dyn FnMut(&Socket)) -> io::Result<()> {
-    read("/proc/net/tcp", see)?;
-    match read("/proc/net/tcp6", see) {
+/// The IPv4 table cannot be read: /proc is missing or hidden. A missing IPv6 table is no error.
+pub(super) fn list(visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    read("/proc/net/tcp", visit)?;
+    match read("/proc/net/tcp6", visit) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-fn read(path: &str, see: &mut dyn FnMut(&Socket)) -> io::Result<()> {
-    // One line at a time: of 10,000 connections the whole would be 1.5 MB.
+fn read(path: &str, visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    // Line by line: the whole file has 1.5 MB for 10,000 connections.
     let mut reader = BufReader::with_capacity(32 * 1024, File::open(path)?);
     let mut line = Vec::with_capacity(256);
     while reader.read_until(b'\n', &mut line)? > 0 {
         if let Some(socket) = std::str::from_utf8(&line).ok().and_then(parse) {
-            see(&socket);
+            visit(&socket);
         }
         line.clear();
     }
@@ -38,41 +39,41 @@ fn parse(line: &str) -> Option<Socket> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let local = address(words.next()?)?;
     let peer = address(words.next()?)?;
-    let state = State::of(hex(words.next()?)?);
+    let state = TcpState::of(hex(words.next()?)?);
     let (unacknowledged, received) = words.next()?.split_once(':')?;
     let (timer, _) = words.next()?.split_once(':')?;
     let _retransmits = words.next()?;
     let uid = words.next()?.parse().ok()?;
     let _probes = words.next()?;
     let inode = words.next()?.parse().ok()?;
-    // A TIME-WAIT whose other side has not closed calls itself FIN-WAIT-2.
-    let state = if timer == "03" { State::TimeWait } else { state };
-    // Behind the count of references and a pointer: rto, ato, quick and pingpong, cwnd, ssthresh.
+    // A TIME-WAIT whose peer has not closed is reported as FIN-WAIT-2.
+    let state = if timer == "03" { TcpState::TimeWait } else { state };
+    // After the reference count and a pointer come rto, ato, quick and pingpong, cwnd, ssthresh.
     let mut rest = words.skip(2);
     let [rto, ato, quick, cwnd, ssthresh] = [(); 5].map(|()| rest.next().unwrap_or_default());
     let flow = match state {
-        State::TimeWait => Flow::Forgotten,
-        // The times of delayed acknowledgements move with what arrives, the window with what is sent.
-        _ => Flow::Marked {
-            incoming: mark(&[received, ato, quick]),
-            outgoing: mark(&[unacknowledged, rto, cwnd, ssthresh]),
+        TcpState::TimeWait => Flow::Unknown,
+        // The times of delayed acknowledgements change with what arrives, the window with what is sent.
+        _ => Flow::Fingerprint {
+            incoming: fingerprint(&[received, ato, quick]),
+            outgoing: fingerprint(&[unacknowledged, rto, cwnd, ssthresh]),
         },
     };
     let [received, unacknowledged] = [hex(received)?, hex(unacknowledged)?];
     Some(Socket { state, local, peer, inode, uid, received, unacknowledged, flow, cookie: 0 })
 }
 
-/// A number that is another when one of the columns is.
-fn mark(columns: &[&str]) -> u16 {
+/// A number that changes when a column changes.
+fn fingerprint(columns: &[&str]) -> u16 {
     let bytes = columns.iter().flat_map(|column| column.bytes().chain([b' ']));
-    bytes.fold(0, |mark, byte| mark.wrapping_mul(31).wrapping_add(byte.into()))
+    bytes.fold(0, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 fn hex<N: TryFrom<u32>>(word: &str) -> Option<N> {
     N::try_from(u32::from_str_radix(word, 16).ok()?).ok()
 }
 
-/// Reads `0100007F:1F90`: the address in words of 32 bits, each as a number of this machine's; the port as it is.
+/// Reads `0100007F:1F90`: the address as 32-bit words in this machine's byte order, the port as a number.
 fn address(word: &str) -> Option<SocketAddr> {
     let (address, port) = word.split_once(':')?;
     let word = |index: usize| Some(hex::<u32>(address.get(8 * index..8 * index + 8)?)?.to_ne_bytes());
@@ -87,16 +88,16 @@ fn address(word: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), hex(port)?))
 }
 
-/// What the namespace has counted since it was made.
+/// The namespace's counters since it was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
-    /// `PassiveOpens`: connections that somebody made to a listener, accepted by the app or not yet.
+    /// `PassiveOpens`: connections made to a listener, including those still in an accept queue.
     pub(super) accepted: u64,
     /// `InSegs`: segments that arrived.
     pub(super) segments: u64,
 }
 
-/// Reads the counters. `None`: they are not to be had.
+/// Reads the counters. `None`: they cannot be read.
 pub(super) fn counters() -> Option<Counters> {
     parse_counters(&fs::read_to_string("/proc/net/snmp").ok()?)
 }
@@ -130,7 +131,7 @@ mod tests {
             (socket.local, socket.peer),
             ("127.0.0.1:8080".parse().unwrap(), "127.0.0.2:45732".parse().unwrap())
         );
-        assert_eq!((socket.state, socket.uid, socket.inode), (State::Established, 65532, 50071));
+        assert_eq!((socket.state, socket.uid, socket.inode), (TcpState::Established, 65532, 50071));
         assert_eq!((socket.received, socket.unacknowledged), (7, 3));
         let changed = parse(&line.replace(" 4 29 10 ", " 5 29 10 ")).unwrap();
         assert_ne!(socket.flow, changed.flow);
@@ -146,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_wait_is_one_by_its_timer() {
+    fn a_time_wait_is_recognised_by_its_timer() {
         let line = "6: 0100007F:1F90 0100007F:9A68 05 00000000:00000000 03:0000176C 00000000 0 0 0 3 0000000000000000";
         let socket = parse(line).unwrap();
-        assert_eq!((socket.state, socket.flow), (State::TimeWait, Flow::Forgotten));
+        assert_eq!((socket.state, socket.flow), (TcpState::TimeWait, Flow::Unknown));
     }
 
     #[test]
-    fn what_is_no_line_is_left_out() {
+    fn a_line_of_another_form_is_skipped() {
         for line in
             ["", "\n", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when", "0: 0100007F:1F90 x"]
         {

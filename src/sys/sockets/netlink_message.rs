@@ -1,22 +1,24 @@
-//! The wire format of `sock_diag` (`linux/inet_diag.h`), as far as we speak it. Pure: bytes go in and come out.
+//! The netlink parser: the part of `sock_diag`'s wire format (`linux/inet_diag.h`) that we use. It turns bytes into values
+//! and asks no operating system.
 //!
-//! By hand, because netlink-packet-sock-diag (0.5) needs a newer Rust than Debian's, allocates three times for a socket,
-//! loses the socket where one attribute has another length than today's, knows no filters, and would cost 7 kB more.
-//! What is missing or cut off is read as nothing; what is new is passed over.
+//! It is written by hand because netlink-packet-sock-diag (0.5) needs a newer Rust than Debian's, allocates three times per
+//! socket, loses a socket if one of its attributes has an unexpected length, supports no filters, and costs 7 kB more.
+//! What is missing or cut off is read as nothing; unknown attributes and messages are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::socket::{Flow, Socket, State, Times};
+use super::socket::{Flow, Socket, Times};
+use crate::snapshot::TcpState;
 
-/// `SOCK_DIAG_BY_FAMILY`: what a request and each of its replies is.
+/// `SOCK_DIAG_BY_FAMILY`: the type of a request and of each reply.
 const BY_FAMILY: u16 = 20;
-/// `NLMSG_ERROR` and `NLMSG_DONE`: what a list ends with.
+/// `NLMSG_ERROR` and `NLMSG_DONE`: the types that end a list.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 /// `NLM_F_REQUEST | NLM_F_DUMP`
 const LIST: u16 = 0x301;
-/// `NLM_F_DUMP_INTR`: the table changed while the list was made.
+/// `NLM_F_DUMP_INTR`: the table changed while the kernel made the list.
 const INTERRUPTED: u16 = 0x10;
 /// `struct nlmsghdr`
 const HEADER: usize = 16;
@@ -26,29 +28,29 @@ const REQUEST: usize = 56;
 const REPLY: usize = 72;
 /// `struct nlattr`
 const ATTRIBUTE: usize = 4;
-/// `INET_DIAG_INFO`: the attribute with a `struct tcp_info`, and the bit that asks for it.
+/// `INET_DIAG_INFO`: the attribute with a `struct tcp_info`, and the bit that requests it.
 const INFO: u16 = 2;
 const ASK_INFO: u8 = 1 << (INFO - 1);
 /// `INET_DIAG_REQ_BYTECODE`
 const FILTER: u16 = 1;
 const IPPROTO_TCP: u8 = 6;
-/// A timer that says that the socket is a TIME-WAIT.
+/// The timer of a TIME-WAIT.
 const TIME_WAIT_TIMER: u8 = 3;
-/// With more ports than this we sort out what comes by ourselves.
+/// With more ports than this the kernel sends every port, and the caller filters.
 const MOST_IN_FILTER: usize = 64;
 
-/// Whose list: each has its own.
+/// The address family. The kernel keeps a list for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Family {
     /// IPv4.
     Four = 2,
-    /// IPv6, and IPv4 over IPv6 sockets.
+    /// IPv6, including IPv4 over IPv6 sockets.
     Six = 10,
 }
 
-/// A request for the list of sockets in these states on these local ports; without ports, on any. Where it has no filter,
-/// others come too.
+/// A request for the list of sockets in these states on these local ports; without ports, on every port. With too many ports
+/// for a filter the reply has other ports too.
 pub(super) fn request(family: Family, states: u32, ports: &[u16], sequence: u32) -> Vec<u8> {
     let filter = filter(ports).unwrap_or_default();
     let attribute = if filter.is_empty() { 0 } else { ATTRIBUTE + filter.len() };
@@ -56,7 +58,7 @@ pub(super) fn request(family: Family, states: u32, ports: &[u16], sequence: u32)
     let mut bytes = Vec::with_capacity(length);
     bytes.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     bytes.extend([BY_FAMILY.to_ne_bytes(), LIST.to_ne_bytes()].as_flattened());
-    bytes.extend([sequence.to_ne_bytes(), [0; 4]].as_flattened()); // to the kernel
+    bytes.extend([sequence.to_ne_bytes(), [0; 4]].as_flattened()); // port id 0: to the kernel
     bytes.extend([family as u8, IPPROTO_TCP, ASK_INFO, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.extend([0; 40]); // no ports, no addresses, no interface
@@ -69,14 +71,15 @@ pub(super) fn request(family: Family, states: u32, ports: &[u16], sequence: u32)
     bytes
 }
 
-/// The program that lets pass what has one of these local ports (`struct inet_diag_bc_op`): for each port
-/// "at least it, at most it, then jump to the end", where a comparison that fails goes on to the next port, and after
-/// the last beyond the end, which means no.
+/// The bytecode that accepts the sockets on these local ports (`struct inet_diag_bc_op`): for each port "at least the port,
+/// at most the port, then jump to the end". A comparison that fails goes on to the next port; after the last it jumps
+/// beyond the end, which rejects the socket.
 fn filter(ports: &[u16]) -> Option<Vec<u8>> {
     const JUMP: u8 = 1;
     const AT_LEAST: u8 = 2;
     const AT_MOST: u8 = 3;
-    // Each word is a code, the distance to the next on yes, and on no; a comparison has its port in a second word.
+    // A word is an operation, the distance to the next word if it holds, and the distance if not. The port of a comparison
+    // is in a second word.
     const WORD: u16 = 4;
     const BLOCK: u16 = 5 * WORD;
     if ports.is_empty() || ports.len() > MOST_IN_FILTER {
@@ -103,7 +106,7 @@ fn filter(ports: &[u16]) -> Option<Vec<u8>> {
 /// One message of a datagram.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// That of the request to which it is a reply.
+    /// The sequence number of the request.
     pub(super) sequence: u32,
     pub(super) is_interrupted: bool,
     pub(super) body: Message,
@@ -113,13 +116,13 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) enum Message {
     Socket(Socket),
-    /// The list is at its end, with this error's number; 0 for none.
+    /// The list ends, with this errno; 0 for none.
     End(i32),
-    /// Nothing to us.
+    /// A message that we do not use.
     Other,
 }
 
-/// The messages of a datagram, up to one that is cut off.
+/// The messages of a datagram, up to the first that is cut off.
 pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -131,7 +134,7 @@ pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received> {
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         let body = match kind {
             BY_FAMILY => socket(body).map_or(Message::Other, Message::Socket),
-            // Both carry an error's number, negative.
+            // Both carry a negated errno.
             DONE | ERROR => Message::End(chunk(body, 0).map_or(0, |bytes| i32::from_ne_bytes(bytes).saturating_neg())),
             _ => Message::Other,
         };
@@ -139,21 +142,21 @@ pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received> {
     })
 }
 
-/// Reads a `struct inet_diag_msg` and, of the attributes behind it, the one that we know.
+/// Reads a `struct inet_diag_msg`, and the `tcp_info` among the attributes that follow it.
 fn socket(message: &[u8]) -> Option<Socket> {
     let mut attributes = message.get(REPLY..)?;
-    let mut flow = Flow::Forgotten;
+    let mut flow = Flow::Unknown;
     while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
         let Some(value) = attributes.get(ATTRIBUTE..length.into()) else { break };
         if kind == INFO {
-            flow = times(value).map_or(Flow::Forgotten, Flow::Told);
+            flow = times(value).map_or(Flow::Unknown, Flow::Exact);
             break;
         }
         attributes = attributes.get(usize::from(length).next_multiple_of(4)..).unwrap_or_default();
     }
     let &[family, state, timer, ..] = message else { return None };
-    // A TIME-WAIT whose other side has not closed calls itself FIN-WAIT-2.
-    let state = if timer == TIME_WAIT_TIMER { State::TimeWait } else { State::of(state) };
+    // A TIME-WAIT whose peer has not closed is reported as FIN-WAIT-2.
+    let state = if timer == TIME_WAIT_TIMER { TcpState::TimeWait } else { TcpState::of(state) };
     Some(Socket {
         state,
         local: address(family, message, 8, 4)?,
@@ -176,18 +179,18 @@ fn address(family: u8, message: &[u8], address: usize, port: usize) -> Option<So
     Some(SocketAddr::new(address, u16::from_be_bytes(chunk(message, port)?)))
 }
 
-/// Reads the head of a `struct tcp_info` (`linux/tcp.h`), which grows at its end from kernel to kernel.
+/// Reads the beginning of a `struct tcp_info` (`linux/tcp.h`). New kernels add fields at its end.
 fn times(info: &[u8]) -> Option<Times> {
     let milliseconds = |offset| Some(Duration::from_millis(u32_at(info, offset)?.into()));
     Some(Times {
         // tcpi_last_data_recv, tcpi_last_data_sent
         received: milliseconds(52)?,
         sent: milliseconds(44)?,
-        // tcpi_data_segs_in, tcpi_data_segs_out; before Linux 4.6 we take it that there were some
-        was_asked: u32_at(info, 152) != Some(0),
-        has_answered: u32_at(info, 156) != Some(0),
-        // tcpi_retransmits: what is sent is a repetition, and counts as sent all the same
-        is_stuck: *info.get(2)? > 0,
+        // tcpi_data_segs_in, tcpi_data_segs_out. Before Linux 4.6 they are missing, and we assume data.
+        has_received: u32_at(info, 152) != Some(0),
+        has_sent: u32_at(info, 156) != Some(0),
+        // tcpi_retransmits: tcpi_last_data_sent counts a retransmission as data sent.
+        is_retransmitting: *info.get(2)? > 0,
     })
 }
 
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_lets_pass_what_it_names_and_nothing_else() {
+    fn the_filter_accepts_the_named_ports_and_no_other() {
         for ports in [&[80][..], &[80, 443], &[1, 8080, 65535], &[443, 80, 9000, 22]] {
             let code = filter(ports).unwrap();
             for port in [0, 1, 2, 22, 79, 80, 81, 443, 8080, 9000, 65534, 65535] {
@@ -268,31 +271,31 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_read_whatever_else_stands_in_it() {
-        let [unknown, info_now] = [attribute(9999, b"tidings"), attribute(INFO, &info(280))];
+    fn unknown_attributes_of_a_reply_are_skipped() {
+        let [unknown, info_now] = [attribute(9999, b"unknown"), attribute(INFO, &info(280))];
         let found = socket(&reply(&[unknown, info_now].concat())).unwrap();
         assert_eq!((found.local, found.peer), ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:4000".parse().unwrap()));
         assert_eq!((found.received, found.unacknowledged, found.uid, found.inode), (5, 6, 65532, 99));
         let [received, sent] = [20, 30].map(Duration::from_millis);
-        let times = Times { received, sent, was_asked: true, has_answered: true, is_stuck: false };
-        assert_eq!(found.flow, Flow::Told(times));
-        // Of a kernel yet to come, and of an old one.
+        let times = Times { received, sent, has_received: true, has_sent: true, is_retransmitting: false };
+        assert_eq!(found.flow, Flow::Exact(times));
+        // A future kernel's, and an old one's.
         for length in [1000, 192, 160, 104, 56] {
             let found = socket(&reply(&attribute(INFO, &info(length)))).unwrap();
-            assert_eq!(found.flow, Flow::Told(times), "{length}");
+            assert_eq!(found.flow, Flow::Exact(times), "{length}");
         }
     }
 
     #[test]
-    fn what_is_cut_off_is_nothing_or_less_and_never_the_end_of_us() {
+    fn a_reply_that_is_cut_off_never_panics() {
         let whole = reply(&attribute(INFO, &info(280)));
         for length in 0..whole.len() {
             let read = socket(&whole[..length]);
             assert_eq!(read.is_some(), length >= REPLY, "{length}");
-            assert!(read.is_none_or(|socket| socket.flow == Flow::Forgotten));
+            assert!(read.is_none_or(|socket| socket.flow == Flow::Unknown));
         }
-        assert_eq!(socket(&reply(&attribute(INFO, &[0; 55]))).unwrap().flow, Flow::Forgotten);
-        assert_eq!(socket(&reply(&[0; 8])).unwrap().flow, Flow::Forgotten, "an attribute of no length");
+        assert_eq!(socket(&reply(&attribute(INFO, &[0; 55]))).unwrap().flow, Flow::Unknown);
+        assert_eq!(socket(&reply(&[0; 8])).unwrap().flow, Flow::Unknown, "an attribute of no length");
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Processes as plain data: how the main child is started and signalled, and what the log names. [`sys`](crate::sys) acts on
+//! it and fills it.
+
+use std::io;
+use std::time::Duration;
+
+/// Which process group the main child is started in. It decides which of the terminal's keys reach it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChildGroup {
+    /// A new group, which it leads.
+    #[default]
+    New,
+    /// A new session, which it leads and which takes over our controlling terminal.
+    NewSession,
+    /// Our own group.
+    Inherited,
+}
+
+/// Who gets the signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The main child.
+    Child,
+    /// Its whole process group.
+    Group,
+}
+
+/// A process, as /proc showed it at one moment.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its pid.
+    pub pid: i32,
+    /// The kernel's name for it (`comm`): the first 15 bytes of the program's name.
+    pub name: String,
+    /// Its parent's pid.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// Whether it is stopped (SIGSTOP, Ctrl-Z).
+    pub is_stopped: bool,
+    /// When it started, in clock ticks since boot. A later process may get the same pid, but not with the same start.
+    pub started: u64,
+    /// The time since it started. `None`: unknown.
+    pub age: Option<Duration>,
+}
+
+impl Process {
+    /// Whether both are the same process, seen at different moments.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
+    }
+}
+
+/// Why the main child does not run.
+#[derive(Debug)]
+pub enum SpawnError {
+    /// No process could be made: fork(2) failed, or the pipe that the child reports on.
+    Fork(io::Error),
+    /// The child could not be set up: its session, process group or signal mask.
+    Setup(io::Error),
+    /// The program could not be run: execve(2) failed.
+    Exec {
+        /// The error of execve(2).
+        error: io::Error,
+        /// Whether the program's file exists, so that a missing file (ENOENT) is its interpreter.
+        file_exists: bool,
+    },
+}

@@ -1,0 +1,171 @@
+//! What the kernel showed of the app's TCP sockets at one moment. Plain data: [`sys::sockets`](crate::sys::sockets) fills
+//! it, [`traffic`](crate::traffic) draws the conclusions, the report names it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// The watched sockets at one moment. Ages are as of that moment. Ignored peers are in none of the numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The watched ports that still have a listener, in order.
+    pub listening: Vec<u16>,
+    /// Connections made to watched ports since the last snapshot, including those that have ended since. The first
+    /// snapshot has none.
+    pub new: u64,
+    /// Connections that the namespace accepted since the last snapshot and that nothing attributes: they may be the app's
+    /// or another listener's. Always 0 while netlink reports every connection.
+    pub unexplained: u64,
+    /// Connections that the whole namespace accepted since the last snapshot. `None`: unknown (no /proc).
+    pub accepted_in_namespace: Option<u64>,
+    /// Connections that the app has accepted or that are in its accept queue: `idle` and `busy` together.
+    pub open: u64,
+    /// Open connections with nothing in progress.
+    pub idle: u64,
+    /// Open connections with bytes to read or to send, or with an unanswered request.
+    pub busy: u64,
+    /// Open connections in the accept queue. The kernel resets them when the listener closes.
+    pub waiting: u64,
+    /// Connections in the accept queue with unread bytes: requests that would be lost.
+    pub waiting_unread: u64,
+    /// Connections in the middle of the handshake, and those on a `TCP_DEFER_ACCEPT` listener that have not sent a byte.
+    /// They are not open yet; the kernel drops them when the listener closes.
+    pub half_open: u64,
+    /// Connections that the app has closed while the kernel still delivers what the app wrote.
+    pub lingering: u64,
+    /// Bytes that the app wrote and that clients have not acknowledged, on open and lingering connections.
+    pub unsent: u64,
+    /// The time since the last new connection or request byte. `None`: neither was seen on a connection that exists or
+    /// that ended since the last snapshot. Without [`Self::sees_bytes`] it is an upper bound: a later byte may have been
+    /// missed.
+    pub since_arrival: Option<Duration>,
+    /// The time since the last byte of a response to a client that still acknowledges.
+    pub since_response: Option<Duration>,
+    /// The peer of the last new connection or request byte.
+    pub last_peer: Option<IpAddr>,
+    /// Whether every request byte is seen, on kept-alive connections too.
+    pub sees_bytes: bool,
+    /// TCP segments that arrived in the whole namespace since the last snapshot. If there were none, nothing was missed.
+    pub segments: Option<u64>,
+}
+
+impl Snapshot {
+    /// Notes a new connection or a request byte from `peer`, `age` ago.
+    pub(crate) fn add_arrival(&mut self, age: Duration, peer: IpAddr) {
+        if self.since_arrival.is_none_or(|youngest| age < youngest) {
+            self.since_arrival = Some(age);
+            self.last_peer = Some(peer);
+        }
+    }
+
+    /// Notes a byte of a response, `age` ago.
+    pub(crate) fn add_response(&mut self, age: Duration) {
+        self.since_response = Some(self.since_response.map_or(age, |youngest| youngest.min(age)));
+    }
+}
+
+/// One connection to a watched port, for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The watched port.
+    pub port: u16,
+    /// The TCP state.
+    pub state: TcpState,
+    /// Whether it is in the accept queue.
+    pub is_waiting: bool,
+    /// Whether something is in progress.
+    pub is_busy: bool,
+    /// Bytes that the app has not read.
+    pub unread: u32,
+    /// Bytes that the client has not acknowledged.
+    pub unsent: u32,
+    /// The time since the client sent data or connected. `None`: only netlink knows.
+    pub since_arrival: Option<Duration>,
+    /// The time since the app sent data. `None`: it has not, or only netlink knows.
+    pub since_response: Option<Duration>,
+}
+
+/// The state of a TCP socket (`include/net/tcp_states.h` of Linux). "We" are the app's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpState {
+    /// Both sides may send.
+    Established,
+    /// We are connecting.
+    SynSent,
+    /// A client is connecting. With `TCP_DEFER_ACCEPT` a connection stays here until its first byte.
+    SynReceived,
+    /// We have closed; the peer has not acknowledged everything.
+    FinWait1,
+    /// We have closed and the peer has not.
+    FinWait2,
+    /// We closed first. Only the kernel remembers the connection, for a minute.
+    TimeWait,
+    /// Closed, or not a state that Linux defines.
+    Closed,
+    /// The peer has closed, the app has not.
+    CloseWait,
+    /// Both have closed, the peer first; it has not acknowledged everything.
+    LastAck,
+    /// A listener.
+    Listen,
+    /// Both have closed at the same time.
+    Closing,
+}
+
+impl TcpState {
+    /// Every state, at its number minus one.
+    const ALL: [Self; 12] = [
+        Self::Established,
+        Self::SynSent,
+        Self::SynReceived,
+        Self::FinWait1,
+        Self::FinWait2,
+        Self::TimeWait,
+        Self::Closed,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Listen,
+        Self::Closing,
+        // TCP_NEW_SYN_RECV, which the kernel reports as SYN-RECV.
+        Self::SynReceived,
+    ];
+
+    /// The state with this number. A number that Linux does not define today counts as closed.
+    pub(crate) fn of(number: u8) -> Self {
+        let index = usize::from(number).checked_sub(1);
+        index.and_then(|index| Self::ALL.get(index)).copied().unwrap_or(Self::Closed)
+    }
+
+    /// The bit that selects this state in a netlink request.
+    pub(crate) fn bit(self) -> u32 {
+        let index = Self::ALL.iter().position(|&state| state == self).and_then(|index| u32::try_from(index).ok());
+        index.map_or(0, |index| 2 << index)
+    }
+
+    /// Whether the app has closed its side, so that a FIN follows its last byte.
+    pub(crate) fn is_closed_by_us(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::FinWait2 | Self::Closing | Self::LastAck | Self::TimeWait)
+    }
+
+    /// Whether the peer has closed its side.
+    pub(crate) fn is_closed_by_peer(self) -> bool {
+        matches!(self, Self::CloseWait | Self::LastAck | Self::Closing | Self::TimeWait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_has_the_number_and_the_bit_that_linux_gives_it() {
+        for (number, state) in
+            [(1, TcpState::Established), (6, TcpState::TimeWait), (10, TcpState::Listen), (11, TcpState::Closing)]
+        {
+            assert_eq!((TcpState::of(number), state.bit()), (state, 1 << number));
+        }
+        assert_eq!((TcpState::of(3), TcpState::of(12)), (TcpState::SynReceived, TcpState::SynReceived));
+        assert_eq!((TcpState::of(0), TcpState::of(99)), (TcpState::Closed, TcpState::Closed));
+    }
+}

@@ -1,0 +1,135 @@
+//! Watches the app's sockets during a stop: decides when to take a snapshot, and adds it to the [`Traffic`].
+
+use std::time::Duration;
+
+use log::{debug, info, trace, warn};
+
+use crate::network::Network;
+use crate::shutdown::Moment;
+use crate::snapshot::Connection;
+use crate::sys::sockets::{PortSelection, SocketWatcher, SocketsUnavailable, SourceKind};
+use crate::traffic::Traffic;
+
+/// The interval of snapshots while one may end a wait, or the drain is young. Quiet is noticed at most this much late.
+const SHORT_INTERVAL: Duration = Duration::from_millis(250);
+/// The interval of snapshots that only serve the report.
+const LONG_INTERVAL: Duration = Duration::from_secs(1);
+/// For this long a drain is young. Most drains end within it, and the report gives their connections exactly.
+const YOUNG_DRAIN: Duration = Duration::from_secs(10);
+/// The number of connections that are named when SIGKILL cuts them off.
+const MOST_NAMED: usize = 10;
+
+/// Which sockets are watched.
+#[derive(Clone, Debug, Default)]
+pub struct MonitorOptions {
+    /// The TCP ports whose traffic counts. Empty: those on which our own processes listen.
+    pub ports: Vec<u16>,
+    /// Peers whose requests do not count.
+    pub ignore_peers: Vec<Network>,
+}
+
+/// The snapshots of one stop.
+#[derive(Debug)]
+pub(super) struct TrafficMonitor {
+    watcher: SocketWatcher,
+    /// The source of the last snapshot.
+    source: SourceKind,
+    traffic: Traffic,
+    /// When the next snapshot is due. `None`: never again.
+    next: Option<Moment>,
+    /// Whether SIGKILL was sent: what closes now was not closed by the app.
+    is_over: bool,
+}
+
+impl TrafficMonitor {
+    /// Takes the first snapshot. `own_pids` are our own processes, if they are known. `decides` is whether the present wait may
+    /// end by a snapshot.
+    #[must_use]
+    pub(super) fn start(options: &MonitorOptions, own_pids: Option<&[i32]>, decides: bool, now: Moment) -> Self {
+        let watcher = SocketWatcher::new(&options.ports, own_pids, &options.ignore_peers);
+        let traffic = Traffic::begin(now);
+        let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_over: false };
+        monitor.take_snapshot(now, decides);
+        let which = match monitor.watcher.selection() {
+            Some(PortSelection::Named) => "the named ports",
+            Some(PortSelection::OwnProcesses) => "the ports of our own processes",
+            Some(PortSelection::Guessed) => "the public ports",
+            None => "no port",
+        };
+        debug!("watching {which}: {:?}", monitor.watcher.ports());
+        if monitor.watcher.selection() == Some(PortSelection::Guessed) && !monitor.watcher.ports().is_empty() {
+            info!(
+                "a process hides its sockets, so the traffic on every public port counts: {:?} (set `ports` to name yours)",
+                monitor.watcher.ports()
+            );
+        }
+        monitor
+    }
+
+    /// When [`Self::take_snapshot`] is due. `None`: never again.
+    #[must_use]
+    pub(super) fn next(&self) -> Option<Moment> {
+        self.next
+    }
+
+    /// What the snapshots have shown.
+    #[must_use]
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Takes a snapshot. `decides` is whether the present wait may end by it. Returns whether there was anything to see.
+    pub(super) fn take_snapshot(&mut self, now: Moment, decides: bool) -> bool {
+        if self.is_over {
+            return false;
+        }
+        match self.watcher.snapshot() {
+            Ok(snapshot) => {
+                trace!("{snapshot:?}");
+                self.traffic.add(snapshot, now);
+                let is_young =
+                    self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(YOUNG_DRAIN));
+                let interval = if decides || is_young { SHORT_INTERVAL } else { LONG_INTERVAL };
+                self.next = (decides || !self.traffic.is_over()).then(|| now.saturating_add(interval));
+                if std::mem::replace(&mut self.source, self.watcher.source()) != self.watcher.source() {
+                    let refusal = self.watcher.refusal().map(ToString::to_string).unwrap_or_default();
+                    debug!("netlink does not show sockets ({refusal}); reading /proc/net/tcp instead");
+                }
+                true
+            }
+            Err(error) => {
+                self.give_up(&error, decides);
+                false
+            }
+        }
+    }
+
+    /// Without evidence a wait takes its upper bound.
+    fn give_up(&mut self, error: &SocketsUnavailable, decides: bool) {
+        self.next = None;
+        if decides {
+            warn!("cannot see the traffic, so the wait takes its upper bound: {error}");
+        } else {
+            debug!("cannot see the traffic: {error}");
+        }
+    }
+
+    /// Notes that the app is about to be sent its stop signal.
+    pub(super) fn stop_signal(&mut self, now: Moment) {
+        if self.next.is_some() {
+            self.take_snapshot(now, true);
+        }
+        self.traffic.stop_signal(now);
+    }
+
+    /// The connections that SIGKILL is about to cut off: the first of them, and the number of the others.
+    #[must_use]
+    pub(super) fn about_to_be_cut_off(&mut self, now: Moment) -> (Vec<Connection>, usize) {
+        self.take_snapshot(now, false);
+        (self.is_over, self.next) = (true, None);
+        let mut all = self.watcher.connections(usize::MAX).unwrap_or_default();
+        let more = all.len().saturating_sub(MOST_NAMED);
+        all.truncate(MOST_NAMED);
+        (all, more)
+    }
+}

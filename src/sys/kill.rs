@@ -1,0 +1,45 @@
+//! Sending signals: to a process group or pid that is certainly ours, and to processes that others may reap at any time.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::procfs;
+use crate::process::Process;
+use crate::signal::Signal;
+
+/// kill(2): to a process, to the group of a negative number, or to everybody else in the PID namespace for -1.
+pub(super) fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: takes two integers and changes no memory.
+    Errno::result(unsafe { libc::kill(pid, signal.number()) }).map(drop)
+}
+
+/// Signals a process that may not be our child: its parent may reap it at any time, and another process may get its pid. A
+/// pidfd pins the process (`man 2 pidfd_open`); then we check that it is the one that was seen. Returns whether the signal
+/// was sent or the process is gone.
+pub(super) fn send_to(process: &Process, signal: Signal) -> bool {
+    // SAFETY: takes integers and returns a new descriptor.
+    let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) });
+    let Ok(Ok(fd)) = pidfd.map(RawFd::try_from) else { return send_without_pidfd(process, signal) };
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if !procfs::is_still_there(process) {
+        return true;
+    }
+    // SAFETY: with a null siginfo the kernel reads no memory of ours.
+    let result = Errno::result(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal.number(), ptr::null::<u8>(), 0)
+    });
+    match result {
+        Ok(_) | Err(Errno::ESRCH) => true, // ESRCH: it has ended
+        Err(_) => send_without_pidfd(process, signal),
+    }
+}
+
+/// The same without pidfds: Linux before 5.3, or a seccomp filter. Between the check and the signal are microseconds, in which
+/// the kernel would have to use every other pid first.
+fn send_without_pidfd(process: &Process, signal: Signal) -> bool {
+    !procfs::is_still_there(process) || matches!(kill(process.pid, signal), Ok(()) | Err(Errno::ESRCH))
+}

@@ -1,0 +1,47 @@
+//! Socket activation through an init: `LISTEN_PID` must name the child, which gets the sockets, and not us.
+
+use std::env;
+use std::io::Write;
+
+use nix::libc;
+use nix::unistd::Pid;
+
+/// `LISTEN_PID` in the environment, if it names us. The sockets that we inherited are the child's, and a server ignores
+/// sockets that are addressed to another pid (`man 3 sd_listen_fds`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListenPid(*mut u8);
+
+impl ListenPid {
+    const NAME: &[u8] = b"LISTEN_PID=";
+    /// The digits of the highest pid, and the end of the string.
+    const ROOM: usize = 11;
+
+    /// Replaces the variable by one with room for another number, since the child cannot allocate between fork and execve.
+    ///
+    /// From version 258 on systemd also names us by our pidfd's inode (`LISTEN_PIDFDID`). The child would have to look up its
+    /// own between fork and execve, so that variable is removed: without it the pid alone counts.
+    pub(super) fn of_this_process() -> Option<Self> {
+        let value = env::var("LISTEN_PID").ok()?;
+        if value.parse() != Ok(Pid::this().as_raw()) {
+            return None;
+        }
+        let mut variable = Self::NAME.to_vec();
+        variable.resize(Self::NAME.len() + Self::ROOM, 0);
+        let variable = variable.leak().as_mut_ptr();
+        let listen_pid = Self(variable.wrapping_add(Self::NAME.len()));
+        listen_pid.set_to_this_process();
+        // SAFETY: the string ends with a zero byte and is never freed. No other thread reads the environment.
+        let result = unsafe { libc::putenv(variable.cast()) };
+        // SAFETY: no other thread reads the environment.
+        unsafe { env::remove_var("LISTEN_PIDFDID") };
+        (result == 0).then_some(listen_pid)
+    }
+
+    /// Writes the pid of the calling process. Allocates nothing, so the child may call it between fork and execve.
+    pub(super) fn set_to_this_process(self) {
+        // SAFETY: the variable has this much room behind the pointer, and nobody else refers to it.
+        let room = unsafe { std::slice::from_raw_parts_mut(self.0, Self::ROOM) };
+        let mut rest: &mut [u8] = room;
+        let _ = write!(rest, "{}\0", Pid::this()); // it fits
+    }
+}

@@ -1,0 +1,261 @@
+//! Starts the main child: fork(2), a pipe on which the child reports an error, execve(2).
+//!
+//! The standard library's `Command` is not used. It waits for the execve, for ever if need be, and signals would wait with
+//! it; it panics if its pipe fails; and its error does not tell whether fork, our set-up or the program failed.
+
+use std::env;
+use std::ffi::{CStr, CString, OsStr, OsString, c_char};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::unistd::{Pid, getpid, pipe2, read, setpgid};
+
+use super::listen_pid::ListenPid;
+use super::signals::Inherited;
+use super::terminal;
+use crate::process::{ChildGroup, SpawnError};
+
+/// Where programs are searched if PATH is not set: musl's default.
+const DEFAULT_PATH: &str = "/usr/local/bin:/bin:/usr/bin";
+
+/// The end of our pipe to the child: tells whether the program runs.
+#[derive(Debug)]
+pub struct ExecStatus(OwnedFd);
+
+impl ExecStatus {
+    /// What has become of the execve. `None`: it is not done yet.
+    pub fn read(&mut self) -> Option<Result<(), SpawnError>> {
+        let mut record = [0; Failure::SIZE];
+        match read(&self.0, &mut record) {
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            Ok(Failure::SIZE) => Some(Err(Failure::decode(record))),
+            // The pipe is closed: execve(2) has closed the child's end, or a signal has ended the child before. If the pipe
+            // cannot be read the child runs too, as far as we know; its end will tell.
+            Ok(_) | Err(_) => Some(Ok(())),
+        }
+    }
+}
+
+impl AsFd for ExecStatus {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for ExecStatus {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Makes the child. It gets the signal mask, the ignored signals, the working directory and the descriptors that we inherited.
+/// If `in_foreground` says so its process group becomes the terminal's foreground. When this returns the child may still be
+/// on its way to execve(2): see [`ExecStatus`]. Signals that are sent to it meanwhile take effect just before the execve.
+pub(super) fn spawn(
+    command: &[OsString],
+    inherited: Inherited,
+    group: ChildGroup,
+    in_foreground: bool,
+) -> Result<(Pid, ExecStatus), SpawnError> {
+    let mut program = Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false })?;
+    let listen_pid = ListenPid::of_this_process();
+    let (ours, childs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|error| SpawnError::Fork(error.into()))?;
+    // SAFETY: this process has one thread. Until execve(2) or _exit(2) the child makes only system calls on memory that was
+    // prepared before the fork: it allocates nothing, takes no lock and runs no destructor (`man 7 signal-safety`).
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let failure = match set_up_child(inherited, group, in_foreground, listen_pid) {
+            Ok(()) => program.exec(),
+            Err(errno) => Failure { stage: Stage::Setup, errno, file_exists: false },
+        };
+        failure.report_and_exit(&childs);
+    }
+    let pid = Pid::from_raw(Errno::result(pid).map_err(|error| SpawnError::Fork(error.into()))?);
+    if group == ChildGroup::New {
+        // In the child and here, whichever comes first: a signal to the group would find no group otherwise. EACCES: the
+        // child has called execve(2), so it has made its group. ESRCH: it has ended.
+        let _ = setpgid(pid, pid);
+    }
+    Ok((pid, ExecStatus(ours)))
+}
+
+/// Runs in the child, between fork and execve.
+fn set_up_child(
+    inherited: Inherited,
+    group: ChildGroup,
+    in_foreground: bool,
+    listen_pid: Option<ListenPid>,
+) -> nix::Result<()> {
+    match group {
+        ChildGroup::New => setpgid(Pid::from_raw(0), Pid::from_raw(0))?,
+        ChildGroup::NewSession => terminal::begin_session()?,
+        ChildGroup::Inherited => {}
+    }
+    if in_foreground {
+        terminal::put_in_foreground(getpid());
+    }
+    if let Some(listen_pid) = listen_pid {
+        listen_pid.set_to_this_process();
+    }
+    inherited.restore()
+}
+
+/// What failed in the child.
+struct Failure {
+    stage: Stage,
+    errno: Errno,
+    file_exists: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Setup,
+    Exec,
+}
+
+impl Failure {
+    /// A pipe takes a record of this size whole (`man 7 pipe`, `PIPE_BUF`).
+    const SIZE: usize = 6;
+
+    fn encode(&self) -> [u8; Self::SIZE] {
+        let [a, b, c, d] = (self.errno as i32).to_ne_bytes();
+        [u8::from(self.stage == Stage::Exec), u8::from(self.file_exists), a, b, c, d]
+    }
+
+    fn decode([is_exec, file_exists, a, b, c, d]: [u8; Self::SIZE]) -> SpawnError {
+        let error = io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
+        if is_exec == 0 { SpawnError::Setup(error) } else { SpawnError::Exec { error, file_exists: file_exists != 0 } }
+    }
+
+    /// Ends the child. Its exit code is never seen: the record stands in for it.
+    fn report_and_exit(&self, pipe: &OwnedFd) -> ! {
+        let _ = nix::unistd::write(pipe, &self.encode());
+        // SAFETY: ends the process without running any code of ours.
+        unsafe { libc::_exit(127) }
+    }
+}
+
+/// What execve(2) needs, prepared before the fork.
+struct Program {
+    /// The files to try, as execvp(3) does.
+    files: Vec<CString>,
+    /// argv, ending with a null pointer. It points into `_words`.
+    argv: Vec<*const c_char>,
+    /// argv of the shell for a script that does not begin with `#!`. The second word becomes the script's file.
+    shell_argv: Vec<*const c_char>,
+    /// The words of the command, kept alive for the pointers.
+    _words: Vec<CString>,
+}
+
+impl Program {
+    fn new(command: &[OsString]) -> io::Result<Self> {
+        let Some(name) = command.first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let words = command.iter().map(|word| c_string(word.as_bytes())).collect::<io::Result<Vec<CString>>>()?;
+        let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+        let shell_argv = [SHELL.as_ptr(), SHELL.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
+        Ok(Self { files: candidates(name)?, argv, shell_argv, _words: words })
+    }
+
+    /// Runs the first candidate that can be run, as execvp(3) does (`man 3 exec`, "Special semantics for `execlp()` and
+    /// `execvp()`"): a directory that lacks the file is passed over. So is a file that may not be run (EACCES), but that is
+    /// the error if no other candidate runs. Returns only on failure. Runs in the child.
+    fn exec(&mut self) -> Failure {
+        let (mut last, mut is_denied, mut file_exists) = (Errno::ENOENT, false, false);
+        let failure = |errno, file_exists| Failure { stage: Stage::Exec, errno, file_exists };
+        for file in &self.files {
+            exec(file.as_ptr(), &self.argv);
+            last = Errno::last();
+            match last {
+                Errno::EACCES => is_denied = true,
+                Errno::ENOENT => file_exists |= exists(file.as_ptr()),
+                Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
+                Errno::ENOEXEC => {
+                    if let Some(script) = self.shell_argv.get_mut(1).filter(|_| is_text(file.as_ptr())) {
+                        *script = file.as_ptr();
+                        exec(SHELL.as_ptr(), &self.shell_argv);
+                    }
+                    return failure(last, true);
+                }
+                _ => return failure(last, true),
+            }
+        }
+        failure(if is_denied { Errno::EACCES } else { last }, file_exists)
+    }
+}
+
+const SHELL: &CStr = c"/bin/sh";
+
+unsafe extern "C" {
+    /// The C library's environment: an array of C strings that ends with a null pointer (`man 7 environ`).
+    static environ: *const *const c_char;
+}
+
+/// execve(2). Returns if it fails.
+fn exec(file: *const c_char, argv: &[*const c_char]) {
+    // SAFETY: `file` is a C string, `argv` and `environ` are arrays of C strings that end with a null pointer. Nobody changes
+    // the environment between the fork and here.
+    unsafe { libc::execve(file, argv.as_ptr(), environ) };
+}
+
+fn exists(file: *const c_char) -> bool {
+    // SAFETY: reads a C string.
+    unsafe { libc::access(file, libc::F_OK) == 0 }
+}
+
+/// Whether the file may be a script: its beginning has no zero byte. A program for another machine has some.
+fn is_text(file: *const c_char) -> bool {
+    let mut beginning = [0_u8; 128];
+    // SAFETY: reads a C string. The descriptor ends with the process, or at its execve(2).
+    let descriptor = unsafe { libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC) };
+    // SAFETY: the buffer has this length.
+    let length = unsafe { libc::read(descriptor, beginning.as_mut_ptr().cast(), beginning.len()) };
+    usize::try_from(length).ok().and_then(|length| beginning.get(..length)).is_some_and(|bytes| !bytes.contains(&0))
+}
+
+/// The files that a program's name may stand for: the path itself, or the name in each directory of PATH. An empty entry of
+/// PATH is the working directory.
+fn candidates(name: &OsStr) -> io::Result<Vec<CString>> {
+    if name.is_empty() {
+        return Ok(Vec::new());
+    }
+    if name.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(name.as_bytes())?]);
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    env::split_paths(&path)
+        .map(|directory| c_string(&directory.join(Path::new(name)).into_os_string().into_vec()))
+        .collect()
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_read_as_it_was_written() {
+        let failure = Failure { stage: Stage::Exec, errno: Errno::ENOENT, file_exists: true };
+        let SpawnError::Exec { error, file_exists: true } = Failure::decode(failure.encode()) else { panic!() };
+        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+        let failure = Failure { stage: Stage::Setup, errno: Errno::EPERM, file_exists: false };
+        assert!(
+            matches!(Failure::decode(failure.encode()), SpawnError::Setup(error) if error.raw_os_error() == Some(1))
+        );
+    }
+
+    #[test]
+    fn a_path_is_the_only_candidate_for_itself() {
+        assert_eq!(candidates(OsStr::new("./x")).unwrap(), [c"./x".to_owned()]);
+        assert_eq!(candidates(OsStr::new("")).unwrap(), []);
+        assert!(candidates(OsStr::new("true")).unwrap().len() > 1);
+    }
+}
