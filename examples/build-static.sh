@@ -30,7 +30,7 @@ ar rcsD "$unwind/libunwind.a" "$unwind/unwind.o"
 
 RUSTC_BOOTSTRAP=1 \
 RUSTFLAGS="-C linker=musl-gcc -C link-self-contained=no -C target-feature=+crt-static -C relocation-model=static -L native=$unwind" \
-    cargo build --release --locked --target "$target" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+    cargo build -p softstop --release --locked --target "$target" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 
 mkdir -p target/static
 cp "target/$target/release/softstop" target/static/softstop

@@ -1,13 +1,15 @@
 //! Bad input: one clear sentence that names the place and the remedy, exit code 2, and nothing has started.
 #![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
-mod common;
-use common::{Outcome, SOFTSTOP, Softstop, program, softstop};
+use common::{Outcome, Softstop, program, softstop};
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// A command whose start would be seen.
 const STARTED: [&str; 3] = ["sh", "-c", "echo started"];

@@ -7,8 +7,6 @@
     reason = "a test ends where it is wrong, and waits for facts"
 )]
 
-mod common;
-
 use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};

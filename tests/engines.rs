@@ -7,8 +7,6 @@
     reason = "a test ends where it is wrong, and waits for facts"
 )]
 
-mod common;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

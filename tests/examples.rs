@@ -10,7 +10,6 @@
     reason = "a test ends where it is wrong, may look at the clock, and waits for its own children"
 )]
 
-mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

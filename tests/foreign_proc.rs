@@ -8,11 +8,13 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// Ignores SIGTERM, and so do its children: one in its group, one in a session of its own.
 const STUBBORN: &str = "trap '' TERM; sleep 1001 & setsid sleep 1002 & echo ready; while :; do sleep 1003; done";

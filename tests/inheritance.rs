@@ -8,7 +8,6 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::fs::{self, File, OpenOptions};

@@ -1,8 +1,10 @@
 //! What the main child leaves behind: who of it is told to stop, once, and who is none of ours.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
-mod common;
 use common::*;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// Leaves somebody behind who is ready for SIGTERM, says that it came, and then does THEN. Needs a directory.
 const LEAVES: &str = "(trap 'echo rest got it; THEN' TERM; touch ready; while [ ! -e end ]; do sleep 0.05; done) & \

@@ -8,10 +8,12 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::time::Instant;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// The signals whose default action ends a process: all but those that stop it, wake it or do nothing.
 fn lethal() -> impl Iterator<Item = i32> {

@@ -10,7 +10,6 @@
     reason = "a test ends where it is wrong, and may look at the clock"
 )]
 
-mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;

@@ -13,7 +13,6 @@
 
 #[path = "personalities/catatonit.rs"]
 mod catatonit;
-mod common;
 #[path = "personalities/differences.rs"]
 mod differences;
 #[path = "personalities/dumb_init.rs"]
@@ -30,8 +29,11 @@ mod tini;
 use std::fs;
 
 use common::peers::peer;
-use common::{SOFTSTOP, have_program, program};
+use common::{have_program, program};
 use matrix::{Bench, Difference, called, compare, is_its_peer};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 #[test]
 fn called_tini_it_is_tini() {

@@ -1,7 +1,6 @@
 //! Settings: where each value comes from, and who wins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
-mod common;
 use common::softstop;
 
 use std::ffi::OsString;

@@ -8,13 +8,15 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use softstop::signal::Signal;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// What softstop cannot catch, and no test can send it without ending or stopping it.
 const UNCATCHABLE: [i32; 2] = [libc::SIGKILL, libc::SIGSTOP];

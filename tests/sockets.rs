@@ -15,7 +15,6 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::docker::{Files, have_engine};
 use common::namespace::*;
 use common::*;

@@ -1,7 +1,6 @@
 //! Under another init's name nothing of the soft stop is on, until somebody asks for it; and one variable turns all of it off.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
-mod common;
 use common::*;
 
 use std::os::unix::fs::symlink;

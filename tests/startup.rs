@@ -8,12 +8,14 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 const RUNS: u64 = 300;
 

@@ -8,7 +8,6 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::fs::{self, File};
@@ -16,6 +15,9 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// What must take no time takes less than this, on the slowest machine.
 const SOON: Duration = Duration::from_secs(25);

@@ -8,11 +8,13 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::fs;
 use std::time::{Duration, Instant};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// Far longer than any of these tests takes: a wait of this length that was sat out would show.
 const LONG: &str = "50s";

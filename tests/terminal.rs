@@ -8,10 +8,12 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
 )]
 
-mod common;
 use common::*;
 
 use std::process::Command;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// softstop and its arguments at a terminal, as PID 1 that leads the session, as `docker run -it` starts it.
 fn like_docker(arguments: &[&str]) -> (Terminal, i32) {

@@ -8,7 +8,6 @@
     reason = "a test ends where it is wrong, and may look at the clock"
 )]
 
-mod common;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -24,6 +23,9 @@ use common::namespace::*;
 use common::nginx::Nginx;
 use common::*;
 use libc::{SIGINT, SIGTERM};
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// The quiet that these stops wait for, but where a test says otherwise.
 const QUIET: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use super::namespace::enter_network;
-use super::{DEAD_MAN, Lines, Terminal, eventually, have, have_program, in_path};
+use super::{DEAD_MAN, Lines, Terminal, eventually, have, have_program, in_path, root, target_tmpdir};
 
 /// Whether a Docker engine answers, by the rules of [`have`].
 #[track_caller]
@@ -41,7 +41,7 @@ pub fn static_softstop() -> &'static Path {
             "build",
             "-t",
             BUILD_STAGE,
-            env!("CARGO_MANIFEST_DIR"),
+            root().to_str().unwrap(),
         ]);
         if last != id() {
             docker(["rmi", String::from_utf8_lossy(&last).trim()]); // of other sources: nobody would clear it away
@@ -49,8 +49,8 @@ pub fn static_softstop() -> &'static Path {
         let output = docker(["run", "--rm", BUILD_STAGE, "cat", "target/static/softstop"]);
         assert!(output.status.success(), "docker run: {}", String::from_utf8_lossy(&output.stderr));
         // Put in its place whole: another test file may be running the last one.
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let mut file = tempfile::NamedTempFile::new_in(directory).unwrap();
+        let directory = target_tmpdir();
+        let mut file = tempfile::NamedTempFile::new_in(&directory).unwrap();
         file.write_all(&output.stdout).unwrap();
         fs::set_permissions(file.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let binary = directory.join("static-softstop");
@@ -271,7 +271,7 @@ impl Image {
     /// `docker build ARGUMENTS..` in the project's root.
     #[track_caller]
     pub fn build<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::build_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+        Self::build_in(root(), arguments)
     }
 
     /// `docker build ARGUMENTS..` in this directory.

@@ -20,6 +20,7 @@ struct Sandbox {
     running: Option<Running>,
     /// Their PID 1, as we see it.
     pid: i32,
+    #[expect(dead_code, reason = "dropping it removes the directory")]
     home: TempDir,
     /// The control group of its containers.
     group: String,

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::docker::{docker, docker_says};
-use super::{have, in_path};
+use super::{have, in_path, target_tmpdir};
 
 /// Each, by the name under which the others call it, and what its version line holds.
 const VERSIONS: [(&str, &str); 4] = [
@@ -40,7 +40,7 @@ fn catatonit_of_debian_13() -> Option<PathBuf> {
     const IMAGE: &str = "debian:trixie-slim";
     static GOT: OnceLock<Option<PathBuf>> = OnceLock::new();
     GOT.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let directory = target_tmpdir();
         let program = directory.join("catatonit-of-debian-13");
         if program.exists() {
             return Some(program);
@@ -49,7 +49,7 @@ fn catatonit_of_debian_13() -> Option<PathBuf> {
         let install = "apt-get update -q && apt-get install -qy --no-install-recommends catatonit";
         let container = docker_says(["create", "--pull=never", IMAGE, "sh", "-c", install]);
         // Put in its place whole: another test may be looking for it.
-        let temporary = tempfile::tempdir_in(directory).unwrap();
+        let temporary = tempfile::tempdir_in(&directory).unwrap();
         let copy = temporary.path().join("catatonit");
         let is_there = docker(["start", "--attach", &container]).status.success()
             && docker(["cp", &format!("{container}:/usr/bin/catatonit"), copy.to_str().unwrap()]).status.success();

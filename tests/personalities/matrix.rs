@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::common::docker::{have_engine, static_softstop};
-use super::common::*;
 use super::differences::DIFFERENCES;
 use super::scene::{Front, Scene, within};
+use common::docker::{have_engine, static_softstop};
+use common::*;
+
+/// The binary under test.
+const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// After this long a fact is one that does not come. An init that is in the wrong costs this long; one in the right never.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

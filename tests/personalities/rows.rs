@@ -157,7 +157,7 @@ const SLEEPS: &str = "sh -c 'echo ready; exec sleep 1000'";
 /// At a terminal, in both ways that it can be led.
 pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    let stages: &[Stage] = if super::common::is_root() { &[Stage::Leader, Stage::Docker] } else { &[Stage::Leader] };
+    let stages: &[Stage] = if common::is_root() { &[Stage::Leader, Stage::Docker] } else { &[Stage::Leader] };
     for &stage in stages {
         let at = |command: &str| called(name, &format!("{options} -- {command}")).on(stage);
         // `dumb-init -c` leaves it all as it is.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::common::*;
 use super::matrix::{Fact, MARKER, Observation, PATIENCE, SETTLES, Step};
+use common::*;
 
 pub(crate) fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();

@@ -10,6 +10,8 @@
     clippy::indexing_slicing,
     clippy::must_use_candidate,
     clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::new_without_default,
     clippy::doc_markdown,
     reason = "a test ends where it is wrong"
 )]
@@ -20,7 +22,6 @@
     clippy::return_self_not_must_use,
     reason = "no public interface"
 )]
-#![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep, and waits for its own children")]
 
 pub mod docker;
@@ -36,22 +37,56 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// After this long a fact will not come any more.
 pub const DEAD_MAN: Duration = Duration::from_secs(60);
 
-/// The binary under test.
-pub const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
+/// The variable that names the binary under test, where it is not the one beside the running test.
+const BINARY: &str = "SOFTSTOP_BINARY";
+
+/// The binary under test: what the variable `SOFTSTOP_BINARY` names, else the `softstop` in the build directory of the
+/// running test. Cargo builds that one for the tests of the package `softstop` only, so the rehearsal's tests need it built
+/// before: `tests/run` does it.
+pub fn softstop_binary() -> &'static str {
+    static FOUND: LazyLock<String> = LazyLock::new(|| {
+        let named = std::env::var_os(BINARY).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let binary = named.unwrap_or_else(|| profile_directory().join("softstop"));
+        assert!(
+            binary.is_file(),
+            "{} is missing: run `tests/run`, or `cargo build -p softstop`, or name it in {BINARY}",
+            binary.display()
+        );
+        std::path::absolute(binary).unwrap().into_os_string().into_string().unwrap()
+    });
+    &FOUND
+}
+
+/// Where cargo puts what it builds with the running test's profile: `target/debug`. The test is in its `deps`.
+pub fn profile_directory() -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
+}
+
+/// `target/tmp`, where files stay that the next run of the tests can use.
+pub fn target_tmpdir() -> PathBuf {
+    let directory = profile_directory().with_file_name("tmp");
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// The root of the sources.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
 
 /// The names of other inits that it answers to.
 pub const OTHER_NAMES: [&str; 6] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init"];
 
 /// The binary under test by another name: a link to it.
 pub fn called(name: &str) -> PathBuf {
-    let binary = Path::new(SOFTSTOP);
+    let binary = Path::new(softstop_binary());
     let directory = binary.parent().unwrap().join("called");
     fs::create_dir_all(&directory).unwrap();
     let link = directory.join(name);
@@ -72,9 +107,8 @@ pub fn recorder() -> PathBuf {
 
 /// A program of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
-    let deps = std::env::current_exe().unwrap();
-    let path = deps.parent().unwrap().parent().unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
+    let path = profile_directory().join("examples").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build -p softstop --examples`", path.display());
     path
 }
 
@@ -147,7 +181,7 @@ pub struct Softstop {
 
 /// `softstop ARGUMENTS..`
 pub fn softstop<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Softstop {
-    program(SOFTSTOP, arguments)
+    program(softstop_binary(), arguments)
 }
 
 /// Another program in softstop's place, as a negative control.

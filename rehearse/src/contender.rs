@@ -146,7 +146,7 @@ async fn build(cargo: &Path) -> Result<PathBuf, Failure> {
     let failed = |why: String| Failure::not_measured(format!("softstop could not be built: {why}"));
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default().join("Cargo.toml");
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--bin", "softstop", "--message-format=json-render-diagnostics"]);
+    command.args(["build", "--release", "-p", "softstop", "--message-format=json-render-diagnostics"]);
     command.arg("--manifest-path").arg(manifest).stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
     let output =
         command.stdout(Stdio::piped()).spawn().map_err(|error| failed(error.to_string()))?.wait_with_output().await;

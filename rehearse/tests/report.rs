@@ -2,7 +2,6 @@
 //!
 //! The figures are made up (`common/synthetic.rs`); `softstop-rehearse report` makes all of it from them, as at the end of a
 //! rehearsal. What it made is left in `target/tmp/rehearse_report`, to be looked at.
-#![cfg(feature = "rehearse")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,8 +10,6 @@
     reason = "a test ends where it is wrong"
 )]
 
-mod common;
-#[path = "common/synthetic.rs"]
 mod synthetic;
 
 use std::collections::{BTreeMap, BTreeSet};

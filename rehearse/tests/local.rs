@@ -2,7 +2,6 @@
 //! loses none; with real parts and with embedded ones, in containers and in PID namespaces. And it leaves nothing behind.
 //!
 //! One rehearsal at a time: two loads on one machine would disturb each other.
-#![cfg(feature = "rehearse")]
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -12,7 +11,6 @@
     reason = "a test ends where it is wrong"
 )]
 
-mod common;
 use common::docker::{docker_says, have_engine};
 use common::*;
 
@@ -64,7 +62,8 @@ impl Place {
             let name = default.split('=').next().unwrap();
             flags.iter().any(|flag| flag.split('=').next() == Some(name))
         };
-        let (report, softstop) = (format!("--output={}", self.report().display()), format!("--softstop={SOFTSTOP}"));
+        let (report, softstop) =
+            (format!("--output={}", self.report().display()), format!("--softstop={}", softstop_binary()));
         let defaults = [&*report, &*softstop];
         let defaults = SHORT_TIMES.iter().chain(&defaults).filter(|default| !given(default));
         program(REHEARSE, ["local"].iter().chain(defaults).chain(flags)).env("TMPDIR", self.temporary())
@@ -462,7 +461,7 @@ fn started_by_cargo_it_takes_the_softstop_that_cargo_builds() {
         &cargo,
         &format!(
             "#!/bin/sh\n\
-             case \"$*\" in *'build --release --bin softstop '*'--manifest-path /sources/Cargo.toml'*) ;; *) exit 1 ;; esac\n\
+             case \"$*\" in *'build --release -p softstop '*'--manifest-path /sources/Cargo.toml'*) ;; *) exit 1 ;; esac\n\
              echo '{{\"reason\":\"compiler-artifact\",\"executable\":null}}'\n\
              echo '{built}'\n\
              echo '{{\"reason\":\"build-finished\",\"success\":true}}'\n"

@@ -3,7 +3,6 @@
 //!
 //! The servers answer rightly until the command opens a gate, because a wrong answer before that keeps the command from being
 //! run at all; then each misbehaves in its own way.
-#![cfg(feature = "rehearse")]
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -14,7 +13,6 @@
     reason = "a test ends where it is wrong; it is no init, so it may measure time"
 )]
 
-mod common;
 use common::http::*;
 use common::*;
 
@@ -1095,7 +1093,7 @@ fn a_roll_out_with_softstop_loses_none() {
     if !have_cluster() {
         return;
     }
-    let words = [SOFTSTOP, "--pre-delay", "1s", "--drain-timeout", "10s", "--"];
+    let words = [softstop_binary(), "--pre-delay", "1s", "--drain-timeout", "10s", "--"];
     let (outcome, seen) = Cluster::start(&words).rehearse();
     seen.has_only(&[]);
     outcome.code(0);

@@ -11,7 +11,7 @@
 //!    pictures of [`chart`], and as JSON ([`saved`]). [`evidence`] searches the servers' own logs. [`words`] says in one
 //!    sentence what a run comes to, the same in all of them.
 //!
-//! Nothing of this reaches the init: it is a binary of its own, behind the feature `rehearse`.
+//! Nothing of this reaches the init: it is a package of its own.
 #![allow(
     clippy::disallowed_methods,
     reason = "those rules keep an init asleep and its children reaped by one hand; this is no init"
