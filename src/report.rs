@@ -85,7 +85,7 @@ impl Report {
                 info!(target: STOP, "another stop request: {signal} {origin}; ignored, since the stop is under way");
             }
             Note::Hurried(signal, origin) => {
-                info!(target: STOP, "received {signal} {origin}: the present wait ends now");
+                info!(target: STOP, "received {signal} {origin}, a signal of hurry_on: the present wait ends");
             }
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
@@ -134,7 +134,7 @@ impl Report {
     /// Logs the processes that were sent SIGKILL, if they are known.
     pub fn killed(&mut self, killed: Option<&[Process]>) {
         warn!(
-            "sent SIGKILL to every remaining process{}",
+            "SIGKILL to every remaining process{}",
             if killed.is_none() { "; /proc does not show which" } else { "" }
         );
         for process in killed.unwrap_or_default() {
@@ -270,8 +270,8 @@ fn whole(limit: Duration) -> String {
 /// How long the app may take.
 fn limit(wait: Wait) -> String {
     match wait.at_most {
-        Some(limit) => format!("SIGKILL follows after {}", whole(limit)),
-        None => "no SIGKILL follows: no drain timeout is set".to_owned(),
+        Some(limit) => format!("waiting up to {} for its exit", whole(limit)),
+        None => "waiting for its exit without a limit, since no drain timeout is set".to_owned(),
     }
 }
 

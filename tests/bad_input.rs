@@ -441,5 +441,5 @@ fn a_missing_interpreter_is_told_from_a_missing_program() {
     let script = directory.path().join("script");
     fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    softstop([&script]).run().code(127).logged("is there, but the interpreter it names");
+    softstop([&script]).run().code(127).logged("exists, but its interpreter does not");
 }

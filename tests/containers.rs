@@ -155,10 +155,10 @@ fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_
     assert_eq!(code, 137, "{log}");
     // The engine's SIGKILL would have left softstop no time for its last words.
     for part in [
-        "drain timeout: not done after 1s",
+        "drain timeout: still running after 1s",
         "killed pid ",
         "(sleep)",
-        "SIGKILL to 2 processes, sh was ended by SIGKILL",
+        "SIGKILL to 2 processes, sh was killed by SIGKILL",
     ] {
         assert!(log.contains(part), "no {part:?} in {log}");
     }
@@ -195,7 +195,7 @@ fn orphans_are_reaped() {
     let container = script(&image, &["--warn-on-reap"], TWENTY_ORPHANS).start();
     end_the_orphans(&container);
     eventually("each of twenty is reaped", || {
-        let reaped = container.logs.all().iter().filter(|line| line.contains("reaped zombie process")).count();
+        let reaped = container.logs.all().iter().filter(|line| line.contains("reaped orphan")).count();
         (reaped == 20).then_some(())
     });
     assert_eq!(container.zombies(), 0);
@@ -239,9 +239,9 @@ fn what_cannot_be_started_is_said_in_the_containers_log() {
     let image = files.image([r#"ENTRYPOINT ["/softstop"]"#]);
     for (words, code, sentence) in [
         (&["no-such-program"][..], 127, "`no-such-program` was not found"),
-        (&["/script"], 127, "`/script` is there, but the interpreter it names"),
-        (&["/text"], 126, "`/text` cannot be run: it is no program for this machine"),
-        (&["/of-another-machine"], 126, "`/of-another-machine` cannot be run: it is no program for this machine"),
+        (&["/script"], 127, "`/script` exists, but its interpreter does not"),
+        (&["/text"], 126, "`/text` cannot be run: it is neither a program for this machine"),
+        (&["/of-another-machine"], 126, "`/of-another-machine` cannot be run: it is neither a program for this machine"),
         (&["/tmp"], 126, "`/tmp` cannot be run"),
         (&["--pre-dealy=5s", "/text"], 2, "--pre-delay"),
         (&[], 2, "softstop: error: "),
@@ -277,7 +277,7 @@ fn where_the_container_may_have_no_second_process_softstop_says_so() {
     let container = script(&image, &[], "echo here").options(["--pids-limit=1"]).start();
     let (code, log) = container.wait();
     assert_eq!(code, 125, "{log}");
-    assert!(log.contains("cannot make a process for `sh`"), "{log}");
+    assert!(log.contains("cannot create a process for `sh`"), "{log}");
     // What it is that there was too little of.
     let container = script(&image, &[], "echo here").options(["--pids-limit=2"]).start();
     let (code, log) = container.wait();
@@ -313,7 +313,7 @@ fn a_seccomp_profile_without_pidfds_close_range_and_prctl_is_no_hindrance() {
     assert!(container.stop(60).join().unwrap().status.success());
     let (code, log) = container.wait();
     assert_eq!(code, 143, "{log}");
-    for part in ["the other goes", "what it left behind is to stop too", "(sleep)", "sh was ended by SIGTERM"] {
+    for part in ["the other goes", "stopping the processes that it left", "(sleep)", "sh was killed by SIGTERM"] {
         assert!(log.contains(part), "no {part:?} in {log}");
     }
 }
@@ -400,7 +400,7 @@ fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_wh
     let woken = Instant::now();
     let drain = container.logs("drain: sent SIGTERM");
     assert!(woken.elapsed() < pre_delay, "the pre-delay, long over, was waited for again");
-    assert!(drain.contains("has 1m to finish its work"), "{drain}");
+    assert!(drain.contains("waiting up to 1m for its exit"), "{drain}");
     let (code, log) = container.wait();
     assert_eq!(code, 7, "{log}");
 }

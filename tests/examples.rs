@@ -513,7 +513,7 @@ fn every_toml_example_is_valid_and_tested() {
         assert_eq!(row(&outcome.stdout, "profile").0, name);
         // As the comments in the file say.
         assert_eq!(row(&outcome.stdout, "quiet").0, "2s", "{name}");
-        assert_eq!(row(&outcome.stdout, "drain_timeout"), ("19s".into(), "what grace_period leaves".into()), "{name}");
+        assert_eq!(row(&outcome.stdout, "drain_timeout"), ("19s".into(), "the rest of grace_period".into()), "{name}");
         assert!(!outcome.stdout.contains("warning"), "{}", outcome.stdout);
     }
 }
@@ -581,7 +581,7 @@ fn the_kubernetes_example_needs_no_hook_and_its_grace_periods_agree() {
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace)]);
     assert_eq!(row(&explanation, "pre_delay"), ("2s..10s".into(), "profile nginx".into()));
     assert_eq!(row(&explanation, "quiet"), ("2s".into(), "default".into()));
-    assert_eq!(row(&explanation, "drain_timeout"), ("19s".into(), "what grace_period leaves".into()));
+    assert_eq!(row(&explanation, "drain_timeout"), ("19s".into(), "the rest of grace_period".into()));
 }
 
 #[test]
@@ -602,5 +602,5 @@ fn the_compose_examples_grace_periods_agree() {
 
     let (grace, pre_delay) = (web("environment.SOFTSTOP_GRACE_PERIOD"), web("environment.SOFTSTOP_PRE_DELAY"));
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace), ("SOFTSTOP_PRE_DELAY", &pre_delay)]);
-    assert_eq!(row(&explanation, "drain_timeout"), ("29s".into(), "what grace_period leaves".into()));
+    assert_eq!(row(&explanation, "drain_timeout"), ("29s".into(), "the rest of grace_period".into()));
 }

@@ -61,7 +61,7 @@ fn as_pid_1_with_anothers_proc_all_of_the_namespace_is_killed_and_nobody_else() 
         let start = Instant::now();
         send(init, 15);
         let outcome = run.wait();
-        outcome.code(137).logged("/proc does not tell").not_logged("killed pid");
+        outcome.code(137).logged("/proc does not show").not_logged("killed pid");
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
         family.into_iter().for_each(gone);
         assert!(bystanders.are_untouched(), "{options}");
@@ -108,7 +108,7 @@ fn without_proc_a_stop_works_as_pid_1() {
         .start();
     run.says("ready");
     run.signal(15);
-    run.wait().code(137).logged("/proc does not tell");
+    run.wait().code(137).logged("/proc does not show");
 }
 
 #[test]

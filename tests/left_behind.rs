@@ -54,7 +54,7 @@ fn a_process_whose_main_thread_has_ended_is_not_dead() {
         let family = |pid| descendants(pid).into_iter().find(|&pid| state(pid) == Some('Z'));
         let lives_on = eventually("its main thread has ended", || family(run.pid));
         run.signal(15);
-        run.wait().code(137).logged("(python3)").not_logged("still there");
+        run.wait().code(137).logged("(python3)").not_logged("some processes still exist");
         gone(lives_on);
     }
 }
@@ -85,7 +85,7 @@ fn the_group_is_sent_its_stop_signal_once_not_again_when_the_main_child_has_gone
     let run = softstop(options.into_iter().map(str::to_owned).chain(sh(&script))).pid_one().start();
     run.says("ready");
     run.signal(15);
-    run.logs("what it left behind is to stop too");
+    run.logs("stopping the processes that it left");
     run.signal(12);
     let outcome = run.wait();
     outcome.code(6);
@@ -133,7 +133,7 @@ fn a_wrapper_without_proc_says_that_it_can_tell_nobody() {
     let run = softstop(options.into_iter().map(str::to_owned).chain(sh(&script)));
     let run = run.through(without_proc).directory(directory.path()).start();
     let _rest = Stray(run.stdout.wait_for("a pid", |line| line.parse::<i32>().is_ok()).parse().unwrap());
-    run.logs("SIGTERM did not reach the app: /proc does not tell who is left");
+    run.logs("could not send SIGTERM to the app: /proc does not show which processes are left");
     run.wait().code(5);
 }
 
@@ -143,13 +143,13 @@ fn a_drain_of_no_time_says_what_was_sent_and_who_was_killed() {
     run.says("ready");
     run.signal(15);
     let outcome = run.wait();
-    outcome.code(137).logged("drain: sent SIGTERM to sh").logged("killed pid 2 (sh)").not_logged("does not tell");
+    outcome.code(137).logged("drain: sent SIGTERM to sh").logged("killed pid 2 (sh)").not_logged("does not show");
     // And what is left behind by a child that ended by itself has a closing line too.
     let options = ["--wait-for", "all", "--drain-timeout", "0s"];
     let run = softstop(options.into_iter().map(str::to_owned).chain(sh("(trap '' TERM; sleep 1000) & exit 5")))
         .pid_one()
         .run();
-    run.code(5).logged("stopped in ").logged("sh had ended by itself").logged("SIGKILL to ");
+    run.code(5).logged("stopped in ").logged("sh exited by itself").logged("SIGKILL to ");
 }
 
 #[test]

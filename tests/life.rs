@@ -110,7 +110,7 @@ fn a_process_that_cannot_be_made_makes_125() {
     let limited = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", "--bounding-set=-all"];
     let binary = readable_by_all();
     let outcome = program(&*binary, ["true"]).through(limited).through(["prlimit", "--nproc=1", "--"]).run();
-    outcome.code(125).logged("cannot make a process for `true`");
+    outcome.code(125).logged("cannot create a process for `true`");
     // The control: nothing else stands in its way.
     program(&*binary, ["true"]).through(limited).run().code(0);
 }

@@ -75,7 +75,7 @@ fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
         .logged("stop requested: SIGTERM from outside the container")
         .logged("keeps serving for 3s")
         .logged("drain: sent SIGQUIT to nginx")
-        .logged("has 20s to finish its work");
+        .logged("waiting up to 20s for its exit");
     let closing = outcome.stderr.lines().last().unwrap();
     assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3.0 s, drain after SIGQUIT "), "{closing}");
     assert!(closing.ends_with("nginx exited with code 0"), "{closing}");
@@ -133,7 +133,7 @@ fn nginx_needs_no_flag() {
     arrive_whole(downloads);
     run.wait()
         .code(0)
-        .logged("keeps serving for 2s to 10s, until no request has come for 2s")
+        .logged("keeps serving for 2s to 10s, until no request arrives for 2s")
         .logged("drain after SIGQUIT")
         .logged("nginx exited with code 0");
 }
@@ -219,7 +219,7 @@ fn a_second_sigterm_during_the_drain_cuts_nothing() {
     let downloads = start_big(&nginx);
     run.signal(SIGTERM);
     nginx.logs("gracefully shutting down");
-    run.signal(SIGTERM).logs("another stop request, SIGTERM");
+    run.signal(SIGTERM).logs("another stop request: SIGTERM");
     assert_eq!(run.ended(), None);
     arrive_whole(downloads);
     run.wait().code(0);
@@ -238,6 +238,6 @@ fn a_response_that_outlasts_the_drain_timeout_is_cut_and_the_log_says_so() {
     let downloads = start_big(&nginx);
     run.signal(SIGTERM);
     let outcome = run.wait();
-    outcome.code(137).logged("drain timeout: not done after").logged("(nginx)").logged("nginx was ended by SIGKILL");
+    outcome.code(137).logged("drain timeout: still running after").logged("(nginx)").logged("nginx was killed by SIGKILL");
     are_cut(downloads);
 }

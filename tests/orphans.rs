@@ -112,6 +112,6 @@ fn a_reaped_orphan_is_worth_a_warning_with_w_only() {
     // `wait_for = all` keeps us until the orphan is reaped too.
     let script = "(sleep 0.2 &) ; exit 0";
     let outcome = softstop(["-w", "--wait-for", "all", "sh", "-c", script]).pid_one().run();
-    outcome.code(0).logged("reaped zombie process with pid");
+    outcome.code(0).logged("reaped orphan with pid");
     softstop(["--wait-for", "all", "sh", "-c", script]).pid_one().run().code(0).not_logged("reaped");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use softstop::duration::Bounds;
 use softstop::settings::{Invocation, Settings, Source, Sourced};
-use softstop::shutdown::{Plan, Quiet, StopSignal, Wait, Watched};
+use softstop::shutdown::{Plan, Quiet, StopSignal, Wait, Activity};
 use softstop::signal::Signal;
 use tempfile::TempDir;
 
@@ -176,9 +176,9 @@ fn a_profiles_stop_signal_is_a_stop_request_too_and_hurries_nobody() {
 #[test]
 fn the_drain_gets_what_the_pre_delay_leaves_of_the_grace_period() {
     let explained = explain(&["--grace-period", "30s"], &[], "", &["nginx"]);
-    has(&explained, "drain_timeout", "19s", "what grace_period leaves");
+    has(&explained, "drain_timeout", "19s", "the rest of grace_period");
     let explained = explain(&["--grace-period", "30s"], &[], "", &["sleep"]);
-    has(&explained, "drain_timeout", "29s", "what grace_period leaves");
+    has(&explained, "drain_timeout", "29s", "the rest of grace_period");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
     );
     let explained = explain(&["--grace-period", "5s"], &[], "", &["nginx"]);
     has(&explained, "pre_delay", "2s", "profile nginx");
-    has(&explained, "drain_timeout", "2s", "what grace_period leaves");
+    has(&explained, "drain_timeout", "2s", "the rest of grace_period");
 
     let outcome = softstop(["--grace-period", "5s", "--profile", "nginx", "true"]).run();
     outcome.code(0).logged("softstop: warning: the pre-delay of 2s..10s (profile nginx) does not fit");
@@ -205,7 +205,7 @@ fn a_profiles_pre_delay_never_leaves_the_drain_next_to_nothing() {
     {
         let explained = explain(&["--grace-period", grace], &[], "", &["nginx"]);
         has(&explained, "pre_delay", pre_delay, "profile nginx");
-        has(&explained, "drain_timeout", drain, "what grace_period leaves");
+        has(&explained, "drain_timeout", drain, "the rest of grace_period");
     }
 }
 
@@ -228,11 +228,11 @@ fn a_pre_delay_is_one_length_or_two_bounds() {
     }
     let explained = explain(&["--pre-delay", "2s..15s", "--quiet", "3s"], &[], "", &["sleep"]);
     assert!(
-        explained.contains("\n  2s         from here on it is enough that no request has come for 3s\n"),
+        explained.contains("\n  2s         the pre-delay ends as soon as no request has arrived for 3s\n"),
         "{explained}"
     );
     assert!(
-        explained.contains("\n  15s        SIGTERM goes to sleep, which finishes its work, at the latest\n"),
+        explained.contains("\n  15s        at the latest, SIGTERM is sent to sleep, which finishes its work\n"),
         "{explained}"
     );
 }
@@ -312,6 +312,6 @@ fn the_library_gives_each_value_with_its_source() {
     let settings = Settings::resolve(Invocation { command, ..Invocation::default() }, Vec::new()).unwrap();
     let (least, most) = (Duration::from_secs(2), Duration::from_secs(10));
     assert_eq!(settings.pre_delay, Sourced { value: Bounds { least, most }, source: Source::Profile("nginx") });
-    let pre_delay = Wait::until(Quiet { of: Watched::Requests, lasts: Duration::from_secs(2) }, least, most);
+    let pre_delay = Wait::until(Quiet { of: Activity::Requests, lasts: Duration::from_secs(2) }, least, most);
     assert_eq!(settings.rules().plan, Plan::soft(pre_delay, StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(None)));
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use softstop::shutdown::{
     Action, Event, Exit, KILL_WAIT, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
-    Watched,
+    Activity,
 };
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 
@@ -33,7 +33,7 @@ fn any_length() -> impl Strategy<Value = Duration> {
 }
 
 fn any_wait() -> impl Strategy<Value = Wait> {
-    let of = prop_oneof![Just(Watched::Requests), Just(Watched::Traffic), Just(Watched::Connections)];
+    let of = prop_oneof![Just(Activity::Requests), Just(Activity::Traffic), Just(Activity::Connections)];
     let quiet = option::of((of, any_length()).prop_map(|(of, lasts)| Quiet { of, lasts }));
     (any_length(), option::of(any_length()), quiet).prop_map(|(at_least, more, quiet)| Wait {
         at_least,

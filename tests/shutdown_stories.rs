@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest, Suspend};
 use softstop::shutdown::{
-    Action, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor, Watched,
+    Action, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor, Activity,
 };
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 
@@ -44,7 +44,7 @@ fn nginx() -> Rules {
 
 /// A plain program that keeps serving for 2 s to 15 s, until requests have been quiet for 2 s.
 fn watching(drain: Wait) -> Rules {
-    let quiet = Quiet { of: Watched::Requests, lasts: at(2) };
+    let quiet = Quiet { of: Activity::Requests, lasts: at(2) };
     Rules { plan: Plan::soft(Wait::until(quiet, at(2), at(15)), StopSignal::Mapped(None), drain), ..plain() }
 }
 
@@ -106,7 +106,7 @@ fn what_sigkill_does_not_end_is_left_after_a_second() {
     nginx.on(Event::Time, at(5));
     nginx.on(Event::Time, at(25));
     assert_eq!(nginx.0.deadline(), Some(at(26)));
-    assert_eq!(nginx.0.on(Event::Time, at(26)), [Action::Note(Note::Undead)]);
+    assert_eq!(nginx.0.on(Event::Time, at(26)), [Action::Note(Note::Unkillable)]);
     nginx.ends_with(137);
 }
 
@@ -340,7 +340,7 @@ fn quiet_ends_a_wait_that_has_a_range_but_not_before_its_lower_bound() {
     let mut app = Story::of(watching(Wait::up_to(None)));
     assert_eq!(app.0.watches(), None, "running, nobody looks");
     app.on(arrives(Signal::TERM), at(0));
-    assert_eq!(app.0.watches(), Some(Watched::Requests));
+    assert_eq!(app.0.watches(), Some(Activity::Requests));
     assert_eq!(app.on(Event::Quiet(at(9)), at(1)), []);
     assert_eq!(app.on(Event::Quiet(at(9)), at(2)), [Stop(Signal::TERM)]);
     assert_eq!(app.0.watches(), None);
@@ -394,11 +394,11 @@ fn hurry_does_not_lengthen_the_drain() {
 
 #[test]
 fn an_app_that_has_closed_all_its_connections_and_stays_gets_the_next_step_early() {
-    let closed = Quiet { of: Watched::Connections, lasts: at(2) };
+    let closed = Quiet { of: Activity::Connections, lasts: at(2) };
     let mut app = Story::of(watching(Wait::until(closed, at(0), at(20))));
     app.on(arrives(Signal::TERM), at(0));
     app.on(Event::Quiet(at(2)), at(2));
-    assert_eq!(app.0.watches(), Some(Watched::Connections));
+    assert_eq!(app.0.watches(), Some(Activity::Connections));
     assert_eq!(app.on(Event::Quiet(at(0)), at(5)), [], "one is open");
     assert_eq!(app.on(Event::Quiet(at(2)), at(8)), [KillAll]);
 }

@@ -215,7 +215,7 @@ fn a_child_that_may_not_be_signalled_does_not_end_us() {
         .start();
     run.says("ready");
     run.signal(1);
-    run.logs("SIGHUP did not reach the app");
+    run.logs("could not send SIGHUP to the app");
     send(run.child(), 15);
     run.wait().code(0);
 }

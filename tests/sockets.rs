@@ -28,21 +28,22 @@ use std::{env, fs, mem, thread};
 
 use nix::sys::socket::sockopt;
 use softstop::network::Network;
-use softstop::sys::sockets::{Choice, Look, State, Watch};
+use softstop::snapshot::{Snapshot, TcpState};
+use softstop::sys::sockets::{PortSelection, SocketWatcher};
 
 fn ourselves() -> Vec<i32> {
     vec![i32::try_from(std::process::id()).unwrap()]
 }
 
 /// A watch of our own listeners that has had its first look.
-fn watch(way: Way) -> Watch {
+fn watch(way: Way) -> SocketWatcher {
     watch_but(way, &[])
 }
 
-fn watch_but(way: Way, ignore: &[Network]) -> Watch {
-    let mut watch = Watch::begin(&[], Some(&ourselves()), ignore);
-    assert_eq!((watch.source(), watch.choice()), (way.source(), Some(Choice::Ours)));
-    let first = watch.look().unwrap();
+fn watch_but(way: Way, ignore: &[Network]) -> SocketWatcher {
+    let mut watch = SocketWatcher::new(&[], Some(&ourselves()), ignore);
+    assert_eq!((watch.source(), watch.selection()), (way.source(), Some(PortSelection::OwnProcesses)));
+    let first = watch.snapshot().unwrap();
     assert_eq!((first.new, first.unexplained), (0, 0), "the first look has nothing to compare with");
     assert_eq!(first.sees_bytes, way == Way::Netlink);
     watch
@@ -50,10 +51,10 @@ fn watch_but(way: Way, ignore: &[Network]) -> Watch {
 
 /// Looks until this holds, and says what the looks showed, with the new connections of all of them.
 #[track_caller]
-fn until(watch: &mut Watch, what: &str, holds: impl Fn(&Look) -> bool) -> Look {
+fn until(watch: &mut SocketWatcher, what: &str, holds: impl Fn(&Snapshot) -> bool) -> Snapshot {
     let (mut new, mut unexplained) = (0, 0);
     eventually(what, || {
-        let mut look = watch.look().unwrap();
+        let mut look = watch.snapshot().unwrap();
         new += look.new;
         unexplained += look.unexplained;
         (look.new, look.unexplained) = (new, unexplained);
@@ -169,7 +170,7 @@ fn a_kept_connection_is_quiet_until_somebody_asks() {
         served.read_exact(&mut [0; 8]).unwrap();
         if way == Way::Netlink {
             // Read, but not answered: that alone the text does not show.
-            assert_eq!(watch.look().unwrap().busy, 1);
+            assert_eq!(watch.snapshot().unwrap().busy, 1);
             thread::sleep(Duration::from_millis(50)); // more than a tick of the slowest kernel's clock
         }
         served.write_all(b"answer..").unwrap();
@@ -192,7 +193,7 @@ fn a_request_between_two_looks_on_a_kept_connection_leaves_a_trace() {
             Way::ProcNet => look.since_arrival.is_none() && look.segments == Some(0),
         });
         exchange(&mut client, &mut served);
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         match way {
             Way::Netlink => assert!(look.since_arrival.unwrap() < age, "{look:?}"),
             // The text may miss it, but says that it cannot exclude it.
@@ -217,7 +218,7 @@ fn short_connections_between_two_looks_are_counted_whoever_closes_first() {
             }
             // The news comes a moment after the end: none must come twice.
             thread::sleep(Duration::from_millis(50));
-            assert_eq!(watch.look().unwrap().new, 0, "{end:?}");
+            assert_eq!(watch.snapshot().unwrap().new, 0, "{end:?}");
         }
     });
 }
@@ -228,7 +229,7 @@ fn a_connection_that_was_known_is_not_new_when_it_ends() {
         let server = Server::new();
         let pairs = [server.connect(), server.connect(), server.connect()];
         let mut watch = watch(way);
-        assert_eq!(watch.look().unwrap().open, 3);
+        assert_eq!(watch.snapshot().unwrap().open, 3);
         let [(c1, s1), (c2, s2), (c3, mut s3)] = pairs;
         drop((c1, s1));
         drop((s2, c2));
@@ -237,10 +238,10 @@ fn a_connection_that_was_known_is_not_new_when_it_ends() {
         assert!(s3.read(&mut [0; 8]).is_err());
         let look = until(&mut watch, "all are gone", |look| look.open == 0);
         assert_eq!(look.new, 0);
-        assert_eq!(watch.look().unwrap().new, 0);
+        assert_eq!(watch.snapshot().unwrap().new, 0);
         drop(s3);
         thread::sleep(Duration::from_millis(50)); // for the news
-        assert_eq!(watch.look().unwrap().new, 0);
+        assert_eq!(watch.snapshot().unwrap().new, 0);
         // The control: one that nobody knew is.
         drop(server.connect());
         until(&mut watch, "the control is new", |look| look.new == 1);
@@ -265,9 +266,9 @@ fn who_waits_in_the_accept_queue_is_seen_and_whether_he_has_asked() {
         let waiting = watch.connections(9).unwrap();
         assert_eq!(waiting.iter().filter(|connection| connection.is_waiting && connection.unread == 8).count(), 2);
         let _accepted = server.listener.accept().unwrap();
-        assert_eq!(watch.look().unwrap().waiting, 3);
+        assert_eq!(watch.snapshot().unwrap().waiting, 3);
         drop(server);
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.waiting, look.open, look.listening.len()), (0, 1, 0), "they were reset: {look:?}");
     });
 }
@@ -344,11 +345,11 @@ fn a_response_that_flows_on_is_seen_after_the_app_has_closed_it_too() {
             assert!(look.since_response.is_some());
         }
         drop(served);
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.open, look.lingering, look.new), (0, 1, 0), "{look:?}");
         assert!(look.unsent > 0);
         let left = watch.connections(9).unwrap();
-        assert_eq!((left.len(), left[0].state, left[0].peer), (1, State::FinWait1, client.local_addr().unwrap()));
+        assert_eq!((left.len(), left[0].state, left[0].peer), (1, TcpState::FinWait1, client.local_addr().unwrap()));
         let mut got = Vec::new();
         client.read_to_end(&mut got).unwrap();
         assert_eq!(got.len() as u64, written);
@@ -375,16 +376,16 @@ fn a_sidecars_traffic_is_not_ours() {
         let app_pid = i32::try_from(app.id()).unwrap();
         let _guard = Stray(app_pid);
         let sidecar = Server::on(Ipv4Addr::UNSPECIFIED);
-        let mut watch = Watch::begin(&[], Some(&[app_pid]), &[]);
-        assert_eq!((watch.ports(), watch.choice()), (&[ours.address.port()][..], Some(Choice::Ours)));
-        watch.look().unwrap();
+        let mut watch = SocketWatcher::new(&[], Some(&[app_pid]), &[]);
+        assert_eq!((watch.ports(), watch.selection()), (&[ours.address.port()][..], Some(PortSelection::OwnProcesses)));
+        watch.snapshot().unwrap();
         let _open = sidecar.connect();
         for _ in 0..9 {
             sidecar.serve_one(End::Client);
             sidecar.serve_one(End::Server);
         }
         thread::sleep(Duration::from_millis(50)); // for the news
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.new, look.open, look.since_arrival), (0, 0, None), "{look:?}");
         assert_eq!(look.accepted_in_namespace, Some(19));
         // Both ends of these are in our namespace, so that even the text shows whose they were.
@@ -394,7 +395,7 @@ fn a_sidecars_traffic_is_not_ours() {
             sidecar.serve_one(End::Reset);
         }
         thread::sleep(Duration::from_millis(50));
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.new, look.since_arrival), (0, None), "{look:?}");
         assert_eq!(look.unexplained, if way == Way::Netlink { 0 } else { 9 });
         // The control: ours is, beside the sidecar's.
@@ -418,7 +419,7 @@ fn peers_to_ignore_are_in_no_number() {
         drop(connect_from(probe, server.address).unwrap());
         drop(server.listener.accept().unwrap());
         thread::sleep(Duration::from_millis(50)); // for the news
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.new, look.unexplained, look.open, look.last_peer), (0, 0, 0, None), "{look:?}");
         assert_eq!(watch.connections(9).unwrap(), []);
         // The control: another address counts, and is named.
@@ -434,9 +435,9 @@ fn peers_to_ignore_are_in_no_number() {
 fn named_ports_are_watched_and_no_others() {
     each_way("named_ports_are_watched_and_no_others", |_| {
         let (named, other) = (Server::new(), Server::new());
-        let mut watch = Watch::begin(&[named.address.port()], Some(&ourselves()), &[]);
-        assert_eq!(watch.choice(), Some(Choice::Named));
-        watch.look().unwrap();
+        let mut watch = SocketWatcher::new(&[named.address.port()], Some(&ourselves()), &[]);
+        assert_eq!(watch.selection(), Some(PortSelection::Named));
+        watch.snapshot().unwrap();
         let _kept = [named.connect(), other.connect()];
         let look = until(&mut watch, "one is new", |look| look.new == 1);
         assert_eq!((look.open, look.listening), (1, vec![named.address.port()]));
@@ -451,7 +452,7 @@ fn where_nothing_listens_nothing_is_watched() {
         // Who calls others is no server.
         let somebody = Server::new();
         let _calls = somebody.connect();
-        let look = watch.look().unwrap();
+        let look = watch.snapshot().unwrap();
         assert_eq!((look.open, look.new), (0, 0));
     });
 }
@@ -487,12 +488,12 @@ fn whose_process_may_not_be_looked_into_has_its_public_ports_guessed() {
     within(name, &words, &Way::ALL, |_| {
         let nc = env::var("NC").unwrap().parse().unwrap();
         let watch = eventually("it listens", || {
-            let watch = Watch::begin(&[], Some(&[nc]), &[]);
+            let watch = SocketWatcher::new(&[], Some(&[nc]), &[]);
             (!watch.ports().is_empty()).then_some(watch)
         });
-        assert_eq!((watch.choice(), watch.ports()), (Some(Choice::Guessed), &[8081][..]));
+        assert_eq!((watch.selection(), watch.ports()), (Some(PortSelection::Guessed), &[8081][..]));
         // The control: our own we may look into.
-        assert_eq!(Watch::begin(&[], Some(&ourselves()), &[]).choice(), Some(Choice::Ours));
+        assert_eq!(SocketWatcher::new(&[], Some(&ourselves()), &[]).selection(), Some(PortSelection::OwnProcesses));
     });
 }
 
@@ -505,24 +506,24 @@ fn without_netlink_and_without_proc_it_says_so() {
     let words = ["--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"];
     within(name, &words, &Way::ALL, |way| {
         let server = Server::new();
-        let mut watch = Watch::begin(&[], None, &[]);
+        let mut watch = SocketWatcher::new(&[], None, &[]);
         match way {
             Way::ProcNet => {
-                let error = watch.look().unwrap_err().to_string();
+                let error = watch.snapshot().unwrap_err().to_string();
                 assert!(error.contains("Operation not permitted") && error.contains("No such file"), "{error}");
                 assert!(watch.connections(1).is_err());
-                assert_eq!((watch.choice(), watch.ports()), (None, &[][..]));
+                assert_eq!((watch.selection(), watch.ports()), (None, &[][..]));
             }
             // The control: netlink needs no /proc.
             Way::Netlink => {
-                let look = watch.look().unwrap();
+                let look = watch.snapshot().unwrap();
                 assert_eq!(
                     (look.listening.len(), look.accepted_in_namespace),
                     (0, None),
                     "a loopback port is not guessed"
                 );
-                let mut watch = Watch::begin(&[server.address.port()], None, &[]);
-                watch.look().unwrap();
+                let mut watch = SocketWatcher::new(&[server.address.port()], None, &[]);
+                watch.snapshot().unwrap();
                 drop(server.connect());
                 until(&mut watch, "it is new", |look| look.new == 1);
             }
@@ -619,16 +620,16 @@ fn with_ten_thousand_connections_a_look_stays_within_its_budget() {
         said.wait_containing("crowd is here");
 
         // What the first look needs for good (code, a stack) is no cost of the connections.
-        Watch::begin(&[1], None, &[]).look().unwrap();
+        SocketWatcher::new(&[1], None, &[]).snapshot().unwrap();
         fs::write("/proc/self/clear_refs", "5").unwrap(); // the peak starts here
         let before = memory("VmRSS:");
         let start = processor_time();
-        let mut watch = Watch::begin(&[], Some(&ourselves()), &[]);
+        let mut watch = SocketWatcher::new(&[], Some(&ourselves()), &[]);
         let begun = processor_time() - start;
         // Some kernels count this time in ticks.
         let start = processor_time();
         for _ in 0..LOOKS {
-            let look = watch.look().unwrap();
+            let look = watch.snapshot().unwrap();
             assert_eq!((look.open, look.new), (CROWD as u64, 0));
         }
         let each = (processor_time() - start) / LOOKS;

@@ -63,7 +63,7 @@ fn a_second_sigterm_repeats_no_mapped_stop_signal() {
         run.signal(15);
         run.says("got 3");
         run.signal(15);
-        run.logs("another stop request, SIGTERM");
+        run.logs("another stop request: SIGTERM");
         run.signal(10);
         assert_eq!(got(run.wait().code(7)), [3, 10], "{options:?}");
     }
@@ -240,7 +240,7 @@ fn a_grace_period_leaves_a_second_to_report_in() {
     run.says("ready");
     let start = Instant::now();
     run.signal(15);
-    run.logs("700ms to finish");
+    run.logs("waiting up to 700ms");
     run.wait().code(137);
     assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
@@ -313,7 +313,7 @@ fn is_stubborn_no_more(run: Running) {
     });
     run.signal(15);
     let outcome = run.wait();
-    outcome.code(137).logged("SIGKILL to all that is left").logged("SIGKILL to 4 processes");
+    outcome.code(137).logged("SIGKILL to every remaining process").logged("SIGKILL to 4 processes");
     for pid in family {
         gone(pid);
     }
@@ -410,7 +410,7 @@ fn with_wait_for_all_what_is_left_gets_the_stop_signal() {
         run.signal(15);
         run.says("got 15");
         let outcome = run.wait();
-        outcome.code(5).logged("what it left behind is to stop too").not_logged("SIGKILL");
+        outcome.code(5).logged("stopping the processes that it left").not_logged("SIGKILL");
         assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     }
 }
@@ -450,7 +450,7 @@ fn with_wait_for_all_what_a_main_child_leaves_by_itself_is_stopped_too() {
         let run = if is_pid_one { run.pid_one().start() } else { run.start() };
         run.says("ready");
         run.says("got 15");
-        run.wait().code(5).logged("had ended by itself").not_logged("SIGKILL");
+        run.wait().code(5).logged("exited by itself").not_logged("SIGKILL");
     }
 }
 
@@ -470,7 +470,7 @@ fn the_closing_line_tells_the_whole_stop() {
         "Z, pre-delay 0.",
         "drain after SIGTERM 0.",
         "SIGKILL to 1 process",
-        "recorder was ended by SIGKILL",
+        "recorder was killed by SIGKILL",
     ] {
         assert!(line.contains(part), "no {part:?} in {line:?}");
     }

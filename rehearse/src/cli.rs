@@ -242,11 +242,11 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A duration; a bare number is seconds.
 pub(crate) fn duration(word: &str) -> Result<Duration, String> {
-    use softstop::duration::{Wrong, read};
+    use softstop::duration::{InvalidDuration, read};
     let read = match read(word) {
-        Err(Wrong::NoUnit) => read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned()),
-        Err(Wrong::Negative) => Err("a duration cannot be negative".to_owned()),
-        Err(Wrong::Other(why)) => Err(format!("{why}; write it as 500ms, 5s or 1m 30s")),
+        Err(InvalidDuration::NoUnit) => read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned()),
+        Err(InvalidDuration::Negative) => Err("a duration cannot be negative".to_owned()),
+        Err(InvalidDuration::Other(why)) => Err(format!("{why}; write it as 500ms, 5s or 1m 30s")),
         Ok(duration) => Ok(duration),
     };
     match read {

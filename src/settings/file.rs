@@ -78,6 +78,9 @@ impl File<'_> {
                 for (from, to) in self.table(name, value, "a table of signals")? {
                     let source = self.place(from.span().start);
                     let to = self.scalar(from.get_ref(), to, "a signal")?;
+                    if to.contains([',', ':']) {
+                        return Err(Error::NotARewrite { source, word: to });
+                    }
                     let (from, to) = value::rewrite(from.get_ref(), &to, &source)?;
                     layer.add_rewrite(from, to, &source)?;
                 }

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_path_is_the_only_candidate_for_itself() {
         assert_eq!(candidates(OsStr::new("./x")).unwrap(), [c"./x".to_owned()]);
-        assert_eq!(candidates(OsStr::new("")).unwrap(), []);
+        assert!(candidates(OsStr::new("")).unwrap().is_empty());
         assert!(candidates(OsStr::new("true")).unwrap().len() > 1);
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, io, mem, thread};
 
-use softstop::sys::sockets::Source;
+use softstop::sys::sockets::SourceKind;
 
 use super::is_root;
 
@@ -33,10 +33,10 @@ pub enum Way {
 impl Way {
     pub const ALL: [Self; 2] = [Self::Netlink, Self::ProcNet];
 
-    pub fn source(self) -> Source {
+    pub fn source(self) -> SourceKind {
         match self {
-            Self::Netlink => Source::Netlink,
-            Self::ProcNet => Source::ProcNet,
+            Self::Netlink => SourceKind::Netlink,
+            Self::ProcNet => SourceKind::ProcNet,
         }
     }
 
