@@ -1,10 +1,11 @@
-//! What softstop does otherwise than the init whose name it has, on purpose, with the reason. The README's table is this
-//! list; a difference that is not on it fails the matrix, and so does one on it that does not occur.
+//! What softstop does otherwise than the init whose name it has, on purpose, with the reason. The table in
+//! docs/in-place-of-another-init.md is this list; a difference that is not on it fails the matrix, and so does one on it that
+//! does not occur.
 
 use super::matrix::{Difference, Seen, Stage};
 use super::rows::FAULTS;
 
-/// Each as the README says it, and how it is recognised.
+/// Each as that page says it, and how it is recognised.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         peers: &["tini", "dumb-init", "catatonit"],
