@@ -71,7 +71,10 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         supervisor.check_start(now);
         // One by one: when we are about to stop ourselves a SIGCONT must still be pending.
         for received in inbox.take() {
-            supervisor.options.style.log(LogEvent::Received(received.signal, received.origin));
+            // The child that could not become the program is no child that anybody knows of: its SIGCHLD is not logged.
+            if supervisor.start_failure.is_none() || received.signal != Signal::CHLD {
+                supervisor.options.style.log(LogEvent::Received(received.signal, received.origin));
+            }
             supervisor.handle(Event::Signal(received.signal, received.origin), now);
         }
         supervisor.reap(now);

@@ -212,8 +212,8 @@ fn the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second() {
         let (_, run) = server_under(&options, &[]);
         let stop = Stop::of(run);
         let line = stop.run.logs("drain: sent ");
-        let (_, time) = line.split_once(" has ").unwrap();
-        let (time, _) = time.split_once(" to finish").unwrap();
+        let (_, time) = line.split_once("waiting up to ").unwrap();
+        let (time, _) = time.split_once(" for its exit").unwrap();
         // 9 s, and nearly 19 s more.
         assert!(time.starts_with("27s") || time.starts_with("26s") || time.starts_with("25s"), "{line}");
         assert!(!time.contains("us") && !time.contains("ns"), "{line}");
@@ -375,7 +375,7 @@ fn a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named() {
         between(end - asked, ms(5000), ms(5000) + MARGIN);
         let line =
             outcome.stderr.lines().find(|line| line.contains("not quiet")).unwrap_or_else(|| panic!("{outcome:?}"));
-        assert!(line.contains("from 127.0.0.7 (ignore_peers leaves probes out)"), "{line}");
+        assert!(line.contains("from 127.0.0.7 (ignore_peers excludes probes)"), "{line}");
     });
 }
 
