@@ -179,8 +179,10 @@ fn open_inbox(style: LogStyle) -> Result<Inbox, Failure> {
 
 /// Gives back what the start needed, except these descriptors, and what the system or the app may miss.
 fn settle(keep: [Option<RawFd>; 3]) {
+    // First: a child that looks at us at once must find us there. A file system cannot be unmounted while it is our working
+    // directory.
+    let _ = env::set_current_dir("/");
     descriptors::close_inherited(keep.into_iter().flatten().collect());
-    let _ = env::set_current_dir("/"); // a file system cannot be unmounted while it is our working directory
     memory::give_back_stack();
 }
 

@@ -241,7 +241,11 @@ fn what_cannot_be_started_is_said_in_the_containers_log() {
         (&["no-such-program"][..], 127, "`no-such-program` was not found"),
         (&["/script"], 127, "`/script` exists, but its interpreter does not"),
         (&["/text"], 126, "`/text` cannot be run: it is neither a program for this machine"),
-        (&["/of-another-machine"], 126, "`/of-another-machine` cannot be run: it is neither a program for this machine"),
+        (
+            &["/of-another-machine"],
+            126,
+            "`/of-another-machine` cannot be run: it is neither a program for this machine",
+        ),
         (&["/tmp"], 126, "`/tmp` cannot be run"),
         (&["--pre-dealy=5s", "/text"], 2, "--pre-delay"),
         (&[], 2, "softstop: error: "),

@@ -238,6 +238,10 @@ fn a_response_that_outlasts_the_drain_timeout_is_cut_and_the_log_says_so() {
     let downloads = start_big(&nginx);
     run.signal(SIGTERM);
     let outcome = run.wait();
-    outcome.code(137).logged("drain timeout: still running after").logged("(nginx)").logged("nginx was killed by SIGKILL");
+    outcome
+        .code(137)
+        .logged("drain timeout: still running after")
+        .logged("(nginx)")
+        .logged("nginx was killed by SIGKILL");
     are_cut(downloads);
 }

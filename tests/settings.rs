@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use softstop::duration::Bounds;
 use softstop::settings::{Invocation, Settings, Source, Sourced};
-use softstop::shutdown::{Plan, Quiet, StopSignal, Wait, Activity};
+use softstop::shutdown::{Activity, Plan, Quiet, StopSignal, Wait};
 use softstop::signal::Signal;
 use tempfile::TempDir;
 

@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use softstop::shutdown::{
-    Action, Event, Exit, KILL_WAIT, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
-    Activity,
+    Action, Activity, Event, Exit, KILL_WAIT, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait,
+    WaitFor,
 };
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 

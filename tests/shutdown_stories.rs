@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest, Suspend};
 use softstop::shutdown::{
-    Action, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor, Activity,
+    Action, Activity, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
 };
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 

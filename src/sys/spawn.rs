@@ -70,10 +70,12 @@ pub(super) fn spawn(
     // prepared before the fork: it allocates nothing, takes no lock and runs no destructor (`man 7 signal-safety`).
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let failure = match set_up_child(inherited, group, in_foreground, listen_pid) {
-            Ok(()) => program.exec(),
-            Err(errno) => Failure { stage: Stage::Setup, errno, file_exists: false },
-        };
+        let setup_failure = |errno| Failure { stage: Stage::Setup, errno, file_exists: false };
+        let failure = set_up_child(group, in_foreground, listen_pid)
+            .map_err(setup_failure)
+            .and_then(|()| program.check())
+            .and_then(|()| inherited.restore().map_err(setup_failure))
+            .map_or_else(|failure| failure, |()| program.exec());
         failure.report_and_exit(&childs);
     }
     let pid = Pid::from_raw(Errno::result(pid).map_err(|error| SpawnError::Fork(error.into()))?);
@@ -86,12 +88,7 @@ pub(super) fn spawn(
 }
 
 /// Runs in the child, between fork and execve.
-fn set_up_child(
-    inherited: Inherited,
-    group: ChildGroup,
-    in_foreground: bool,
-    listen_pid: Option<ListenPid>,
-) -> nix::Result<()> {
+fn set_up_child(group: ChildGroup, in_foreground: bool, listen_pid: Option<ListenPid>) -> nix::Result<()> {
     match group {
         ChildGroup::New => setpgid(Pid::from_raw(0), Pid::from_raw(0))?,
         ChildGroup::NewSession => terminal::begin_session()?,
@@ -103,7 +100,7 @@ fn set_up_child(
     if let Some(listen_pid) = listen_pid {
         listen_pid.set_to_this_process();
     }
-    inherited.restore()
+    Ok(())
 }
 
 /// What failed in the child.
@@ -160,6 +157,25 @@ impl Program {
         let argv: Vec<_> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
         let shell_argv = [SHELL.as_ptr(), SHELL.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
         Ok(Self { files: candidates(name)?, argv, shell_argv, _words: words })
+    }
+
+    /// Whether there is a candidate that execve(2) may run. Runs in the child, while signals are still blocked: so a program that
+    /// is missing is reported even if a signal is about to end the child. A signal that comes while execve(2) itself fails, for
+    /// another reason, ends the child first.
+    fn check(&self) -> Result<(), Failure> {
+        let mut errno = Errno::ENOENT;
+        for file in &self.files {
+            // SAFETY: reads a C string.
+            if unsafe { libc::access(file.as_ptr(), libc::X_OK) } == 0 {
+                return Ok(());
+            }
+            match Errno::last() {
+                Errno::EACCES => errno = Errno::EACCES,
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                _ => return Ok(()),
+            }
+        }
+        Err(Failure { stage: Stage::Exec, errno, file_exists: false })
     }
 
     /// Runs the first candidate that can be run, as execvp(3) does (`man 3 exec`, "Special semantics for `execlp()` and
