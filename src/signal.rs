@@ -1,8 +1,8 @@
-//! Signals as numbers and names, and which of them an init passes on. Pure: knows no operating system.
+//! Signals as numbers and names, and which of them an init passes on. It asks no operating system.
 //!
 //! The numbers are Linux's on every architecture but MIPS, SPARC, Alpha and PA-RISC (`man 7 signal`). Real-time
-//! signals are plain numbers here, which is why this type exists: most signal enums leave them out, and an init that
-//! cannot name a signal drops it.
+//! signals are plain numbers here. That is why this type exists: most signal enums leave them out, and an init that cannot
+//! represent a signal drops it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Signal(u8);
 
-/// The first real-time signal a program may use: the C libraries keep 32 and 33 (and musl 34) for themselves, and
-/// everybody counts from glibc's 34 (`man 7 signal`, "Real-time signals").
+/// The first real-time signal that a program may use. The C libraries keep 32 and 33 (and musl 34) for themselves; names count
+/// from glibc's 34 (`man 7 signal`, "Real-time signals").
 const RTMIN: u8 = 34;
 const RTMAX: u8 = 64;
 
-/// Each classic signal's number and name; an alias stands behind the name that is printed.
+/// The number and name of each classic signal. An alias comes after the name that is printed.
 const NAMES: &[(u8, &str)] = &[
     (1, "HUP"),
     (2, "INT"),
@@ -56,25 +56,25 @@ const NAMES: &[(u8, &str)] = &[
 ];
 
 impl Signal {
-    /// Hang-up: by custom "reload your configuration".
+    /// Hang-up. Many servers reload their configuration on it.
     pub const HUP: Self = Self(1);
     /// The terminal's Ctrl-C.
     pub const INT: Self = Self(2);
     /// The terminal's Ctrl-\; nginx's and php-fpm's graceful stop; a JVM's thread dump.
     pub const QUIT: Self = Self(3);
-    /// The end without appeal.
+    /// Ends a process. It cannot be caught.
     pub const KILL: Self = Self(9);
-    /// The first signal a program may give a meaning of its own.
+    /// The first signal without a fixed meaning.
     pub const USR1: Self = Self(10);
-    /// Somebody wrote to a pipe that nobody reads.
+    /// A write to a pipe without a reader.
     pub const PIPE: Self = Self(13);
-    /// What a platform sends to stop a container, unless the image says otherwise.
+    /// The signal by which a platform stops a container, unless the image sets another.
     pub const TERM: Self = Self(15);
     /// A child has changed its state.
     pub const CHLD: Self = Self(17);
-    /// Go on after a stop.
+    /// Continues a stopped process.
     pub const CONT: Self = Self(18);
-    /// Stop, without appeal, until `SIGCONT`.
+    /// Stops a process until `SIGCONT`. It cannot be caught.
     pub const STOP: Self = Self(19);
     /// The terminal's Ctrl-Z.
     pub const TSTP: Self = Self(20);
@@ -85,7 +85,7 @@ impl Signal {
     /// The terminal has a new size; httpd's graceful stop.
     pub const WINCH: Self = Self(28);
 
-    /// The signal with this number, if there is one.
+    /// The signal with this number. `None`: there is none.
     #[must_use]
     pub fn from_number(number: i32) -> Option<Self> {
         match u8::try_from(number) {
@@ -98,20 +98,20 @@ impl Signal {
     ///
     /// # Panics
     ///
-    /// Where `n` is above 30; in a constant the compiler says so.
+    /// If `n` is above 30. In a constant the compiler reports it.
     #[must_use]
     pub const fn realtime(n: u8) -> Self {
         assert!(n <= RTMAX - RTMIN, "there are 31 real-time signals");
         Self(RTMIN + n)
     }
 
-    /// The number, as the kernel counts.
+    /// The number.
     #[must_use]
     pub fn number(self) -> i32 {
         i32::from(self.0)
     }
 
-    /// All 64 of them.
+    /// All 64 signals.
     pub fn all() -> impl Iterator<Item = Self> {
         (1..=RTMAX).map(Self)
     }
@@ -122,22 +122,22 @@ impl Signal {
         self != Self::KILL && self != Self::STOP
     }
 
-    /// Whether it speaks to the init itself: a child's change of state, or a fault that names our own bug. Such a
-    /// signal is never passed on and can be no stop request.
+    /// Whether it is for the init itself: a child's change of state, or a fault of our own code. Such a signal is never passed
+    /// on and cannot be a stop request.
     #[must_use]
     pub fn is_our_own(self) -> bool {
         // ILL, TRAP, ABRT, BUS, FPE, SEGV, CHLD, SYS
         matches!(self.0, 4 | 5 | 6 | 7 | 8 | 11 | 17 | 31)
     }
 
-    /// Whether it goes on to the app when no setting says otherwise. `SIGTTIN` and `SIGTTOU` do not: they tell a
-    /// process that *it* is in the background, which says nothing about the app.
+    /// Whether it is passed on to the app by default. `SIGTTIN` and `SIGTTOU` are not: they tell a process that *it* is in the
+    /// background, which means nothing for the app.
     #[must_use]
     pub fn is_forwarded(self) -> bool {
         self.is_catchable() && !self.is_our_own() && self != Self::TTIN && self != Self::TTOU
     }
 
-    /// Every classic name, for "did you mean".
+    /// The names of the classic signals.
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|&(_, name)| name)
     }
@@ -152,7 +152,7 @@ impl fmt::Display for Signal {
             RTMAX => f.write_str("SIGRTMAX"),
             RTMIN => f.write_str("SIGRTMIN"),
             number if number > RTMIN => write!(f, "SIGRTMIN+{}", number - RTMIN),
-            number => write!(f, "signal {number}"), // 32 and 33, the C library's own
+            number => write!(f, "signal {number}"), // 32 and 33, which the C library keeps for itself
         }
     }
 }
@@ -163,7 +163,7 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// A word that names no signal.
+/// The error for a word that is not a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownSignal;
 
@@ -195,14 +195,14 @@ impl FromStr for Signal {
     }
 }
 
-/// Reads what may follow `RTMIN` or `RTMAX`: nothing, or the sign and a number.
+/// Reads what follows `RTMIN` or `RTMAX`: nothing, or the sign and a number.
 fn read_offset(text: &str, sign: char) -> Result<u8, UnknownSignal> {
     if text.is_empty() {
         return Ok(0);
     }
     let digits = text.strip_prefix(sign).ok_or(UnknownSignal)?;
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(UnknownSignal); // `parse` would take a second sign
+        return Err(UnknownSignal); // `parse` would accept a second sign
     }
     digits.parse().map_err(|_| UnknownSignal)
 }
@@ -212,13 +212,13 @@ fn read_offset(text: &str, sign: char) -> Result<u8, UnknownSignal> {
 pub struct SignalSet(u64);
 
 impl SignalSet {
-    /// The set as the kernel writes it: bit n-1 stands for signal n.
+    /// The set in the kernel's form: bit n-1 stands for signal n.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The set as the kernel reads it: bit n-1 stands for signal n.
+    /// The set in the kernel's form: bit n-1 stands for signal n.
     #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
@@ -276,7 +276,7 @@ pub enum Origin {
     Kernel,
     /// The process with this pid.
     Process(i32),
-    /// A process that our PID namespace cannot name: the container engine, the kubelet, a person on the host.
+    /// A process outside our PID namespace: the container engine, the kubelet, a person on the host.
     Outside,
 }
 
@@ -290,12 +290,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What becomes of a signal that a setting rewrites.
+/// What a setting rewrites a signal to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rewrite {
-    /// The app gets this one in its place.
+    /// The app is sent this one instead.
     To(Signal),
-    /// The app gets nothing.
+    /// The app is sent nothing.
     Ignore,
 }
 
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_write_a_signal_is_understood() {
+    fn every_form_of_a_signals_name_is_read() {
         for (word, number) in [
             ("TERM", 15),
             ("SIGTERM", 15),

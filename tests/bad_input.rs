@@ -53,7 +53,7 @@ fn the_control_without_bad_input_starts() {
 
 #[test]
 fn no_command() {
-    let sentence = "no command: write the program to start behind the options, as in `softstop -- nginx`";
+    let sentence = "no command: write the program to start after the options, as in `softstop -- nginx`";
     is_refused(softstop::<&str>([]), sentence);
     is_refused(softstop(["--pre-delay", "1s", "--"]), sentence);
 }
@@ -98,7 +98,7 @@ fn an_unknown_key() {
         "profile = \"none\"\n  pre_dealy = \"1s\"\n",
         "softstop.toml:2:3: unknown setting `pre_dealy`: did you mean `pre_delay`?",
     );
-    file_is_refused("xyz = 1", "softstop.toml:1:1: unknown setting `xyz`: the README has the table of settings");
+    file_is_refused("xyz = 1", "softstop.toml:1:1: unknown setting `xyz`: docs/settings.md has the table of settings");
     file_is_refused(
         "[log]\nlevle = \"info\"",
         "softstop.toml:2:1: unknown setting `log.levle`: did you mean `log.level`?",
@@ -130,13 +130,13 @@ fn a_signal_that_cannot_be_caught() {
 fn a_signal_that_is_softstops_own() {
     is_refused(
         with_flags(&["--stop-on", "CHLD"]),
-        "--stop-on: SIGCHLD speaks to softstop itself (a child's change, or a fault): name another signal here",
+        "--stop-on: SIGCHLD is for softstop itself (a change of a child, or a fault): name another signal here",
     );
 }
 
 #[test]
 fn bounds_of_a_pre_delay_that_are_upside_down() {
-    let sentence = "the lower bound of 15s is above the upper one of 2s: write the shorter first";
+    let sentence = "the lower bound of 15s is above the upper bound of 2s: write the shorter first";
     is_refused(with_flags(&["--pre-delay", "15s..2s"]), &format!("--pre-delay: {sentence}"));
     file_is_refused("pre_delay = \"15s..2s\"", &format!("softstop.toml:1:1: {sentence}"));
     is_refused(
@@ -145,7 +145,7 @@ fn bounds_of_a_pre_delay_that_are_upside_down() {
     );
     is_refused(
         with_flags(&["--pre-delay", "2s.."]),
-        "--pre-delay: `` is no duration (value was empty): write it like 500ms, 5s or 1m30s",
+        "--pre-delay: `` is not a duration (value was empty): write it like 500ms, 5s or 1m30s",
     );
 }
 
@@ -153,7 +153,7 @@ fn bounds_of_a_pre_delay_that_are_upside_down() {
 fn a_quiet_that_is_longer_than_the_pre_delay() {
     is_refused(
         with_flags(&["--pre-delay", "2s..10s", "--quiet", "11s"]),
-        "--quiet: a quiet of 11s is longer than the pre-delay of 2s..10s (--pre-delay) lasts: shorten the one or lengthen the other",
+        "--quiet: a quiet of 11s is longer than the pre-delay of 2s..10s (--pre-delay): shorten the one or lengthen the other",
     );
 }
 
@@ -162,12 +162,12 @@ fn a_port_out_of_range() {
     for word in ["0", "65536", "-1", "http", ""] {
         is_refused(
             with_flags(&["--ports", &format!("8080,{word}")]),
-            &format!("--ports: `{word}` is no TCP port: write numbers from 1 to 65535, separated by commas"),
+            &format!("--ports: `{word}` is not a TCP port: write numbers from 1 to 65535, separated by commas"),
         );
     }
     file_is_refused(
         "ports = [80, 70000]",
-        "softstop.toml:1:1: `70000` is no TCP port: write numbers from 1 to 65535, separated by commas",
+        "softstop.toml:1:1: `70000` is not a TCP port: write numbers from 1 to 65535, separated by commas",
     );
 }
 
@@ -181,7 +181,7 @@ fn a_network_that_is_none() {
         is_refused(
             with_flags(&["--ignore-peers", word]),
             &format!(
-                "--ignore-peers: `{word}` is no network ({reason}): write an address or a CIDR, such as 10.0.0.0/8"
+                "--ignore-peers: `{word}` is not a network ({reason}): write an address or a CIDR, such as 10.0.0.0/8"
             ),
         );
     }
@@ -191,7 +191,7 @@ fn a_network_that_is_none() {
 fn a_drain_until_closed_that_nothing_follows() {
     is_refused(
         with_flags(&["--drain-until", "closed"]),
-        "--drain-until: without a drain timeout nothing follows the drain that could come early: set drain_timeout or grace_period",
+        "--drain-until: without a drain timeout there is nothing to end early: set drain_timeout or grace_period",
     );
     let fits = with_flags(&["--drain-until", "closed", "--drain-timeout", "5s"]);
     fits.run().code(0);
@@ -218,10 +218,10 @@ fn a_negative_duration() {
 fn what_is_no_duration_at_all() {
     is_refused(
         with_flags(&["--pre-delay", "5parsecs"]),
-        "--pre-delay: `5parsecs` is no duration (`parsecs` is no unit): write it like 500ms, 5s or 1m30s",
+        "--pre-delay: `5parsecs` is not a duration (`parsecs` is no unit): write it like 500ms, 5s or 1m30s",
     );
     for word in ["s", " ", "1s2", "99999999999999999999s", "5s-3s"] {
-        with_flags(&["--pre-delay", word]).run().code(2).logged("is no duration");
+        with_flags(&["--pre-delay", word]).run().code(2).logged("is not a duration");
     }
 }
 
@@ -241,7 +241,7 @@ fn a_rewrite_given_twice_for_one_signal() {
 fn what_is_no_rewrite() {
     is_refused(
         with_flags(&["-r", "HUP"]),
-        "--rewrite: `HUP` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
+        "--rewrite: `HUP` is not a rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
     );
 }
 
@@ -259,13 +259,12 @@ fn a_plan_longer_than_its_grace_period() {
     is_refused(
         with_flags(&["--pre-delay", "10s", "--drain-timeout", "20s", "--grace-period", "30s"]),
         "--grace-period: a pre-delay of 10s (--pre-delay) and a drain timeout of 20s (--drain-timeout) do not fit into \
-         the grace period of 30s, of which 1 s is kept to report in: shorten the one or lengthen the other",
+         the grace period of 30s, of which softstop keeps 1 s for its last report: shorten the one or lengthen the other",
     );
     with_flags(&["--pre-delay", "9s", "--drain-timeout", "20s", "--grace-period", "30s"]).run().code(0);
     is_refused(
         with_flags(&["--pre-delay", "30s"]).env("SOFTSTOP_GRACE_PERIOD", "30s"),
-        "SOFTSTOP_GRACE_PERIOD: a pre-delay of 30s (--pre-delay) does not fit into the grace period of 30s, of which \
-         1 s is kept to report in: shorten the one or lengthen the other",
+        "SOFTSTOP_GRACE_PERIOD: a pre-delay of 30s (--pre-delay) does not fit into the grace period of 30s, of which softstop keeps 1 s for its last report: shorten the one or lengthen the other",
     );
 }
 
@@ -273,7 +272,7 @@ fn a_plan_longer_than_its_grace_period() {
 fn a_grace_period_with_no_time_in_it() {
     is_refused(
         with_flags(&["--grace-period", "1s"]),
-        "--grace-period: a grace period of 1s leaves no time for a stop: 1 s of it is kept to report in, so give it more",
+        "--grace-period: a grace period of 1s leaves no time for a stop, since softstop keeps 1 s of it for its last report: lengthen it",
     );
 }
 
@@ -343,7 +342,7 @@ fn a_list_where_one_value_is_wanted() {
     );
     file_is_refused(
         "[signals]\nHUP = \"USR1,TERM:ignore\"",
-        "softstop.toml:2:1: `USR1,TERM:ignore` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
+        "softstop.toml:2:1: `USR1,TERM:ignore` is not a rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
     );
 }
 
@@ -360,7 +359,7 @@ fn a_flags_name_in_the_file() {
 fn months_which_nobody_means() {
     is_refused(
         with_flags(&["--pre-delay", "5M"]),
-        "--pre-delay: `5M` is no duration (minutes are written with a small m): write it like 500ms, 5s or 1m30s",
+        "--pre-delay: `5M` is not a duration (minutes are written with a small m): write it like 500ms, 5s or 1m30s",
     );
 }
 
@@ -376,7 +375,7 @@ fn a_stop_signal_that_would_freeze_the_program() {
 fn to_wait_for_all_and_to_adopt_nobody() {
     is_refused(
         with_flags(&["--wait-for", "all"]).env("SOFTSTOP_SUBREAPER", "false"),
-        "--wait-for: to wait for all, softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: take one of the two back",
+        "--wait-for: to wait for all processes softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: take one of the two back",
     );
 }
 
@@ -418,8 +417,8 @@ fn an_unknown_word() {
         "SOFTSTOP_LOG: unknown log level `loud`: write off, error, warn, info, debug or trace",
     );
     is_refused(with_flags(&["--log-format", "jsn"]), "--log-format: unknown log format `jsn`: did you mean `json`?");
-    is_refused(with_flags(&["-e", "256"]), "--remap-exit: `256` is no exit code: write a number from 0 to 255");
-    is_refused(with_flags(&["-e", "-1"]), "--remap-exit: `-1` is no exit code: write a number from 0 to 255");
+    is_refused(with_flags(&["-e", "256"]), "--remap-exit: `256` is not an exit code: write a number from 0 to 255");
+    is_refused(with_flags(&["-e", "-1"]), "--remap-exit: `-1` is not an exit code: write a number from 0 to 255");
 }
 
 #[test]

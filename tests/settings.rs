@@ -242,8 +242,9 @@ fn a_quiet_that_nobody_chose_is_shortened_to_fit_with_a_warning() {
     let explained = explain(&["--pre-delay", "0s..1s"], &[], "", &["sleep"]);
     has(&explained, "quiet", "1s", "default");
     assert!(
-        explained
-            .contains("warning: the quiet of 2s (default) is longer than the pre-delay of 0s..1s (--pre-delay) lasts"),
+        explained.contains(
+            "warning: the quiet of 2s (default) is longer than the pre-delay of 0s..1s (--pre-delay): shortened"
+        ),
         "{explained}"
     );
     // With a fixed length there is nothing for it to end.

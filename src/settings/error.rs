@@ -1,4 +1,4 @@
-//! What can be wrong with settings, each as one sentence that names the place and the remedy.
+//! Errors in settings, each as one sentence that names the place and the remedy.
 
 use std::fmt;
 use std::io;
@@ -9,10 +9,10 @@ use super::Source;
 use crate::duration::{Bounds, show};
 use crate::signal::Signal;
 
-/// Wrong usage or configuration. softstop leaves with exit code 2, before the child starts.
+/// Wrong usage or configuration. softstop exits with code 2 before the child starts.
 #[derive(Debug)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the sentences in Display say what each field is")]
+#[expect(missing_docs, reason = "the sentences in Display show what each field is")]
 pub enum Error {
     UnknownKey { source: Source, key: String, nearest: Option<String> },
     UnknownWord { source: Source, what: &'static str, word: String, nearest: Option<&'static str>, known: String },
@@ -43,7 +43,7 @@ pub enum Error {
     NoCommand,
 }
 
-/// The second half of "unknown": what was meant, or else what there is.
+/// The remedy for an unknown word: the nearest known one, or else this text.
 struct Remedy<'a, T>(&'a Option<T>, &'a str);
 
 impl<T: fmt::Display> fmt::Display for Remedy<'_, T> {
@@ -56,14 +56,14 @@ impl<T: fmt::Display> fmt::Display for Remedy<'_, T> {
 }
 
 impl fmt::Display for Error {
-    #[expect(clippy::too_many_lines, reason = "one sentence after the other")]
+    #[expect(clippy::too_many_lines, reason = "a list of sentences")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKey { source, key, nearest } => {
                 write!(
                     f,
                     "{source}: unknown setting `{key}`: {}",
-                    Remedy(nearest, "the README has the table of settings")
+                    Remedy(nearest, "docs/settings.md has the table of settings")
                 )
             }
             Self::UnknownWord { source, what, word, nearest, known } => {
@@ -85,7 +85,7 @@ impl fmt::Display for Error {
             }
             Self::OurOwn { source, signal } => write!(
                 f,
-                "{source}: {signal} speaks to softstop itself (a child's change, or a fault): name another signal here"
+                "{source}: {signal} is for softstop itself (a change of a child, or a fault): name another signal here"
             ),
             Self::Ignored { source, signal, ignored_by } => {
                 write!(
@@ -98,10 +98,10 @@ impl fmt::Display for Error {
             }
             Self::OrphansGetLost { wait_for, subreaper } => write!(
                 f,
-                "{wait_for}: to wait for all, softstop must adopt orphans, which {subreaper} forbids: take one of the two back"
+                "{wait_for}: to wait for all processes softstop must adopt orphans, which {subreaper} forbids: take one of the two back"
             ),
             Self::NotARewrite { source, word } => {
-                write!(f, "{source}: `{word}` is no rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore")
+                write!(f, "{source}: `{word}` is not a rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore")
             }
             Self::RewrittenTwice { source, signal } => {
                 write!(f, "{source}: {signal} is rewritten twice: leave one of the two")
@@ -113,14 +113,14 @@ impl fmt::Display for Error {
                 write!(f, "{source}: `{word}` has no unit: write {word}s for seconds, or {word}ms, {word}m")
             }
             Self::NotADuration { source, word, reason } => {
-                write!(f, "{source}: `{word}` is no duration ({reason}): write it like 500ms, 5s or 1m30s")
+                write!(f, "{source}: `{word}` is not a duration ({reason}): write it like 500ms, 5s or 1m30s")
             }
             Self::NotAnExitCode { source, word } => {
-                write!(f, "{source}: `{word}` is no exit code: write a number from 0 to 255")
+                write!(f, "{source}: `{word}` is not an exit code: write a number from 0 to 255")
             }
             Self::GraceTooShort { source, grace } => write!(
                 f,
-                "{source}: a grace period of {} leaves no time for a stop: 1 s of it is kept to report in, so give it more",
+                "{source}: a grace period of {} leaves no time for a stop, since softstop keeps 1 s of it for its last report: lengthen it",
                 show(*grace)
             ),
             Self::DoesNotFit { pre_delay, drain, grace } => {
@@ -131,19 +131,19 @@ impl fmt::Display for Error {
                 }
                 write!(
                     f,
-                    " not fit into the grace period of {}, of which 1 s is kept to report in: shorten the one or lengthen the other",
+                    " not fit into the grace period of {}, of which softstop keeps 1 s for its last report: shorten the one or lengthen the other",
                     show(grace.0)
                 )
             }
             Self::UpsideDown { source, least, most } => write!(
                 f,
-                "{source}: the lower bound of {} is above the upper one of {}: write the shorter first",
+                "{source}: the lower bound of {} is above the upper bound of {}: write the shorter first",
                 show(*least),
                 show(*most)
             ),
             Self::NeverQuiet { quiet, pre_delay } => write!(
                 f,
-                "{}: a quiet of {} is longer than the pre-delay of {} ({}) lasts: shorten the one or lengthen the other",
+                "{}: a quiet of {} is longer than the pre-delay of {} ({}): shorten the one or lengthen the other",
                 quiet.1,
                 show(quiet.0),
                 pre_delay.0,
@@ -151,13 +151,16 @@ impl fmt::Display for Error {
             ),
             Self::NothingToHasten { source } => write!(
                 f,
-                "{source}: without a drain timeout nothing follows the drain that could come early: set drain_timeout or grace_period"
+                "{source}: without a drain timeout there is nothing to end early: set drain_timeout or grace_period"
             ),
             Self::NotAPort { source, word } => {
-                write!(f, "{source}: `{word}` is no TCP port: write numbers from 1 to 65535, separated by commas")
+                write!(f, "{source}: `{word}` is not a TCP port: write numbers from 1 to 65535, separated by commas")
             }
             Self::NotANetwork { source, word, reason } => {
-                write!(f, "{source}: `{word}` is no network ({reason}): write an address or a CIDR, such as 10.0.0.0/8")
+                write!(
+                    f,
+                    "{source}: `{word}` is not a network ({reason}): write an address or a CIDR, such as 10.0.0.0/8"
+                )
             }
             Self::Unreadable { path, named_by, error } => {
                 write!(f, "{}: cannot read the configuration file", path.display())?;
@@ -169,7 +172,7 @@ impl fmt::Display for Error {
             Self::NotUtf8 { source } => write!(f, "{source}: this is not UTF-8: save the file as UTF-8 text"),
             Self::NotToml { source, message } => write!(f, "{source}: this is not TOML: {message}"),
             Self::NoCommand => {
-                f.write_str("no command: write the program to start behind the options, as in `softstop -- nginx`")
+                f.write_str("no command: write the program to start after the options, as in `softstop -- nginx`")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The platform's budget for a stop, and what of it goes to the pre-delay and to the drain.
+//! The platform's budget for a stop: how much of it the pre-delay and the drain get.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::{DrainUntil, Error, Settings, Source, Sourced};
 use crate::duration::show;
 use crate::shutdown::KILL_WAIT;
 
-/// A profile's pre-delay leaves the drain at least this much of the grace period, or half of what there is.
+/// A pre-delay that a profile sets leaves the drain at least this much of the grace period, or half of it if it is shorter.
 const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
 
 impl Settings {
-    /// Makes the plan fit the platform's budget: the drain gets what the pre-delay leaves of it, less the time to report
-    /// in. What a person chose must fit; a profile's pre-delay is shortened.
+    /// Fits the plan into the platform's budget: the drain gets what the pre-delay leaves of it, less the time for our last
+    /// report. A value that a person chose must fit. A profile's pre-delay is shortened.
     pub(super) fn fit_into_grace_period(&mut self) -> Result<(), Error> {
         let Some(grace) = self.grace_period.value else { return Ok(()) };
         let usable = grace.saturating_sub(KILL_WAIT);
@@ -19,8 +19,8 @@ impl Settings {
             return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
         }
         let drain = self.drain_timeout.value;
-        // What the pre-delay may take: all but the drain timeout. Where nobody gave one, there must at least be some time
-        // to drain, and where nobody chose the pre-delay either, time worth the name.
+        // The room for the pre-delay: everything except the drain timeout. If none is set some time must remain for the drain,
+        // and if the pre-delay is a profile's, a useful amount.
         let room = match drain {
             Some(drain) => usable.checked_sub(drain),
             None if self.pre_delay.source.is_a_person() => usable.checked_sub(Duration::from_millis(1)),
@@ -54,7 +54,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Makes the quiet fit between the bounds of the pre-delay: one that is longer could never end it.
+    /// Fits the quiet into the pre-delay: a longer quiet could never end it.
     pub(super) fn fit_quiet(&mut self) -> Result<(), Error> {
         let most = self.pre_delay.value.most;
         if !self.pre_delay.value.is_range() || self.quiet.value <= most {
@@ -67,7 +67,7 @@ impl Settings {
             });
         }
         self.warnings.push(format!(
-            "the quiet of {} ({}) is longer than the pre-delay of {} ({}) lasts: shortened to {}",
+            "the quiet of {} ({}) is longer than the pre-delay of {} ({}): shortened to {}",
             show(self.quiet.value),
             self.quiet.source,
             self.pre_delay.value,
@@ -78,7 +78,7 @@ impl Settings {
         self.check_drain_until()
     }
 
-    /// What comes early must have a time of its own.
+    /// `drain_until` ends a drain before its timeout, so there must be one.
     fn check_drain_until(&self) -> Result<(), Error> {
         if self.drain_until.value == DrainUntil::Closed && self.drain_timeout.value.is_none() {
             return Err(Error::NothingToHasten { source: self.drain_until.source.clone() });
