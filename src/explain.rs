@@ -188,7 +188,12 @@ pub fn profiles() -> String {
     for profile in PROFILES {
         let programs = profile.programs.join(", ");
         let signal = profile.stop_signal.to_string();
-        let _ = writeln!(out, "{:<10} {signal:<12} {:<10} {programs}", profile.name, profile.pre_delay.to_string());
+        let _ = writeln!(
+            out,
+            "{:<10} {signal:<12} {:<10} {programs}",
+            profile.name,
+            profile.pre_delay.bounds().to_string()
+        );
         if let Some(note) = profile.note {
             let _ = writeln!(out, "{:<10} {:<12} {:<10} {note}", "", "", "");
         }

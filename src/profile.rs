@@ -17,23 +17,57 @@ pub struct Profile {
     pub name: &'static str,
     /// Other names that `--profile` takes.
     pub aliases: &'static [&'static str],
-    /// The base names of its programs, without a version's digits at the end.
+    /// The base names of its programs and scripts, without a version's digits at the end.
     pub programs: &'static [&'static str],
+    /// What an interpreter runs as this server: a Python module, a JVM's main class, the base name of a .jar.
+    pub modules: &'static [&'static str],
     /// The signal on which it finishes its work.
     pub stop_signal: Signal,
-    /// How long it keeps serving after the stop request: not at all unless it stands behind a balancer.
-    pub pre_delay: Bounds,
+    /// How long it keeps serving after the stop request.
+    pub pre_delay: PreDelay,
+    /// Whether it finishes the requests under way on its stop signal.
+    pub finishes: Finishes,
     /// What must be quiet for the pre-delay to end early: responses too, where no signal lets it finish them.
     pub quiet_means: Activity,
+    /// The exit codes that a clean stop ends with, other than 0.
+    pub ok_on_stop: &'static [u8],
     /// What it needs from its own configuration, or from its user, for a good stop.
     pub note: Option<&'static str>,
 }
 
-/// The time a balancer is given to take a server out of its rotation.
-const BEHIND_A_BALANCER: Bounds = Bounds { least: Duration::from_secs(2), most: Duration::from_secs(10) };
-/// A cache's clients know it by its own address, and no balancer turns them away: they may finish what is under way.
-const FOR_WHAT_IS_UNDER_WAY: Bounds = Bounds { least: Duration::ZERO, most: Duration::from_secs(5) };
-const AT_ONCE: Bounds = Bounds::NONE;
+/// How long a server keeps serving after the stop request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreDelay {
+    /// A balancer has to take it out of its rotation first.
+    BehindBalancer,
+    /// A cache's clients know it by its own address, and no balancer turns them away: they may finish what is under way.
+    UnderWay,
+    /// It is told of the stop at once.
+    None,
+}
+
+impl PreDelay {
+    /// The least and the most time it takes.
+    #[must_use]
+    pub const fn bounds(self) -> Bounds {
+        match self {
+            Self::BehindBalancer => Bounds { least: Duration::from_secs(2), most: Duration::from_secs(10) },
+            Self::UnderWay => Bounds { least: Duration::ZERO, most: Duration::from_secs(5) },
+            Self::None => Bounds::NONE,
+        }
+    }
+}
+
+/// Whether a server finishes the requests under way on its stop signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finishes {
+    /// It does.
+    Yes,
+    /// It cuts them off.
+    No,
+    /// That depends on the application that it runs.
+    Unknown,
+}
 
 /// The table, in the order `--list-profiles` prints it.
 pub const PROFILES: &[Profile] = &[
@@ -42,9 +76,12 @@ pub const PROFILES: &[Profile] = &[
         name: "nginx",
         aliases: &[],
         programs: &["nginx", "nginx-debug"],
+        modules: &[],
         stop_signal: Signal::QUIT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -54,9 +91,12 @@ pub const PROFILES: &[Profile] = &[
         name: "openresty",
         aliases: &[],
         programs: &["openresty"],
+        modules: &[],
         stop_signal: Signal::QUIT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
@@ -66,9 +106,12 @@ pub const PROFILES: &[Profile] = &[
         name: "httpd",
         aliases: &["apache", "apache2"],
         programs: &["httpd", "apache2", "httpd-foreground", "apache2-foreground"],
+        modules: &[],
         stop_signal: Signal::WINCH,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "set GracefulShutdownTimeout, which is 0 (for ever) by default; a terminal's resize is kept from it",
         ),
@@ -78,9 +121,12 @@ pub const PROFILES: &[Profile] = &[
         name: "haproxy",
         aliases: &[],
         programs: &["haproxy"],
+        modules: &[],
         stop_signal: Signal::USR1,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("set hard-stop-after, or one long connection holds the drain for ever"),
     },
     // php-fpm(8): QUIT is the graceful stop, TERM the immediate one.
@@ -88,9 +134,12 @@ pub const PROFILES: &[Profile] = &[
         name: "php-fpm",
         aliases: &["php"],
         programs: &["php-fpm"],
+        modules: &[],
         stop_signal: Signal::QUIT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "set process_control_timeout above 0 (its default), or its children are killed in the middle of a request",
         ),
@@ -100,9 +149,12 @@ pub const PROFILES: &[Profile] = &[
         name: "unicorn",
         aliases: &[],
         programs: &["unicorn", "unicorn_rails"],
+        modules: &[],
         stop_signal: Signal::QUIT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: None,
     },
     // docs.gunicorn.org, "Signal Handling": TERM is graceful, QUIT and INT are quick.
@@ -110,9 +162,12 @@ pub const PROFILES: &[Profile] = &[
         name: "gunicorn",
         aliases: &[],
         programs: &["gunicorn"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("graceful_timeout (30 s) is gunicorn's own limit: keep it below the drain timeout"),
     },
     // puma's docs/signals.md and docs/kubernetes.md.
@@ -120,9 +175,12 @@ pub const PROFILES: &[Profile] = &[
         name: "puma",
         aliases: &[],
         programs: &["puma"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[143],
         note: Some("exits with 143 after a clean stop unless `raise_exception_on_sigterm false` is set"),
     },
     // Celery's User Guide, "Workers": TERM is the warm shutdown, QUIT the cold one.
@@ -130,9 +188,12 @@ pub const PROFILES: &[Profile] = &[
         name: "celery",
         aliases: &[],
         programs: &["celery"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: AT_ONCE,
+        pre_delay: PreDelay::None,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "a task may take as long as it likes: give it a grace period that fits the longest; do not use target = \"group\"",
         ),
@@ -143,9 +204,12 @@ pub const PROFILES: &[Profile] = &[
         name: "postgres",
         aliases: &["postgresql"],
         programs: &["postgres", "postmaster"],
+        modules: &[],
         stop_signal: Signal::INT,
-        pre_delay: AT_ONCE,
+        pre_delay: PreDelay::None,
+        finishes: Finishes::No,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("the shutdown checkpoint can take minutes: give it a long grace period"),
     },
     // dev.mysql.com, "Unix Signal Handling in MySQL": TERM shuts down.
@@ -153,9 +217,12 @@ pub const PROFILES: &[Profile] = &[
         name: "mysql",
         aliases: &["mariadb"],
         programs: &["mysqld", "mariadbd"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: AT_ONCE,
+        pre_delay: PreDelay::None,
+        finishes: Finishes::No,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("flushing the buffer pool can take minutes: give it a long grace period"),
     },
     // redis.io, "Redis signal handling".
@@ -163,9 +230,12 @@ pub const PROFILES: &[Profile] = &[
         name: "redis",
         aliases: &[],
         programs: &["redis-server"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: AT_ONCE,
+        pre_delay: PreDelay::None,
+        finishes: Finishes::No,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
     },
     // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate.
@@ -173,9 +243,12 @@ pub const PROFILES: &[Profile] = &[
         name: "caddy",
         aliases: &[],
         programs: &["caddy"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
         ),
@@ -185,9 +258,12 @@ pub const PROFILES: &[Profile] = &[
         name: "traefik",
         aliases: &[],
         programs: &["traefik"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
         ),
@@ -197,9 +273,12 @@ pub const PROFILES: &[Profile] = &[
         name: "lighttpd",
         aliases: &[],
         programs: &["lighttpd"],
+        modules: &[],
         stop_signal: Signal::INT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
     },
     // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not.
@@ -207,9 +286,12 @@ pub const PROFILES: &[Profile] = &[
         name: "squid",
         aliases: &[],
         programs: &["squid"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some(
             "shutdown_lifetime (30 s) is its own limit: keep it below the drain timeout; run it with --foreground",
         ),
@@ -219,9 +301,12 @@ pub const PROFILES: &[Profile] = &[
         name: "varnish",
         aliases: &["varnishd"],
         programs: &["varnishd"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::No,
         quiet_means: Activity::Traffic,
+        ok_on_stop: &[],
         note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
     },
     // uwsgi-docs, "Managing the uWSGI server" and "Things to know": TERM reloads unless `die-on-term` is set, HUP reloads, INT
@@ -230,9 +315,12 @@ pub const PROFILES: &[Profile] = &[
         name: "uwsgi",
         aliases: &[],
         programs: &["uwsgi", "uwsgi-core"],
+        modules: &[],
         stop_signal: Signal::INT,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::No,
         quiet_means: Activity::Traffic,
+        ok_on_stop: &[],
         note: Some("it knows no graceful stop: only the pre-delay protects its clients"),
     },
     // memcached.c: TERM and INT exit at once.
@@ -240,9 +328,12 @@ pub const PROFILES: &[Profile] = &[
         name: "memcached",
         aliases: &[],
         programs: &["memcached"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: FOR_WHAT_IS_UNDER_WAY,
+        pre_delay: PreDelay::UnderWay,
+        finishes: Finishes::No,
         quiet_means: Activity::Traffic,
+        ok_on_stop: &[],
         note: None,
     },
     // The JVM runs its shutdown hooks on TERM; QUIT is a thread dump.
@@ -250,9 +341,12 @@ pub const PROFILES: &[Profile] = &[
         name: "java",
         aliases: &["tomcat"],
         programs: &["java", "catalina.sh"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Unknown,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[143],
         note: Some(
             "a JVM exits with 143 after a clean stop: -e 143 makes it 0; Tomcat drains (gracefulStopAwaitMillis) only with bindOnInit=\"false\"",
         ),
@@ -262,9 +356,12 @@ pub const PROFILES: &[Profile] = &[
         name: "node",
         aliases: &["nodejs"],
         programs: &["node", "nodejs"],
+        modules: &[],
         stop_signal: Signal::TERM,
-        pre_delay: BEHIND_A_BALANCER,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Unknown,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("Node.js ends at once on SIGTERM: the application must handle it and call server.close()"),
     },
     // systemd(1), SIGNALS: RTMIN+3 starts halt.target, TERM re-executes the manager.
@@ -272,9 +369,12 @@ pub const PROFILES: &[Profile] = &[
         name: "systemd",
         aliases: &[],
         programs: &["systemd"],
+        modules: &[],
         stop_signal: Signal::realtime(3),
-        pre_delay: AT_ONCE,
+        pre_delay: PreDelay::None,
+        finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
+        ok_on_stop: &[],
         note: Some("it must be PID 1 itself: give the image no softstop, or only one outside its PID namespace"),
     },
 ];
@@ -301,10 +401,25 @@ impl Profile {
         PROFILES.iter().find(|profile| profile.programs.contains(&base) || profile.programs.contains(&unversioned))
     }
 
+    /// The profile of a running process, by its command line and `comm` (at most 15 bytes) from /proc. A title that a process
+    /// gives itself counts only where `comm` or the script agrees.
+    #[must_use]
+    pub fn of_process<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> Option<&'static Self> {
+        Self::of_command(cmdline).filter(|profile| profile.programs.iter().any(|program| comm.starts_with(program)))
+    }
+
     /// Every name that `--profile` takes, but for `auto` and `none`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PROFILES.iter().flat_map(|profile| std::iter::once(profile.name).chain(profile.aliases.iter().copied()))
     }
+}
+
+/// Whether a process between the main child and the server only starts the next one, so that the stop signal is not for it: an
+/// init that passes signals on and does nothing more, or a program that catches SIGTERM and keeps it (npm).
+#[must_use]
+pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
+    let _ = cmdline;
+    ["npm", "tini", "dumb-init", "catatonit"].contains(&comm)
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ fn settings(mut given: Layer, command: &[OsString]) -> Result<Settings, Error> {
         },
         pre_delay: match (given.pre_delay, &of_profile) {
             (Some(given), _) => given,
-            (None, Some((profile, source))) => Sourced::new(profile.pre_delay, source.clone()),
+            (None, Some((profile, source))) => Sourced::new(profile.pre_delay.bounds(), source.clone()),
             (None, None) => Sourced::default(Bounds::NONE),
         },
         quiet: or_default(given.quiet, QUIET),
