@@ -64,13 +64,16 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
         row("signals", format!("{from} = {to_text}"), to.source.to_string())?;
     }
     let target = match s.target.value {
-        Target::Child => "child",
-        Target::Group => "group",
+        None => "the server, or who stops it",
+        Some(Target::Child) => "child",
+        Some(Target::Group) => "group",
+        Some(Target::Server) => "server",
     };
     row("target", target.into(), s.target.source.to_string())?;
     let wait_for = match s.wait_for.value {
         WaitFor::Main => "main",
         WaitFor::All => "all",
+        WaitFor::AllInStop => "all in a stop",
     };
     row("wait_for", wait_for.into(), s.wait_for.source.to_string())?;
     let subreaper = s.subreaper.value.map_or("unless PID 1".into(), |on| on.to_string());
@@ -125,8 +128,8 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         at(bounds.least, from)?;
     }
     let whom = match settings.target.value {
-        Target::Child => String::new(),
-        Target::Group => " and its process group".into(),
+        None | Some(Target::Child | Target::Server) => String::new(),
+        Some(Target::Group) => " and its process group".into(),
     };
     let rules = settings.rules();
     let sent =
@@ -174,7 +177,7 @@ fn limit(limit: Option<Duration>) -> String {
 fn stop_signal(stop_signal: StopSignal) -> String {
     match stop_signal {
         StopSignal::Always(signal) | StopSignal::Mapped(Some(signal)) => signal.to_string(),
-        StopSignal::Mapped(None) => "as received".into(),
+        StopSignal::Received | StopSignal::Mapped(None) => "as received".into(),
     }
 }
 

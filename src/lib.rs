@@ -26,6 +26,7 @@ pub mod personality;
 pub mod process;
 pub mod profile;
 pub mod report;
+pub mod server;
 pub mod settings;
 pub mod shutdown;
 pub mod signal;

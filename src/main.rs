@@ -20,7 +20,7 @@ use softstop::process::{ChildGroup, SpawnError};
 use softstop::report::Report;
 use softstop::settings::{Error, LogFormat, Settings, base_name};
 use softstop::shutdown::{Shutdown, WaitFor};
-use softstop::supervise::{self, Ending, MonitorOptions, Options, supervise};
+use softstop::supervise::{self, Ending, Options, supervise};
 use softstop::sys::child::Child;
 use softstop::sys::log_pipe::LogPipe;
 use softstop::sys::signals::{self, Inbox, Inherited};
@@ -133,16 +133,11 @@ fn start(
     let options = Options {
         style,
         program: program.clone(),
-        target: settings.target.value,
-        warn_on_reap: settings.warn_on_reap.value,
+        settings: settings.clone(),
         // With `wait_for = all` the others are sent the stop signal instead, and have the drain's time to end.
-        exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value == WaitFor::Main),
+        exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value != WaitFor::All),
         has_terminal,
         hands_over,
-        monitor: MonitorOptions {
-            ports: settings.ports.value.clone(),
-            ignore_peers: settings.ignore_peers.value.clone(),
-        },
     };
     match supervise(child, inbox, Shutdown::starting(settings.rules()), options, report) {
         Ending::Exited(code) => Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code }),

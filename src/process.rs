@@ -23,6 +23,8 @@ pub enum Target {
     Child,
     /// Its whole process group.
     Group,
+    /// The server alone, whoever stands between it and the main child.
+    Server,
 }
 
 /// A process, as /proc showed it at one moment.

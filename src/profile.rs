@@ -59,9 +59,10 @@ impl PreDelay {
 }
 
 /// Whether a server finishes the requests under way on its stop signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finishes {
     /// It does.
+    #[default]
     Yes,
     /// It cuts them off.
     No,
@@ -408,10 +409,28 @@ impl Profile {
         Self::of_command(cmdline).filter(|profile| profile.programs.iter().any(|program| comm.starts_with(program)))
     }
 
+    /// The stop signal of a server that was started by this command line: uwsgi's depends on its arguments.
+    #[must_use]
+    pub fn signal_for(&self, _command: &[String]) -> Option<Signal> {
+        Some(self.stop_signal)
+    }
+
+    /// Whether some server takes this signal for its stop signal.
+    #[must_use]
+    pub fn has_stop_signal(signal: Signal) -> bool {
+        PROFILES.iter().any(|profile| profile.stop_signal == signal)
+    }
+
     /// Every name that `--profile` takes, but for `auto` and `none`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PROFILES.iter().flat_map(|profile| std::iter::once(profile.name).chain(profile.aliases.iter().copied()))
     }
+}
+
+/// Whether a program of this name is a shell.
+#[must_use]
+pub fn is_shell(comm: &str) -> bool {
+    ["sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "rbash"].contains(&comm)
 }
 
 /// Whether a process between the main child and the server only starts the next one, so that the stop signal is not for it: an

@@ -7,6 +7,7 @@ use log::{info, warn};
 
 use crate::duration::show;
 use crate::process::Process;
+use crate::server::Found;
 use crate::shutdown::{Activity, Exit, KILL_WAIT, Moment, Note, Quiet, Wait};
 use crate::signal::{Origin, Signal};
 use crate::snapshot::Connection;
@@ -15,11 +16,30 @@ use crate::traffic::{AtSignal, Traffic};
 /// The log target of the lines about a stop. They are shown by default, though their level is "info".
 pub const STOP: &str = "softstop::stop";
 
+/// A process that is sent a signal in a stop.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The signal.
+    pub signal: Signal,
+    /// The process's name.
+    pub name: String,
+    /// Its pid.
+    pub pid: i32,
+    /// The main child, if that is another process: its name and pid.
+    pub behind: Option<(String, i32)>,
+    /// The servers that it stops by itself.
+    pub handles: Vec<(String, i32)>,
+}
+
 /// Follows one stop.
 #[derive(Debug)]
 pub struct Report {
     name: String,
     pid: i32,
+    /// The first server: its name and pid.
+    server: Option<(String, i32)>,
+    recipients: Vec<Recipient>,
+    watches_ports: bool,
     request: Option<Request>,
     /// When the stop began: at the request, or at the main child's exit if that left other processes.
     began: Option<Moment>,
@@ -55,7 +75,47 @@ impl Report {
     /// A report on the main child with this name and pid.
     #[must_use]
     pub fn new(name: String, pid: i32) -> Self {
-        Self { name, pid, request: None, began: None, phases: Vec::new(), main: None, killed: None }
+        Self {
+            name,
+            pid,
+            server: None,
+            recipients: Vec::new(),
+            watches_ports: false,
+            request: None,
+            began: None,
+            phases: Vec::new(),
+            main: None,
+            killed: None,
+        }
+    }
+
+    /// Notes what the search for the server has found, and logs what a person would not expect. `name` is the main child's present
+    /// name: a script that has called execve(2) has the program's.
+    pub fn found(&mut self, found: &Found, name: Option<String>, recipients: Vec<Recipient>, request: Signal) {
+        if let Some(name) = name {
+            self.name = name;
+        }
+        self.server = found.servers.first().map(|server| (server.name.clone(), server.pid));
+        if found.is_uncertain {
+            info!(target: STOP, "cannot see which process listens, so {request} is for the main child, {}", self.main_child());
+        }
+        for Recipient { name, pid, handles, .. } in &recipients {
+            if handles.is_empty() {
+                continue;
+            }
+            let servers: Vec<String> = handles.iter().map(|(name, pid)| format!("{name} (pid {pid})")).collect();
+            let (servers, verb) = (servers.join(", "), if handles.len() == 1 { "is" } else { "are" });
+            info!(
+                target: STOP,
+                "{name} (pid {pid}) handles {request} itself: {servers} {verb} left to it (target = \"server\" changes that)"
+            );
+        }
+        self.recipients = recipients;
+    }
+
+    /// Notes whether anything of ours listens on a TCP port.
+    pub fn watches_ports(&mut self, watches_ports: bool) {
+        self.watches_ports = watches_ports;
     }
 
     /// Logs a note of the state machine.
@@ -70,9 +130,9 @@ impl Report {
                 match sent {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
-                        let app = if self.main.is_some() { "the remaining processes".to_owned() } else { self.app() };
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
-                        info!(target: STOP, "drain: sent {signal} to {app}; {}{open}", limit(wait));
+                        let sent = self.sent(signal);
+                        info!(target: STOP, "drain: sent {}; {}{open}", sent, limit(wait));
                         self.warn_of_resets(traffic);
                     }
                 }
@@ -91,6 +151,9 @@ impl Report {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
             Note::Quiet(Quiet { of, lasts }) => match of {
+                Activity::Requests | Activity::Traffic if !self.watches_ports => {
+                    info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
+                }
                 Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
                 Activity::Traffic => info!(target: STOP, "quiet: no request and no response for {}", show(lasts)),
                 Activity::Connections => {
@@ -99,10 +162,20 @@ impl Report {
             },
             Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
             // After a pre-delay the line of the next phase follows. `unkillable` logs the names.
-            Note::TimeUp(_) | Note::Unkillable => {}
-            Note::OthersLeft(exit) => {
+            Note::TimeUp(_) | Note::Unkillable | Note::LeftBehind => {}
+            Note::OthersLeft { exit, serving: true } => {
+                info!(target: STOP, "{} {exit}; the stop of {} goes on", self.main_child(), self.app());
+                self.main = Some(exit);
+            }
+            Note::WrapperAsked(signal) => {
+                info!(target: STOP, "sent {signal} to {}, which has not exited after its server", self.main_child());
+            }
+            Note::LeftoverAsked(signal) => {
+                info!(target: STOP, "sent {signal} to processes that are left and serve nobody");
+            }
+            Note::OthersLeft { exit, serving: false } => {
                 self.began.get_or_insert(now);
-                info!(target: STOP, "{} {exit}; stopping the processes that it left", self.app());
+                info!(target: STOP, "{} {exit}; stopping the processes that it left", self.main_child());
                 self.main = Some(exit);
             }
         }
@@ -185,8 +258,36 @@ impl Report {
         info!(target: STOP, "stopped in {}: {}", seconds(now.saturating_sub(began)), parts.join(", "));
     }
 
+    /// Logs the processes that are left when we exit.
+    pub fn left_behind(&self, left: &[Process]) {
+        for process in left {
+            warn!("leaving {}, which serves nobody and did not exit on its signal", Named(process));
+        }
+    }
+
+    /// The server, or the main child if there is none.
     fn app(&self) -> String {
+        match &self.server {
+            Some((name, pid)) => format!("{name} (pid {pid})"),
+            None => self.main_child(),
+        }
+    }
+
+    fn main_child(&self) -> String {
         format!("{} (pid {})", self.name, self.pid)
+    }
+
+    /// Who was sent what.
+    fn sent(&self, signal: Signal) -> String {
+        if self.recipients.is_empty() {
+            let main = if self.main.is_some() { "the remaining processes".to_owned() } else { self.main_child() };
+            return format!("{signal} to {main}");
+        }
+        let recipients = self.recipients.iter().map(|Recipient { signal, name, pid, behind, .. }| {
+            let behind = behind.as_ref().map(|(name, pid)| format!(", behind {name} (pid {pid})")).unwrap_or_default();
+            format!("{signal} to {name} (pid {pid}){behind}")
+        });
+        recipients.collect::<Vec<_>>().join("; ")
     }
 }
 

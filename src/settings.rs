@@ -31,9 +31,12 @@ use self::value::ProfileChoice;
 use crate::duration::Bounds;
 use crate::network::Network;
 use crate::process::Target;
-use crate::profile::Profile;
+use crate::profile::{Finishes, PreDelay, Profile};
 use crate::shutdown::{Activity, Plan, Quiet, Rules, StopSignal, Wait, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
+
+/// The name of the profile of servers that no other profile knows.
+const SERVER: &str = "server";
 
 /// This file is read if no other is named and it exists.
 const DEFAULT_FILE: &str = "/etc/softstop.toml";
@@ -84,7 +87,8 @@ pub struct Settings {
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
     pub rewrite: Rewrites,
-    pub target: Sourced<Target>,
+    /// `None`: whoever the search for the server finds ([`crate::server`]).
+    pub target: Sourced<Option<Target>>,
     pub wait_for: Sourced<WaitFor>,
     /// `None`: we become a subreaper unless we are PID 1.
     pub subreaper: Sourced<Option<bool>>,
@@ -97,6 +101,24 @@ pub struct Settings {
     pub child: ChildSetup,
     /// Values that were changed to fit, in whole sentences.
     pub warnings: Vec<String>,
+    /// What was given, for when the server is found.
+    given: Layer,
+}
+
+/// The program that settings are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One that serves nobody, as far as is known.
+    Plain,
+    /// A server that no profile knows.
+    Server {
+        /// Whether anybody may have called it.
+        is_called: bool,
+        /// Whether it can finish what is under way, as far as is known.
+        finishes: bool,
+    },
+    /// A server of this profile.
+    Known(&'static Profile),
 }
 
 impl Settings {
@@ -125,7 +147,27 @@ impl Settings {
                 _ => given,
             }
         };
-        Ok(Self { child, ..settings(given, &command)? })
+        let subject = Profile::of_command(&command).map_or(Subject::Plain, Subject::Known);
+        Ok(Self { child, ..settings(given, subject)? })
+    }
+
+    /// The settings for the server that runs. A chosen profile is never overruled, and what a person chose stays. If the
+    /// server's defaults contradict it these settings stay as they are.
+    #[must_use]
+    pub fn for_subject(&self, subject: Subject) -> Self {
+        settings(self.given.clone(), subject).map_or_else(|_| self.clone(), |found| Self { child: self.child, ..found })
+    }
+
+    /// Whether the server is to be found when a stop begins. By another init's name it is not, unless the soft stop is on.
+    #[must_use]
+    pub fn looks_for_server(&self) -> bool {
+        self.stop_on.value != SignalSet::default()
+    }
+
+    /// Whether the profile is the one of the server that runs.
+    #[must_use]
+    pub fn has_auto_profile(&self) -> bool {
+        self.given.profile.as_ref().is_none_or(|given| matches!(given.value, ProfileChoice::Auto))
     }
 
     /// What the state machine needs to know.
@@ -169,8 +211,9 @@ impl Settings {
 }
 
 /// Validates what was given, and adds the profile's values and the defaults.
-fn settings(mut given: Layer, command: &[OsString]) -> Result<Settings, Error> {
-    let profile = profile(given.profile.as_ref(), command);
+fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
+    let original = given.clone();
+    let (profile, subject) = profile(given.profile.as_ref(), subject);
     for signals in [&given.stop_on, &given.hurry_on].into_iter().flatten() {
         // A rewrite that another init has by default yields to a setting that gives the signal a meaning.
         given
@@ -190,16 +233,26 @@ fn settings(mut given: Layer, command: &[OsString]) -> Result<Settings, Error> {
             }
             (None, None) => Sourced::default(StopSignal::Mapped(None)),
         },
-        pre_delay: match (given.pre_delay, &of_profile) {
-            (Some(given), _) => given,
-            (None, Some((profile, source))) => Sourced::new(profile.pre_delay.bounds(), source.clone()),
-            (None, None) => Sourced::default(Bounds::NONE),
+        pre_delay: match (given.pre_delay, &of_profile, subject) {
+            (Some(given), ..) => given,
+            (None, Some((profile, source)), _) => Sourced::new(profile.pre_delay.bounds(), source.clone()),
+            (None, None, Subject::Server { is_called: true, .. }) => {
+                Sourced::new(PreDelay::BehindBalancer.bounds(), Source::Profile(SERVER))
+            }
+            (None, None, _) => Sourced::default(Bounds::NONE),
         },
         quiet: or_default(given.quiet, QUIET),
-        quiet_means: match (given.quiet_means, of_profile) {
-            (Some(given), _) => given,
-            (None, Some((profile, source))) => Sourced::new(profile.quiet_means, source),
-            (None, None) => Sourced::default(Activity::Requests),
+        quiet_means: match (given.quiet_means, of_profile, subject) {
+            (Some(given), ..) => given,
+            // What is under way would be cut off.
+            (None, Some((profile, source)), _) if profile.finishes != Finishes::Yes => {
+                Sourced::new(Activity::Traffic, source)
+            }
+            (None, Some((profile, source)), _) => Sourced::new(profile.quiet_means, source),
+            (None, None, Subject::Server { finishes: false, .. }) => {
+                Sourced::new(Activity::Traffic, Source::Profile(SERVER))
+            }
+            (None, None, _) => Sourced::default(Activity::Requests),
         },
         ports: or_default(given.ports, Vec::new()),
         ignore_peers: or_default(given.ignore_peers, Vec::new()),
@@ -207,8 +260,8 @@ fn settings(mut given: Layer, command: &[OsString]) -> Result<Settings, Error> {
         drain_timeout: optional(given.drain_timeout),
         grace_period: optional(given.grace_period),
         rewrite,
-        target: or_default(given.target, Target::Child),
-        wait_for: or_default(given.wait_for, WaitFor::Main),
+        target: optional(given.target),
+        wait_for: or_default(given.wait_for, WaitFor::AllInStop),
         subreaper: optional(given.subreaper),
         parent_death_signal: optional(given.parent_death_signal),
         remap_exit: or_default(given.remap_exit, BTreeSet::new()),
@@ -218,6 +271,7 @@ fn settings(mut given: Layer, command: &[OsString]) -> Result<Settings, Error> {
         profile,
         child: ChildSetup::default(),
         warnings: Vec::new(),
+        given: original,
     };
     if settings.wait_for.value == WaitFor::All && settings.subreaper.value == Some(false) {
         let (wait_for, subreaper) = (settings.wait_for.source.clone(), settings.subreaper.source);
@@ -242,13 +296,20 @@ fn optional<T>(given: Option<Sourced<T>>) -> Sourced<Option<T>> {
     }
 }
 
-fn profile(given: Option<&Sourced<ProfileChoice>>, command: &[OsString]) -> Sourced<Option<&'static Profile>> {
-    let profile = match given.map_or(ProfileChoice::Auto, |given| given.value) {
-        ProfileChoice::Auto => Profile::of_command(command),
-        ProfileChoice::None => None,
-        ProfileChoice::Named(profile) => Some(profile),
+/// The profile in force, and what it is for.
+fn profile(given: Option<&Sourced<ProfileChoice>>, subject: Subject) -> (Sourced<Option<&'static Profile>>, Subject) {
+    let subject = match (given.map_or(ProfileChoice::Auto, |given| given.value), subject) {
+        (ProfileChoice::Auto, subject) => subject,
+        (ProfileChoice::None, _) => Subject::Plain,
+        (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { is_called: true, finishes },
+        (ProfileChoice::Server, _) => Subject::Server { is_called: true, finishes: true },
+        (ProfileChoice::Named(profile), _) => Subject::Known(profile),
     };
-    Sourced::new(profile, given.map_or(Source::Default, |given| given.source.clone()))
+    let profile = match subject {
+        Subject::Known(profile) => Some(profile),
+        Subject::Plain | Subject::Server { .. } => None,
+    };
+    (Sourced::new(profile, given.map_or(Source::Default, |given| given.source.clone())), subject)
 }
 
 fn stop_on(

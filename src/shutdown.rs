@@ -4,7 +4,9 @@
 //! ```text
 //! running --stop request--> step 0 --(time, quiet, hurry)--> step 1 --...--> killed --> gone
 //!    |                        |                                |               |
-//!    +------------------------+---- the main child exits ------+---------------+--> gone
+//!    |                        |   the servers, or the main child, exit          |
+//!    |                        +------------> leftover ---(the rest exits)--------+
+//!    +---- the main child exits ------------------------------------------------+--> gone
 //! ```
 //!
 //! A stop is a [`Plan`]: a list of steps, each an optional signal and a wait with a lower and an upper bound. The short
@@ -24,6 +26,12 @@ pub type Moment = Duration;
 /// How long we wait for processes to end after SIGKILL. A process in uninterruptible sleep (state D) does not end, and we exit
 /// anyway. `grace_period` keeps this time back from the drain.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a wrapper (a script, npm) has to exit by itself after its server has exited.
+pub const WRAPPER_WAIT: Duration = Duration::from_secs(5);
+
+/// How long processes that serve nobody have to exit by themselves, and again after they were sent a signal.
+pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a step lasts. The main child's exit ends every wait at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +89,8 @@ pub enum Activity {
 pub enum StopSignal {
     /// This one, whichever was received: a setting names it.
     Always(Signal),
+    /// The received signal itself, not mapped: whoever is sent it passes it on in its own way.
+    Received,
     /// The signal that the received one is rewritten to; else this one, the profile's; else the received signal itself.
     Mapped(Option<Signal>),
 }
@@ -105,6 +115,20 @@ impl Plan {
         Self(vec![Step { send: None, wait: pre_delay }, Step { send: Some(stop_signal), wait: drain }])
     }
 
+    /// Replaces the signal that the steps send.
+    pub fn replace_stop_signal(&mut self, stop_signal: StopSignal) {
+        for step in &mut self.0 {
+            step.send = step.send.map(|_| stop_signal);
+        }
+    }
+
+    /// Leaves out the pre-delay.
+    pub fn without_pre_delay(&mut self) {
+        for step in self.0.iter_mut().filter(|step| step.send.is_none()) {
+            step.wait = Wait::fixed(Duration::ZERO);
+        }
+    }
+
     /// The signal on which the app drains: the last one that a step sends.
     fn stop_signal(&self) -> StopSignal {
         self.0.iter().rev().find_map(|step| step.send).unwrap_or(StopSignal::Mapped(None))
@@ -118,6 +142,8 @@ pub enum WaitFor {
     Main,
     /// The main child and all its descendants.
     All,
+    /// The main child, and in a stop also the servers, and for a short time all other descendants.
+    AllInStop,
 }
 
 /// What the settings say about signals and stops.
@@ -148,7 +174,7 @@ impl Rules {
             (StopSignal::Always(signal), _)
             | (StopSignal::Mapped(_), Some(&Rewrite::To(signal)))
             | (StopSignal::Mapped(Some(signal)), None | Some(Rewrite::Ignore)) => (signal, true),
-            (StopSignal::Mapped(None), None | Some(Rewrite::Ignore)) => (received, false),
+            (StopSignal::Received, _) | (StopSignal::Mapped(None), None | Some(Rewrite::Ignore)) => (received, false),
         }
     }
 
@@ -199,6 +225,10 @@ pub enum Event {
     },
     /// The main child has exited before, and now the last other process has too.
     NobodyLeft,
+    /// The last server has exited.
+    ServersExited,
+    /// Whether one of the processes that are left has a connection that a client opened.
+    Serving(bool),
     /// The activity that the present wait watches ([`Shutdown::watches`]) has been absent for this long.
     Quiet(Duration),
     /// Time has passed.
@@ -218,6 +248,8 @@ pub enum Action {
     Continue,
     /// Stop the init itself until it is continued.
     Suspend,
+    /// Send the main child this signal: its servers have exited and it has not.
+    StopMain(Signal),
     /// SIGKILL to every remaining process.
     KillAll,
     /// Log this.
@@ -254,7 +286,18 @@ pub enum Note {
     /// The present wait reached its upper bound.
     TimeUp(Wait),
     /// The main child has exited, but not all of its descendants.
-    OthersLeft(Exit),
+    OthersLeft {
+        /// How it ended.
+        exit: Exit,
+        /// Whether a server is among them, which the stop goes on with.
+        serving: bool,
+    },
+    /// The servers have exited, and the wrapper has not done so after [`WRAPPER_WAIT`].
+    WrapperAsked(Signal),
+    /// What is left serves nobody, and has not exited after [`LEFTOVER_WAIT`].
+    LeftoverAsked(Signal),
+    /// What is left did not exit on its signal. We exit and leave it.
+    LeftBehind,
     /// Some process did not end within [`KILL_WAIT`] after SIGKILL.
     Unkillable,
 }
@@ -265,10 +308,41 @@ enum Phase {
     Running,
     /// A step of the plan waits.
     Step { index: usize, since: Moment },
+    /// No server is left, but other processes are.
+    Leftover {
+        stage: Leftover,
+        /// When the stage began. `None`: a process still has a client's connection, and the clock of the stage stands still.
+        since: Option<Moment>,
+        /// The end of the drain timeout.
+        until: Option<Moment>,
+    },
     /// SIGKILL was sent.
     Killed { since: Moment },
     /// We exit with this code.
     Gone { code: u8 },
+}
+
+/// What the init does about processes that are left when no server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leftover {
+    /// The main child, which started the server, has time to exit by itself.
+    Wrapper,
+    /// It was sent a signal.
+    WrapperAsked,
+    /// The main child has exited too. The others have time to exit by themselves.
+    Others,
+    /// They were sent a signal.
+    OthersAsked,
+}
+
+impl Leftover {
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Wrapper => Some(WRAPPER_WAIT),
+            Self::WrapperAsked => None,
+            Self::Others | Self::OthersAsked => Some(LEFTOVER_WAIT),
+        }
+    }
 }
 
 /// What an event means, given the rules and the present phase.
@@ -288,6 +362,8 @@ enum Meaning {
         last: bool,
     },
     NobodyLeft,
+    ServersExited,
+    Serving(bool),
 }
 
 /// The state machine.
@@ -299,6 +375,8 @@ pub struct Shutdown {
     main: Option<Exit>,
     /// Whether the main child's execve has succeeded. Until then nothing serves.
     is_started: bool,
+    /// Whether a server was found when the stop began, and one still runs.
+    has_server: bool,
     /// Whether the main child is stopped now.
     stopped: bool,
     /// The first stop request. It decides the stop signal.
@@ -326,12 +404,37 @@ impl Shutdown {
             phase: Phase::Running,
             main: None,
             is_started: false,
+            has_server: false,
             stopped: false,
             request: None,
             passed_on: None,
             owes_continue: false,
             saved: Duration::ZERO,
         }
+    }
+
+    /// Takes the rules for the stop that is about to begin: the plan for the server that runs. `has_server` is whether one does.
+    pub fn prepare_stop(&mut self, rules: Rules, has_server: bool) {
+        self.rules = rules;
+        self.has_server = has_server;
+    }
+
+    /// Whether the main child's execve has succeeded.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.is_started
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Whether only processes are left that are no servers: then [`Event::Serving`] must tell whether they serve a client.
+    #[must_use]
+    pub fn is_waiting_for_leftovers(&self) -> bool {
+        matches!(self.phase, Phase::Leftover { .. })
     }
 
     /// Whether no stop is under way.
@@ -343,7 +446,7 @@ impl Shutdown {
     /// Whether a stop is under way.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        matches!(self.phase, Phase::Step { .. } | Phase::Killed { .. })
+        matches!(self.phase, Phase::Step { .. } | Phase::Leftover { .. } | Phase::Killed { .. })
     }
 
     /// The exit code, once it is time to exit.
@@ -351,7 +454,7 @@ impl Shutdown {
     pub fn exit_code(&self) -> Option<u8> {
         match self.phase {
             Phase::Gone { code } => Some(code),
-            Phase::Running | Phase::Step { .. } | Phase::Killed { .. } => None,
+            Phase::Running | Phase::Step { .. } | Phase::Leftover { .. } | Phase::Killed { .. } => None,
         }
     }
 
@@ -360,7 +463,7 @@ impl Shutdown {
     pub fn watches(&self) -> Option<Activity> {
         match self.phase {
             Phase::Step { index, .. } => self.wait(index).quiet.map(|quiet| quiet.of),
-            Phase::Running | Phase::Killed { .. } | Phase::Gone { .. } => None,
+            Phase::Running | Phase::Leftover { .. } | Phase::Killed { .. } | Phase::Gone { .. } => None,
         }
     }
 
@@ -369,6 +472,10 @@ impl Shutdown {
     pub fn deadline(&self) -> Option<Moment> {
         match self.phase {
             Phase::Step { index, since } => Some(since.saturating_add(self.wait(index).at_most?)),
+            Phase::Leftover { stage, since, until } => {
+                let stage = since.zip(stage.limit()).map(|(since, limit)| since.saturating_add(limit));
+                stage.into_iter().chain(until).min()
+            }
             Phase::Killed { since } => Some(since.saturating_add(KILL_WAIT)),
             Phase::Running | Phase::Gone { .. } => None,
         }
@@ -380,7 +487,9 @@ impl Shutdown {
         let mut actions = Vec::new();
         match (self.phase, self.meaning(event, now)) {
             // Running: the app serves, or is being started.
-            (Phase::Running | Phase::Step { .. } | Phase::Killed { .. }, Meaning::Started) => self.is_started = true,
+            (Phase::Running | Phase::Step { .. } | Phase::Leftover { .. } | Phase::Killed { .. }, Meaning::Started) => {
+                self.is_started = true;
+            }
             (Phase::Running, Meaning::Suspend(signal)) => {
                 actions.extend(signal.map(Action::Forward));
                 actions.push(Action::Suspend);
@@ -395,14 +504,18 @@ impl Shutdown {
                     actions.push(Action::Forward(signal));
                 }
             }
-            (Phase::Running | Phase::Step { .. }, Meaning::PassOn(signal)) => actions.push(Action::Forward(signal)),
+            (Phase::Running | Phase::Step { .. } | Phase::Leftover { .. }, Meaning::PassOn(signal)) => {
+                actions.push(Action::Forward(signal))
+            }
             // During a stop nobody waits for a person at a terminal: we do not stop ourselves, nor the app by SIGSTOP.
-            (Phase::Step { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {
                 actions.push(Action::Forward(signal));
             }
 
             // Step: a stop is under way.
-            (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) if self.request.is_none() => {
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::StopRequest(signal, origin))
+                if self.request.is_none() =>
+            {
                 // The stop began with the main child's exit. The platform's request comes second and changes no clock.
                 self.request = Some(signal);
                 actions.push(Action::Note(Note::Requested(signal, origin)));
@@ -410,7 +523,7 @@ impl Shutdown {
                     actions.push(Action::Forward(signal));
                 }
             }
-            (Phase::Step { .. }, Meaning::StopRequest(signal, origin)) => {
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::StopRequest(signal, origin)) => {
                 let passed_on = self.passed_on == Some(signal) || !self.is_started;
                 actions.push(Action::Note(Note::Repeated { signal, origin, passed_on }));
                 if passed_on {
@@ -431,27 +544,78 @@ impl Shutdown {
                 actions.push(Action::Note(Note::TimeUp(self.wait(index))));
                 self.enter(index + 1, now, &mut actions);
             }
-            (Phase::Step { .. }, Meaning::MainStopped) if self.owes_continue => {
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::MainStopped) if self.owes_continue => {
                 self.owes_continue = false;
                 actions.push(Action::Continue);
             }
 
             // The main child has exited, and with it everything that we wait for.
-            (Phase::Running | Phase::Step { .. }, Meaning::MainExited { exit, last })
+            (Phase::Running, Meaning::MainExited { exit, last }) if last || self.rules.wait_for != WaitFor::All => {
+                self.phase = Phase::Gone { code: exit.code() };
+            }
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::MainExited { exit, last })
                 if last || self.rules.wait_for == WaitFor::Main =>
             {
                 self.phase = Phase::Gone { code: exit.code() };
             }
+            // The stop goes on with the servers that it left.
+            (Phase::Step { .. }, Meaning::MainExited { exit, .. }) if self.has_server => {
+                self.main = Some(exit);
+                actions.push(Action::Note(Note::OthersLeft { exit, serving: true }));
+            }
+            (Phase::Step { .. }, Meaning::MainExited { exit, .. }) if self.rules.wait_for == WaitFor::AllInStop => {
+                self.main = Some(exit);
+                actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
+                self.enter_leftover(Leftover::Others, now);
+            }
+            (Phase::Leftover { until, .. }, Meaning::MainExited { exit, .. }) => {
+                self.main = Some(exit);
+                actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
+                self.phase = Phase::Leftover { stage: Leftover::Others, since: Some(now), until };
+            }
             // It has exited and others have not. They get the stop signal and the rest of the drain.
             (Phase::Step { index, .. }, Meaning::MainExited { exit, .. }) if index == self.last_step() => {
                 self.main = Some(exit);
-                actions.push(Action::Note(Note::OthersLeft(exit)));
+                actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
                 actions.push(Action::StopRest(self.resolve(self.rules.plan.stop_signal()).0));
             }
             (Phase::Running | Phase::Step { .. }, Meaning::MainExited { exit, .. }) => {
                 self.main = Some(exit);
-                actions.push(Action::Note(Note::OthersLeft(exit)));
+                actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
                 self.enter(self.last_step(), now, &mut actions);
+            }
+
+            // Leftover: no server is left, but other processes are.
+            (Phase::Step { .. }, Meaning::ServersExited) if self.main.is_none() => {
+                self.has_server = false;
+                self.enter_leftover(Leftover::Wrapper, now);
+            }
+            (Phase::Step { .. }, Meaning::ServersExited) => {
+                self.has_server = false;
+                self.enter_leftover(Leftover::Others, now);
+            }
+            (
+                Phase::Leftover { stage: stage @ (Leftover::Others | Leftover::OthersAsked), since, until },
+                Meaning::Serving(serving),
+            ) => {
+                let since = if serving { None } else { since.or(Some(now)) };
+                self.phase = Phase::Leftover { stage, since, until };
+            }
+            (Phase::Leftover { until, .. }, Meaning::TimeUp) if until.is_some_and(|until| now >= until) => {
+                actions.push(Action::Note(Note::TimeUp(self.wait(self.last_step()))));
+                self.phase = Phase::Killed { since: now };
+                actions.push(Action::KillAll);
+            }
+            (Phase::Leftover { stage, until, .. }, Meaning::TimeUp) => self.next_stage(stage, until, now, &mut actions),
+            (Phase::Leftover { stage, until, .. }, Meaning::Hurry(signal, origin)) => {
+                actions.push(Action::Note(Note::Hurried(signal, origin)));
+                match stage {
+                    Leftover::WrapperAsked | Leftover::OthersAsked if until.is_some() => {
+                        self.phase = Phase::Killed { since: now };
+                        actions.push(Action::KillAll);
+                    }
+                    _ => self.next_stage(stage, until, now, &mut actions),
+                }
             }
 
             // Killed: SIGKILL was sent.
@@ -465,7 +629,7 @@ impl Shutdown {
             }
 
             // The main child had exited before, and now the last other process has.
-            (Phase::Step { .. } | Phase::Killed { .. }, Meaning::NobodyLeft) => {
+            (Phase::Step { .. } | Phase::Leftover { .. } | Phase::Killed { .. }, Meaning::NobodyLeft) => {
                 if let Some(exit) = self.main {
                     self.phase = Phase::Gone { code: exit.code() };
                 }
@@ -479,9 +643,23 @@ impl Shutdown {
                 | Meaning::TimeUp
                 | Meaning::MainStopped
                 | Meaning::NobodyLeft
+                | Meaning::ServersExited
+                | Meaning::Serving(_)
                 | Meaning::Nothing,
             )
-            | (Phase::Step { .. }, Meaning::Suspend(_) | Meaning::MainStopped | Meaning::Nothing)
+            | (
+                Phase::Step { .. },
+                Meaning::Suspend(_) | Meaning::MainStopped | Meaning::Serving(_) | Meaning::Nothing,
+            )
+            | (
+                Phase::Leftover { .. },
+                Meaning::Suspend(_)
+                | Meaning::Quiet(_)
+                | Meaning::MainStopped
+                | Meaning::ServersExited
+                | Meaning::Serving(_)
+                | Meaning::Nothing,
+            )
             | (
                 // Every process is about to end, so there is nothing to pass on.
                 Phase::Killed { .. },
@@ -491,6 +669,8 @@ impl Shutdown {
                 | Meaning::Suspend(_)
                 | Meaning::Quiet(_)
                 | Meaning::MainStopped
+                | Meaning::ServersExited
+                | Meaning::Serving(_)
                 | Meaning::Nothing,
             )
             | (Phase::Gone { .. }, _) => {}
@@ -513,6 +693,8 @@ impl Shutdown {
             }
             Event::MainExited { exit, last } => Meaning::MainExited { exit, last },
             Event::NobodyLeft => Meaning::NobodyLeft,
+            Event::ServersExited => Meaning::ServersExited,
+            Event::Serving(serving) => Meaning::Serving(serving),
             Event::Quiet(so_far) => self.quiet_reached(so_far, now).map_or(Meaning::Nothing, Meaning::Quiet),
             Event::Time if self.deadline().is_some_and(|deadline| now >= deadline) => Meaning::TimeUp,
             Event::Time => Meaning::Nothing,
@@ -521,7 +703,8 @@ impl Shutdown {
 
     fn meaning_of_signal(&self, signal: Signal, origin: Origin) -> Meaning {
         // Outside a stop, and in a wait without an upper bound, there is nothing to shorten: the signal is like any other.
-        let can_hurry = matches!(self.phase, Phase::Step { index, .. } if self.wait(index).at_most.is_some());
+        let is_waiting = matches!(self.phase, Phase::Step { .. } | Phase::Leftover { .. });
+        let can_hurry = is_waiting && self.deadline().is_some();
         if self.rules.is_terminal_resize(signal, origin) {
             Meaning::Nothing
         } else if can_hurry && self.rules.hurry_on.contains(signal) {
@@ -576,7 +759,7 @@ impl Shutdown {
         if !chosen {
             self.passed_on = Some(signal);
         }
-        if self.main.is_some() {
+        if self.main.is_some() && !self.has_server {
             actions.push(Action::StopRest(signal));
             return signal;
         }
@@ -587,6 +770,43 @@ impl Shutdown {
         // We may learn only later of a SIGSTOP that is already on its way to the child. It is continued then.
         self.owes_continue = !self.stopped;
         signal
+    }
+
+    /// Enters a stage of [`Phase::Leftover`] from a step. What the drain timeout leaves bounds it.
+    fn enter_leftover(&mut self, stage: Leftover, now: Moment) {
+        let until = match self.phase {
+            Phase::Step { index, .. } if index == self.last_step() => self.deadline(),
+            _ => self.wait(self.last_step()).at_most.map(|drain| now.saturating_add(drain)),
+        };
+        self.phase = Phase::Leftover { stage, since: Some(now), until };
+    }
+
+    /// The stage's time is up, or somebody is in a hurry.
+    fn next_stage(&mut self, stage: Leftover, until: Option<Moment>, now: Moment, actions: &mut Vec<Action>) {
+        let request = self.request.unwrap_or(Signal::TERM);
+        let stage = match stage {
+            Leftover::Wrapper => {
+                actions.push(Action::StopMain(request));
+                actions.push(Action::Note(Note::WrapperAsked(request)));
+                Leftover::WrapperAsked
+            }
+            Leftover::Others => {
+                actions.push(Action::StopRest(request));
+                actions.push(Action::Note(Note::LeftoverAsked(request)));
+                Leftover::OthersAsked
+            }
+            Leftover::OthersAsked if until.is_none() && self.rules.wait_for == WaitFor::AllInStop => {
+                actions.push(Action::Note(Note::LeftBehind));
+                self.phase = Phase::Gone { code: self.main.unwrap_or(Exit::Signal(request)).code() };
+                return;
+            }
+            // Only the drain timeout ends it, or the exit of what is left.
+            Leftover::WrapperAsked | Leftover::OthersAsked => {
+                self.phase = Phase::Leftover { stage, since: None, until };
+                return;
+            }
+        };
+        self.phase = Phase::Leftover { stage, since: Some(now), until };
     }
 
     /// If nobody requested the stop (the main child exited and left others), SIGTERM stands in for the request.

@@ -2,6 +2,7 @@
 //!
 //! It has the only clock of the program.
 
+mod stop_targets;
 mod traffic_monitor;
 
 use std::ffi::OsString;
@@ -12,18 +13,27 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub use self::traffic_monitor::MonitorOptions;
+use self::stop_targets::{SEARCH_LIMIT, StopTargets};
 use self::traffic_monitor::TrafficMonitor;
 use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{Process, SpawnError, Target};
-use crate::report::Report;
+use crate::profile::{Finishes, Profile};
+use crate::report::{Report, STOP};
+use crate::server::Found;
+use crate::settings::{Settings, Subject};
 use crate::shutdown::{Action, Event, Moment, Note, Shutdown};
-use crate::signal::Signal;
+use crate::signal::{Origin, Signal};
 use crate::sys::child::Child;
+use crate::sys::procfs;
 use crate::sys::signals::{self, Inbox};
+use crate::sys::sockets::accepted_connections;
 use crate::sys::terminal::{self, Suspended};
+use crate::sys::tracked::Tracked;
 use crate::sys::wait::{self, Change};
 use crate::traffic::Traffic;
+
+/// How often is looked for what no descriptor tells: processes that are left, and servers on a kernel without pidfds.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the loop needs to know besides the state machine's rules.
 #[derive(Clone, Debug)]
@@ -32,18 +42,14 @@ pub struct Options {
     pub style: LogStyle,
     /// The program, as it was called.
     pub program: OsString,
-    /// Who gets the signals.
-    pub target: Target,
-    /// Whether each reaped orphan is worth a warning.
-    pub warn_on_reap: bool,
+    /// The settings in force, as far as the command line tells the server.
+    pub settings: Settings,
     /// What the main child's group is sent after that child's exit.
     pub exit_signal: Option<Signal>,
     /// Whether stdin is our controlling terminal.
     pub has_terminal: bool,
     /// Whether the child gets the terminal's foreground when we have it.
     pub hands_over: bool,
-    /// Which sockets are watched during a stop.
-    pub monitor: MonitorOptions,
 }
 
 /// How supervision ended.
@@ -62,11 +68,22 @@ pub enum Ending {
 pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> Ending {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let start = Instant::now();
-    let mut supervisor =
-        Supervisor { child, shutdown, options, report, monitor: None, is_group_stopped: false, start_failure: None };
+    let accepted_at_start = if options.settings.looks_for_server() { accepted_connections() } else { None };
+    let mut supervisor = Supervisor {
+        child,
+        shutdown,
+        options,
+        report,
+        start,
+        accepted_at_start,
+        targets: StopTargets::default(),
+        monitor: None,
+        is_group_stopped: false,
+        start_failure: None,
+    };
     loop {
         let deadline = supervisor.next().map(|next| next.saturating_sub(start.elapsed()));
-        sleep(&inbox, Some(&supervisor.child), deadline);
+        sleep(&inbox, Some((&supervisor.child, &supervisor.targets)), deadline);
         let now = start.elapsed();
         supervisor.check_start(now);
         // One by one: when we are about to stop ourselves a SIGCONT must still be pending.
@@ -75,13 +92,16 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
             if supervisor.start_failure.is_none() || received.signal != Signal::CHLD {
                 supervisor.options.style.log(LogEvent::Received(received.signal, received.origin));
             }
+            supervisor.look_for_server(received.signal, received.origin);
             supervisor.handle(Event::Signal(received.signal, received.origin), now);
         }
         supervisor.reap(now);
+        supervisor.check_servers(now);
         if let Some(error) = supervisor.start_failure.take_if(|_| supervisor.child.is_reaped()) {
             return Ending::NotStarted(error);
         }
         supervisor.watch_traffic(now);
+        supervisor.watch_leftovers(now);
         supervisor.handle(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
             supervisor.report.close(now, supervisor.traffic());
@@ -103,18 +123,18 @@ pub fn pause(mut inbox: Inbox) {
 }
 
 /// Sleeps until a signal comes, the child's program runs or cannot be run, or the time is up.
-fn sleep(inbox: &Inbox, child: Option<&Child>, limit: Option<Duration>) {
+fn sleep(inbox: &Inbox, app: Option<(&Child, &StopTargets)>, limit: Option<Duration>) {
     let timeout = limit.map_or(PollTimeout::NONE, |limit| {
         // Rounded up: a wake-up before the deadline would only lead to another.
         let milliseconds = limit.as_nanos().div_ceil(1_000_000);
         i32::try_from(milliseconds).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
     });
-    let signals = PollFd::new(inbox.as_fd(), PollFlags::POLLIN);
+    let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
+    let of_app =
+        app.into_iter().flat_map(|(child, targets)| child.exec_status().into_iter().chain(targets.descriptors()));
+    let mut descriptors: Vec<PollFd<'_>> = std::iter::once(inbox.as_fd()).chain(of_app).map(readable).collect();
     // On an error (no memory) the loop looks at everything and tries again. To exit would end the app.
-    let _ = match child.and_then(Child::exec_status) {
-        Some(exec_status) => poll(&mut [signals, PollFd::new(exec_status, PollFlags::POLLIN)], timeout),
-        None => poll(&mut [signals], timeout),
-    };
+    let _ = poll(&mut descriptors, timeout);
 }
 
 struct Supervisor {
@@ -122,6 +142,11 @@ struct Supervisor {
     shutdown: Shutdown,
     options: Options,
     report: Report,
+    start: Instant,
+    /// The connections that the namespace had accepted when we started.
+    accepted_at_start: Option<u64>,
+    /// From the beginning of the stop on.
+    targets: StopTargets,
     /// From the beginning of the stop on.
     monitor: Option<TrafficMonitor>,
     /// Whether the main child's whole group was sent the stop signal.
@@ -134,7 +159,9 @@ impl Supervisor {
     /// When something is due even if no signal comes.
     fn next(&self) -> Option<Moment> {
         let snapshot = self.monitor.as_ref().and_then(TrafficMonitor::next);
-        self.shutdown.deadline().into_iter().chain(snapshot).min()
+        let polls = self.shutdown.is_waiting_for_leftovers() || self.targets.needs_polling();
+        let poll = polls.then(|| self.start.elapsed().saturating_add(POLL_INTERVAL));
+        self.shutdown.deadline().into_iter().chain(snapshot).chain(poll).min()
     }
 
     fn traffic(&self) -> Option<&Traffic> {
@@ -153,13 +180,85 @@ impl Supervisor {
         }
     }
 
+    /// Finds the server, if this signal begins a stop, and prepares the plan for it. While the profile is not chosen, any signal
+    /// that is some server's stop signal may begin one: base images set STOPSIGNAL.
+    fn look_for_server(&mut self, signal: Signal, origin: Origin) {
+        let settings = &self.options.settings;
+        let is_resize = signal == Signal::WINCH && origin == Origin::Kernel;
+        if !self.shutdown.is_running() || !self.shutdown.is_started() || !settings.looks_for_server() || is_resize {
+            return;
+        }
+        let is_request = self.shutdown.rules().stop_on.contains(signal);
+        let may_be_request = settings.has_auto_profile() && Profile::has_stop_signal(signal);
+        if !is_request && !may_be_request {
+            return;
+        }
+        let started = self.start.elapsed();
+        let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
+        let found = stop_targets::find(&self.child, signal, settings.target.value, &is_late);
+        if !is_request && found.profile.is_none_or(|profile| profile.stop_signal != signal) {
+            if signal == Signal::QUIT {
+                info!(target: STOP, "{signal} {origin} is not a stop request here: passed on");
+            }
+            return;
+        }
+        let subject = self.subject(&found);
+        let settings = subject.map_or_else(|| settings.clone(), |subject| settings.for_subject(subject));
+        let mut rules = settings.rules();
+        rules.stop_on = [signal].into_iter().chain(rules.stop_on.iter()).collect();
+        rules.hurry_on = rules.hurry_on.without(signal.into());
+        if found.is_nested {
+            rules.plan.without_pre_delay();
+            debug!("softstop is among our processes: passing {signal} through at once");
+        }
+        self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);
+        let main = self.child.pid();
+        let name = procfs::name(main);
+        self.report.found(&found, name, self.targets.recipients(), signal);
+        self.shutdown.prepare_stop(rules, !found.servers.is_empty());
+    }
+
+    /// What the settings are for, if the search tells more than the command line did.
+    fn subject(&self, found: &Found) -> Option<Subject> {
+        let first = found.servers.first()?;
+        let guessed = self.options.settings.profile.value.filter(|_| first.pid == self.child.pid());
+        if let Some(profile) = found.profile.or(guessed) {
+            return Some(Subject::Known(profile));
+        }
+        // A count that did not change proves that nobody ever called. It counts for the whole network namespace.
+        let accepted = accepted_connections();
+        let nobody_called = accepted.is_some() && accepted == self.accepted_at_start;
+        let is_called = !nobody_called && !self.options.has_terminal;
+        Some(Subject::Server { is_called, finishes: found.finishes == Finishes::Yes })
+    }
+
+    /// Notes servers that have ended.
+    fn check_servers(&mut self, now: Moment) {
+        if self.targets.forget_ended() {
+            self.handle(Event::ServersExited, now);
+        }
+    }
+
+    /// Tells the state machine whether a process that is left still has a client's connection.
+    fn watch_leftovers(&mut self, now: Moment) {
+        if !self.shutdown.is_waiting_for_leftovers() {
+            return;
+        }
+        let inodes = self.monitor.as_mut().map(TrafficMonitor::connection_inodes).unwrap_or_default();
+        let serving = !inodes.is_empty() && self.child.others_hold(&inodes);
+        self.handle(Event::Serving(serving), now);
+    }
+
     fn handle(&mut self, event: Event, now: Moment) {
         let actions = self.shutdown.on(event, now);
         if self.monitor.is_none() && self.shutdown.is_stopping() {
             // Before the app is sent a signal, on which it may close its listeners.
             let pids = |processes: Vec<Process>| processes.iter().map(|process| process.pid).collect();
             let own_pids: Option<Vec<i32>> = self.child.processes().map(pids);
-            self.monitor = Some(TrafficMonitor::start(&self.options.monitor, own_pids.as_deref(), self.decides(), now));
+            let (ports, ignore) = (&self.options.settings.ports.value, &self.options.settings.ignore_peers.value);
+            let monitor = TrafficMonitor::start(ports, ignore, own_pids.as_deref(), self.decides(), now);
+            self.report.watches_ports(monitor.watches_ports());
+            self.monitor = Some(monitor);
         }
         for action in actions {
             self.act(action, now);
@@ -186,13 +285,21 @@ impl Supervisor {
 
     fn act(&mut self, action: Action, now: Moment) {
         match action {
+            Action::Forward(signal) if self.is_repeated_request(signal) => self.targets.repeat(signal, &self.sender()),
             Action::Forward(signal) => self.send(signal),
+            Action::StopMain(signal) => self.log_sending(signal, self.child.send(signal, Target::Child)),
             Action::Stop(signal) => {
                 if let Some(monitor) = &mut self.monitor {
                     monitor.stop_signal(now);
                 }
+                if !self.targets.is_main_child_only() {
+                    for failed in self.targets.stop(&self.sender()) {
+                        warn!("could not send {} to {} (pid {})", failed.signal, failed.name, failed.pid);
+                    }
+                    return;
+                }
                 self.send(signal);
-                if self.options.target == Target::Group {
+                if self.options.settings.target.value == Some(Target::Group) {
                     self.is_group_stopped = true;
                     // The kernel tells us only of our children's stops, not of those of others in the group.
                     self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
@@ -213,6 +320,10 @@ impl Supervisor {
                 self.report.killed(self.child.kill_all().as_deref());
                 self.report.cut_off(cut_off.as_ref());
             }
+            Action::Note(Note::LeftBehind) => {
+                let rest = self.child.tree().unwrap_or_default();
+                self.report.left_behind(&rest);
+            }
             Action::Note(Note::Unkillable) => self.report.unkillable(&self.child.processes().unwrap_or_default()),
             Action::Note(note) => {
                 let traffic = self.monitor.as_ref().map(TrafficMonitor::traffic);
@@ -222,7 +333,27 @@ impl Supervisor {
     }
 
     fn send(&self, signal: Signal) {
-        self.log_sending(signal, self.child.send(signal, self.options.target));
+        let target = self.options.settings.target.value.unwrap_or(Target::Child);
+        self.log_sending(signal, self.child.send(signal, target));
+    }
+
+    /// Whether the signal is a stop request that is passed on again to others than the main child.
+    fn is_repeated_request(&self, signal: Signal) -> bool {
+        self.shutdown.is_stopping()
+            && self.shutdown.rules().stop_on.contains(signal)
+            && !self.targets.is_main_child_only()
+    }
+
+    /// Sends a signal to a target of the stop. The main child's pid is its own until it is reaped.
+    fn sender(&self) -> impl Fn(&Tracked, Signal) -> bool {
+        |tracked, signal| {
+            let is_main = tracked.process().pid == self.child.pid() && !self.child.is_reaped();
+            let sent = if is_main { self.child.send(signal, Target::Child).is_ok() } else { tracked.send(signal) };
+            if sent {
+                self.options.style.log(LogEvent::Sent(signal));
+            }
+            sent
+        }
     }
 
     fn log_sending(&self, signal: Signal, result: io::Result<()>) {
@@ -252,7 +383,11 @@ impl Supervisor {
             match change {
                 Change::Exited(_) if changed == pid => {}
                 Change::Exited(exit) => {
-                    self.options.style.log(LogEvent::Reaped { pid: changed, exit, warn: self.options.warn_on_reap });
+                    self.options.style.log(LogEvent::Reaped {
+                        pid: changed,
+                        exit,
+                        warn: self.options.settings.warn_on_reap.value,
+                    });
                 }
                 // It has exited since, so its pid may be another process's by now.
                 Change::Stopped(_) | Change::Continued if changed != pid || main_exit.is_some() => {}
@@ -267,6 +402,7 @@ impl Supervisor {
             if let Some(monitor) = &mut self.monitor {
                 monitor.take_snapshot(now, false); // the last one: its connections are gone
             }
+            self.check_servers(now); // it may have been one
             self.handle(Event::MainExited { exit, last: reaped.nobody_left }, now);
         } else if reaped.nobody_left {
             self.handle(Event::NobodyLeft, now);

@@ -24,6 +24,8 @@ pub enum ProfileChoice {
     Auto,
     /// No profile.
     None,
+    /// That of a server which no other profile knows.
+    Server,
     /// This one.
     Named(&'static Profile),
 }
@@ -58,7 +60,7 @@ fn unknown_word(
 }
 
 pub(super) fn target(setting: &RawSetting) -> Result<Target, Error> {
-    one_of(setting, "target", &[("child", Target::Child), ("group", Target::Group)])
+    one_of(setting, "target", &[("child", Target::Child), ("group", Target::Group), ("server", Target::Server)])
 }
 
 pub(super) fn wait_for(setting: &RawSetting) -> Result<WaitFor, Error> {
@@ -94,9 +96,15 @@ pub(super) fn profile(setting: &RawSetting) -> Result<ProfileChoice, Error> {
     match setting.text.trim() {
         "auto" => Ok(ProfileChoice::Auto),
         "none" => Ok(ProfileChoice::None),
+        super::SERVER => Ok(ProfileChoice::Server),
         name => Profile::named(name).map(ProfileChoice::Named).ok_or_else(|| {
-            let names = ["auto", "none"].into_iter().chain(Profile::names());
-            unknown_word(setting, "profile", names, "a name that --list-profiles shows, auto, or none".to_owned())
+            let names = ["auto", "none", super::SERVER].into_iter().chain(Profile::names());
+            unknown_word(
+                setting,
+                "profile",
+                names,
+                "a name that --list-profiles shows, auto, server or none".to_owned(),
+            )
         }),
     }
 }

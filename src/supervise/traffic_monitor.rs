@@ -19,15 +19,6 @@ const YOUNG_DRAIN: Duration = Duration::from_secs(10);
 /// The number of connections that are named when SIGKILL cuts them off.
 const MOST_NAMED: usize = 10;
 
-/// Which sockets are watched.
-#[derive(Clone, Debug, Default)]
-pub struct MonitorOptions {
-    /// The TCP ports whose traffic counts. Empty: those on which our own processes listen.
-    pub ports: Vec<u16>,
-    /// Peers whose requests do not count.
-    pub ignore_peers: Vec<Network>,
-}
-
 /// The snapshots of one stop.
 #[derive(Debug)]
 pub(super) struct TrafficMonitor {
@@ -42,11 +33,17 @@ pub(super) struct TrafficMonitor {
 }
 
 impl TrafficMonitor {
-    /// Takes the first snapshot. `own_pids` are our own processes, if they are known. `decides` is whether the present wait may
-    /// end by a snapshot.
+    /// Takes the first snapshot. `ports` are those whose traffic counts; without any it is those on which our own processes
+    /// (`own_pids`, if they are known) listen. `decides` is whether the present wait may end by a snapshot.
     #[must_use]
-    pub(super) fn start(options: &MonitorOptions, own_pids: Option<&[i32]>, decides: bool, now: Moment) -> Self {
-        let watcher = SocketWatcher::new(&options.ports, own_pids, &options.ignore_peers);
+    pub(super) fn start(
+        ports: &[u16],
+        ignore: &[Network],
+        own_pids: Option<&[i32]>,
+        decides: bool,
+        now: Moment,
+    ) -> Self {
+        let watcher = SocketWatcher::new(ports, own_pids, ignore);
         let traffic = Traffic::begin(now);
         let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_over: false };
         monitor.take_snapshot(now, decides);
@@ -112,6 +109,16 @@ impl TrafficMonitor {
         } else {
             debug!("cannot see the traffic: {error}");
         }
+    }
+
+    /// Whether anything of ours listens on a TCP port.
+    pub(super) fn watches_ports(&self) -> bool {
+        !self.watcher.ports().is_empty()
+    }
+
+    /// The inodes of the connections that a process holds.
+    pub(super) fn connection_inodes(&mut self) -> Vec<u64> {
+        self.watcher.connection_inodes()
     }
 
     /// Notes that the app is about to be sent its stop signal.

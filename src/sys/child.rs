@@ -139,7 +139,7 @@ impl Child {
             return self.send_rest(signal, None);
         }
         let result = match target {
-            Target::Child => kill(self.pid.as_raw(), signal),
+            Target::Child | Target::Server => kill(self.pid.as_raw(), signal),
             // The group is our own: the signal would reach us.
             Target::Group if self.group == ChildGroup::Inherited => kill(self.pid.as_raw(), signal),
             Target::Group => match kill(-self.pid.as_raw(), signal) {
@@ -209,6 +209,23 @@ impl Child {
             seen.append(&mut new);
         }
         Some(killed)
+    }
+
+    /// The main child's descendants and all others of ours, parents before children, if /proc shows them.
+    #[must_use]
+    pub fn tree(&self) -> Option<Vec<Process>> {
+        procfs::descendants(&self.preexisting)
+    }
+
+    /// Whether one of our processes besides the main child holds one of these sockets, or hides what it holds.
+    #[must_use]
+    pub fn others_hold(&self, inodes: &[u64]) -> bool {
+        let others = self.tree().unwrap_or_default();
+        others.iter().filter(|process| process.pid != self.pid.as_raw()).any(|process| {
+            let mut holds = false;
+            let looked = procfs::socket_inodes(process.pid, &mut |inode| holds |= inodes.contains(&inode));
+            holds || looked.is_err_and(|error| !procfs::is_gone(&error))
+        })
     }
 
     /// Every living process of ours, if /proc shows them: as PID 1 everybody in the namespace.

@@ -16,15 +16,20 @@ pub(super) fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal.number()) }).map(drop)
 }
 
+/// A descriptor that stands for the process, and that is readable once the process has ended (`man 2 pidfd_open`). The caller must
+/// check that it is still the process that was seen. `None`: Linux before 5.3, a seccomp filter, or the process is gone.
+pub(super) fn pidfd_open(process: &Process) -> Option<OwnedFd> {
+    // SAFETY: takes integers and returns a new descriptor.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) });
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    fd.ok().and_then(|fd| RawFd::try_from(fd).ok()).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Signals a process that may not be our child: its parent may reap it at any time, and another process may get its pid. A
 /// pidfd pins the process (`man 2 pidfd_open`); then we check that it is the one that was seen. Returns whether the signal
 /// was sent or the process is gone.
 pub(super) fn send_to(process: &Process, signal: Signal) -> bool {
-    // SAFETY: takes integers and returns a new descriptor.
-    let pidfd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) });
-    let Ok(Ok(fd)) = pidfd.map(RawFd::try_from) else { return send_without_pidfd(process, signal) };
-    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let Some(pidfd) = pidfd_open(process) else { return send_without_pidfd(process, signal) };
     if !procfs::is_still_there(process) {
         return true;
     }

@@ -1,15 +1,17 @@
 //! Other processes, as /proc shows them (`man 5 proc`): which descend from us, their names and ages.
 
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::process::Process;
+use crate::signal::SignalSet;
 
 /// Reads one living process. `None`: it has ended, or it is hidden.
-fn read(pid: i32) -> Option<Process> {
+pub(super) fn read(pid: i32) -> Option<Process> {
     parse(pid, &fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
@@ -39,6 +41,69 @@ fn age(started: u64) -> Option<Duration> {
     let ticks_per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
     let since_boot = Duration::from_millis(started.checked_mul(1000)?.checked_div(ticks_per_second)?);
     Duration::from(now).checked_sub(since_boot)
+}
+
+/// What `/proc/PID/status` says about a process's users and signals. Every user may read it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Status {
+    /// The real, effective, saved and file-system user.
+    pub(super) users: Vec<u32>,
+    pub(super) blocked: SignalSet,
+    pub(super) caught: SignalSet,
+}
+
+/// Reads it (`man 5 proc_pid_status`). `None`: the process has ended, or it is hidden.
+pub(super) fn status(pid: i32) -> Option<Status> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let signals = |name: &str| {
+        let bits = field(name).and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        SignalSet::from_bits(bits.unwrap_or_default())
+    };
+    let users = field("Uid:")?.split_ascii_whitespace().map(|user| user.parse().ok()).collect::<Option<_>>()?;
+    Some(Status { users, blocked: signals("SigBlk:"), caught: signals("SigCgt:") })
+}
+
+/// The words of a process's command line, as it shows them itself.
+pub(super) fn command(pid: i32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.strip_suffix(b"\0").unwrap_or(&bytes).split(|&byte| byte == 0);
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).filter(|_| !bytes.is_empty()).collect()
+}
+
+/// The inodes of the sockets that a process holds.
+///
+/// # Errors
+///
+/// The process hides its descriptors: it is another user's, or it has ended.
+pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64)) -> io::Result<()> {
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let target = match entry.and_then(|entry| fs::read_link(entry.path())) {
+            Ok(target) => target,
+            Err(error) if is_gone(&error) => continue, // the process has closed it since
+            Err(error) => return Err(error),
+        };
+        if let Some(inode) = target.to_str().and_then(socket_inode) {
+            visit(inode);
+        }
+    }
+    Ok(())
+}
+
+fn socket_inode(target: &str) -> Option<u64> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// Whether an error of /proc says that the process, or its descriptor, has gone.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    // ESRCH has no ErrorKind: the process ended while its directory was open.
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
+/// The kernel's name of a process (`comm`), as it is now.
+#[must_use]
+pub fn name(pid: i32) -> Option<String> {
+    read(pid).map(|process| process.name)
 }
 
 /// Whether the process still lives, and no other has its pid.
@@ -94,6 +159,21 @@ mod tests {
         let stat = |threads| format!("12 (a) Z 7 12 12 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 4242 1000");
         assert!(parse(12, stat(1).as_bytes()).is_none());
         assert!(parse(12, stat(2).as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_link_to_a_socket_names_it() {
+        assert_eq!(socket_inode("socket:[50061]"), Some(50061));
+        for other in ["pipe:[50061]", "anon_inode:[eventfd]", "/dev/null", "socket:[]"] {
+            assert_eq!(socket_inode(other), None);
+        }
+    }
+
+    #[test]
+    fn our_own_users_are_read() {
+        let ourselves = status(Pid::this().as_raw()).unwrap();
+        assert_eq!(ourselves.users.len(), 4);
+        assert!(status(i32::MAX).is_none(), "a process that is gone has none");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Which ports belong to the app: those whose listener one of our processes holds.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use super::PortSelection;
 use super::socket::Socket;
 use crate::snapshot::TcpState;
+use crate::sys::procfs;
 
 /// A listener in the network namespace, of any process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,48 +129,18 @@ impl HeldListeners {
     /// Adds the listeners that a process holds. Returns false if the process hides its descriptors. A process that is gone
     /// hides nothing.
     fn add_process(&mut self, pid: i32, listeners: &[Listener]) -> bool {
-        let directory = match fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(directory) => directory,
-            Err(error) => return is_gone(&error),
-        };
-        for entry in directory {
-            // A server may hold ten thousand connections; its listeners have low numbers and come first.
-            if listeners.iter().all(|listener| self.inodes.contains(&listener.inode)) {
-                break;
-            }
-            let target = match entry.and_then(|entry| fs::read_link(entry.path())) {
-                Ok(target) => target,
-                Err(error) if is_gone(&error) => continue, // the process has closed it since
-                Err(_) => return false,
-            };
-            let inode = target.to_str().and_then(socket_inode);
-            let is_missing =
-                |inode: &u64| listeners.iter().any(|listener| listener.inode == *inode) && !self.inodes.contains(inode);
-            if let Some(inode) = inode.filter(is_missing) {
+        let added = procfs::socket_inodes(pid, &mut |inode| {
+            if listeners.iter().any(|listener| listener.inode == inode) && !self.inodes.contains(&inode) {
                 self.inodes.push(inode);
             }
-        }
-        true
+        });
+        added.map_or_else(|error| procfs::is_gone(&error), |()| true)
     }
 }
 
-fn is_gone(error: &std::io::Error) -> bool {
-    // ESRCH has no ErrorKind: the process ended while its directory was open.
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
-}
-
-fn socket_inode(target: &str) -> Option<u64> {
-    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
-}
-
-/// The real, effective, saved and file-system user of a process, which every user may read (`man 5 proc_pid_status`).
+/// The users of a process. `None`: unknown.
 fn users_of(pid: i32) -> Option<Vec<u32>> {
-    let status = match fs::read_to_string(format!("/proc/{pid}/status")) {
-        Ok(status) => status,
-        Err(error) => return is_gone(&error).then(Vec::new),
-    };
-    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    users.split_ascii_whitespace().map(|user| user.parse().ok()).collect()
+    procfs::status(pid).map(|status| status.users)
 }
 
 #[cfg(test)]
@@ -234,20 +203,5 @@ mod tests {
     fn without_known_processes_every_public_port_is_watched() {
         assert_eq!(watched(None), [80, 15090]);
         assert_eq!(select(&[], None, &all()).0, PortSelection::Guessed);
-    }
-
-    #[test]
-    fn a_link_to_a_socket_names_it() {
-        assert_eq!(socket_inode("socket:[50061]"), Some(50061));
-        for other in ["pipe:[50061]", "anon_inode:[eventfd]", "/dev/null", "socket:[]"] {
-            assert_eq!(socket_inode(other), None);
-        }
-    }
-
-    #[test]
-    fn our_own_users_are_read() {
-        let ourselves = users_of(i32::try_from(std::process::id()).unwrap()).unwrap();
-        assert_eq!(ourselves.len(), 4);
-        assert_eq!(users_of(i32::MAX), Some(Vec::new()), "a process that is gone has none");
     }
 }

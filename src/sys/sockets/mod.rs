@@ -67,6 +67,7 @@
 //! included, 2 ms of it in the kernel. Both lists are made while we read them: nothing blocks.
 
 mod listeners;
+mod listening;
 mod netlink;
 mod netlink_message;
 mod proc_net;
@@ -77,6 +78,7 @@ mod source;
 use std::io;
 use std::time::Duration;
 
+pub use self::listening::{ListeningSocket, listening};
 pub use self::source::{SocketsUnavailable, SourceKind};
 
 use self::listeners::Listener;
@@ -85,6 +87,12 @@ use self::socket::{Flow, Socket};
 use self::source::SocketSource;
 use crate::network::Network;
 use crate::snapshot::{Connection, Snapshot, TcpState};
+
+/// The connections that the namespace has accepted since it was made, of all listeners (`PassiveOpens`). `None`: unknown.
+#[must_use]
+pub fn accepted_connections() -> Option<u64> {
+    proc_net::counters().map(|counters| counters.accepted)
+}
 
 /// How often a list that changed while it was made is asked for.
 const TRIES: usize = 3;
@@ -250,6 +258,25 @@ impl SocketWatcher {
             snapshot.segments = Some(counters.segments.saturating_sub(last.segments));
         }
         Ok(snapshot)
+    }
+
+    /// The inodes of the connections to watched ports that a process holds.
+    #[must_use]
+    pub fn connection_inodes(&mut self) -> Vec<u64> {
+        if self.filter.ports.is_empty() {
+            return Vec::new(); // to `list`, no port means every port
+        }
+        let filter = &self.filter;
+        let found = self.source.query(|source| {
+            let mut found = Vec::new();
+            source.list(connection_states(), &filter.ports, &mut |socket| {
+                if socket.inode != 0 && filter.watches(socket.local) {
+                    found.push(socket.inode);
+                }
+            })?;
+            Ok(found)
+        });
+        found.unwrap_or_default()
     }
 
     /// At most `most` connections that are open or still being delivered: the busy ones first, then by unsent bytes. It

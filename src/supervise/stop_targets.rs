@@ -1,0 +1,145 @@
+//! The servers of a stop, and whom it sends which signal: looked up once, when the stop begins.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crate::process::{Process, Target};
+use crate::report::Recipient;
+use crate::server::{self, Found};
+use crate::settings::Settings;
+use crate::shutdown::{Rules, StopSignal};
+use crate::signal::Signal;
+use crate::sys::child::Child;
+use crate::sys::search::search;
+use crate::sys::sockets::listening;
+use crate::sys::tracked::Tracked;
+
+/// The search for the server takes at most this long. A namespace with tens of thousands of processes takes longer.
+pub(super) const SEARCH_LIMIT: Duration = Duration::from_millis(500);
+
+/// One whom the stop sends a signal.
+#[derive(Debug)]
+struct StopTarget {
+    process: Tracked,
+    signal: Signal,
+    /// Whether a rule chose the signal, so that it is never repeated.
+    is_mapped: bool,
+    handles: Vec<Process>,
+    /// Whom the log names as standing before it: the main child.
+    behind: Option<Process>,
+}
+
+/// The servers and the targets of a stop. Without targets the main child is sent the signal.
+#[derive(Debug, Default)]
+pub(super) struct StopTargets {
+    servers: Vec<Tracked>,
+    targets: Vec<StopTarget>,
+}
+
+/// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
+pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_late: &dyn Fn() -> bool) -> Found {
+    let uncertain = Found { is_uncertain: true, ..Found::default() };
+    let Some(sockets) = listening() else { return uncertain };
+    if sockets.is_empty() {
+        return Found::default();
+    }
+    let Some(search) = child.tree().and_then(|processes| search(processes, &sockets, is_late)) else {
+        return uncertain;
+    };
+    let mut found = server::find(&search.candidates, request, target == Some(Target::Server));
+    found.is_uncertain = found.servers.is_empty() && !found.is_nested && search.has_hidden;
+    found
+}
+
+impl StopTargets {
+    /// Decides who is sent which signal, and adapts the plan's stop signal to the first of them. An explicit `target` leaves the
+    /// signal to the main child or its group.
+    pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
+        let mut targets = Vec::new();
+        let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
+        let of_settings = settings.stop_signal.value;
+        for (index, recipient) in found.recipients.iter().enumerate() {
+            let is_handler = found.is_nested || !recipient.handles.is_empty();
+            let stop_signal = match of_settings {
+                _ if is_handler => StopSignal::Received,
+                StopSignal::Mapped(_)
+                    if settings.has_auto_profile() || (index > 0 && recipient.stop_signal.is_some()) =>
+                {
+                    StopSignal::Mapped(recipient.stop_signal)
+                }
+                chosen => chosen,
+            };
+            if index == 0 && !matches!(settings.target.value, Some(Target::Child | Target::Group)) {
+                rules.plan.replace_stop_signal(stop_signal);
+            }
+            let (signal, is_mapped) = rules.resolve(stop_signal, request);
+            targets.push(StopTarget {
+                signal,
+                is_mapped,
+                handles: recipient.handles.clone(),
+                behind: main_child.clone().filter(|main| !main.is(&recipient.process)),
+                process: Tracked::new(recipient.process.clone()),
+            });
+        }
+        if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
+            targets.clear();
+        }
+        Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), targets }
+    }
+
+    /// Whether nobody but the main child is sent a signal.
+    pub(super) fn is_main_child_only(&self) -> bool {
+        self.targets.is_empty()
+    }
+
+    /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
+    /// could not be sent to.
+    pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
+        let (sent, failed): (Vec<_>, Vec<_>) =
+            self.targets.iter().partition(|target| send(&target.process, target.signal));
+        drop(sent);
+        failed.into_iter().map(StopTarget::recipient).collect()
+    }
+
+    /// Sends a repeated stop request to those who were sent the first one as it was.
+    pub(super) fn repeat(&self, signal: Signal, send: &dyn Fn(&Tracked, Signal) -> bool) {
+        for target in self.targets.iter().filter(|target| !target.is_mapped && target.signal == signal) {
+            let _ = send(&target.process, signal);
+        }
+    }
+
+    /// Who is sent which signal, for the log.
+    pub(super) fn recipients(&self) -> Vec<Recipient> {
+        self.targets.iter().map(StopTarget::recipient).collect()
+    }
+
+    /// Forgets servers that have ended. Returns whether the last one has.
+    pub(super) fn forget_ended(&mut self) -> bool {
+        let had_any = !self.servers.is_empty();
+        self.servers.retain(Tracked::is_running);
+        had_any && self.servers.is_empty()
+    }
+
+    /// Whether a server's end is not heard by a descriptor.
+    pub(super) fn needs_polling(&self) -> bool {
+        self.servers.iter().any(|server| server.descriptor().is_none())
+    }
+
+    /// The descriptors that become readable when a server ends.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.servers.iter().filter_map(Tracked::descriptor)
+    }
+}
+
+impl StopTarget {
+    fn recipient(&self) -> Recipient {
+        let process = self.process.process();
+        Recipient {
+            signal: self.signal,
+            name: process.name.clone(),
+            pid: process.pid,
+            behind: self.behind.as_ref().map(|main| (main.name.clone(), main.pid)),
+            handles: self.handles.iter().map(|server| (server.name.clone(), server.pid)).collect(),
+        }
+    }
+}
