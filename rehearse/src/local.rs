@@ -192,7 +192,7 @@ impl Experiment<'_> {
             sweep: plan.sweep.clone(),
         };
         report::write(&rehearsal, report)?;
-        // The report is written: that nobody reads stdout any more is no failure.
+        // A closed stdout is no failure: the report is written.
         let _ = print(&format!("\n{}\nThe report is in {}\n", table::table(&rehearsal), report.display()));
         Ok(code)
     }

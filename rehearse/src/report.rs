@@ -72,7 +72,7 @@ pub(crate) fn rewrite(file: &Path, output: Option<&Path>) -> Result<u8, Failure>
         }
     }
     write(&rehearsal, &directory)?;
-    // The report is written: that nobody reads stdout any more is no failure.
+    // A closed stdout is no failure: the report is written.
     let _ = write!(io::stdout(), "{}\n{}\n", table::table(&rehearsal), directory.join("report.html").display());
     Ok(0)
 }

@@ -73,7 +73,7 @@ async fn serve_connection(stream: TcpStream, answers: Answers, mut stopping: wat
     tokio::pin!(connection);
     let told_to_stop = async {
         if stopping.wait_for(|stop| *stop).await.is_err() {
-            pending::<()>().await; // the sender is gone: nobody will tell
+            pending::<()>().await; // the sender is gone, so no stop will be requested
         }
     };
     // Errors are those of a client that went away.

@@ -37,7 +37,8 @@ impl Log {
     }
 }
 
-/// The powers of ten that enclose these values: at least one decade, from 0.1 to 1e8, which is a day in milliseconds.
+/// The powers of ten that enclose these values: at least one decade, from 0.1 to 1e8, which exceeds a day in
+/// milliseconds.
 #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a float is small")]
 pub(crate) fn decades(least: f64, most: f64) -> RangeInclusive<i32> {
     let low = least.clamp(0.1, 1e7).log10().floor() as i32;
