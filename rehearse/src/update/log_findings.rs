@@ -188,7 +188,7 @@ mod tests {
         let seen = read_pod(
             "softstop: stop requested: SIGTERM from outside the container\n\
              softstop: pre-delay: nginx (pid 7) keeps serving for 5s\n\
-             softstop: drain: sent SIGQUIT to nginx (pid 7), which has 20s to finish its work\n\
+             softstop: drain: sent SIGQUIT to nginx (pid 7); waiting up to 20s for its exit\n\
              2026/11/23 19:53:55 [notice] 7#7: signal 3 (SIGQUIT) received from 1, shutting down\n\
              2026/11/23 19:53:55 [notice] 8#8: gracefully shutting down\n\
              2026/11/23 19:53:55 [notice] 9#9: gracefully shutting down\n\
@@ -208,11 +208,11 @@ mod tests {
     #[test]
     fn a_drain_timeout_and_the_sigkill_after_it() {
         let seen = read_pod(
-            "softstop: warning: drain timeout: not done after 300ms\n\
-             softstop: warning: SIGKILL to all that is left\n\
+            "softstop: warning: drain timeout: still running after 300ms\n\
+             softstop: warning: SIGKILL to every remaining process\n\
              softstop: warning: killed pid 7917 (sh), 0s old\n\
              softstop: stopped in 0.4 s: SIGTERM from pid 7846 at 2026-11-23T19:59:26Z, pre-delay 0.1 s, drain after SIGTERM 0.3 s, \
-             SIGKILL to 2 processes, sh was ended by SIGKILL\n",
+             SIGKILL to 2 processes, sh was killed by SIGKILL\n",
         );
         let means: Vec<_> = seen.iter().map(|(means, good, count)| (means.as_str(), *good, *count)).collect();
         assert_eq!(
