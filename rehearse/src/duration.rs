@@ -9,7 +9,9 @@ const MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) fn parse(word: &str) -> Result<Duration, String> {
     let read = match read(word) {
-        Err(InvalidDuration::NoUnit) => read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned()),
+        Err(InvalidDuration::NoUnit) => {
+            read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned())
+        }
         Err(InvalidDuration::Negative) => Err("a duration cannot be negative".to_owned()),
         Err(InvalidDuration::Other(why)) => Err(format!("{why}; write it as 500ms, 5s or 1m 30s")),
         Ok(duration) => Ok(duration),
