@@ -1,11 +1,11 @@
 #!/bin/sh
-# Builds the static binary that runs in any Linux container, target/static/softstop, from packages of Debian 13 (trixie)
-# and crates alone; as root, for it installs the packages that are missing. The same on x86-64 and 64-bit Arm.
-# Dockerfile.example runs it, so that nothing but a Docker engine is needed.
+# Builds target/static/softstop, the static binary that runs in any Linux container, from packages of Debian 13 (trixie) and
+# crates only, on x86-64 and 64-bit Arm. Needs root to install packages that are missing. Dockerfile.example runs it, so a
+# Docker engine is enough.
 #
-# Static means musl: with glibc an empty program has 0.7 MB already, and this one 1.4. Debian packages no Rust standard
-# library for musl, so cargo builds that too, from Debian's rust-src, which is of the very version of its compiler. This
-# takes an unstable option of cargo (-Zbuild-std), hence RUSTC_BOOTSTRAP.
+# It is linked with musl: with glibc an empty program already has 0.7 MB, and this one would have 1.4. Debian does not package
+# Rust's standard library for musl, so cargo builds that too, from Debian's rust-src, which has the same version as the
+# compiler. That requires an unstable option of cargo (-Zbuild-std), hence RUSTC_BOOTSTRAP.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,8 +19,8 @@ target="$(uname -m)-unknown-linux-musl"
 unwind=$(mktemp -d)
 trap 'rm -rf "$unwind"' EXIT
 
-# The standard library asks for an unwinder, though a program with panic = "abort" never unwinds. What is left of it is
-# the printing of backtraces, to which this one answers "no more frames".
+# The standard library needs an unwinder, although a program with panic = "abort" never unwinds. It would only be used to
+# print backtraces; this one answers "no more frames".
 cat >"$unwind/unwind.c" <<'END'
 int _Unwind_Backtrace(void *trace, void *argument) { (void)trace; (void)argument; return 5; /* end of stack */ }
 unsigned long _Unwind_GetIP(void *context) { (void)context; return 0; }

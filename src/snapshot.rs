@@ -50,7 +50,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Notes a new connection or a request byte from `peer`, `age` ago.
-    pub(crate) fn add_arrival(&mut self, age: Duration, peer: IpAddr) {
+    pub fn add_arrival(&mut self, age: Duration, peer: IpAddr) {
         if self.since_arrival.is_none_or(|youngest| age < youngest) {
             self.since_arrival = Some(age);
             self.last_peer = Some(peer);
@@ -58,7 +58,7 @@ impl Snapshot {
     }
 
     /// Notes a byte of a response, `age` ago.
-    pub(crate) fn add_response(&mut self, age: Duration) {
+    pub fn add_response(&mut self, age: Duration) {
         self.since_response = Some(self.since_response.map_or(age, |youngest| youngest.min(age)));
     }
 }
@@ -132,24 +132,28 @@ impl TcpState {
     ];
 
     /// The state with this number. A number that Linux does not define today counts as closed.
-    pub(crate) fn of(number: u8) -> Self {
+    #[must_use]
+    pub fn of(number: u8) -> Self {
         let index = usize::from(number).checked_sub(1);
         index.and_then(|index| Self::ALL.get(index)).copied().unwrap_or(Self::Closed)
     }
 
     /// The bit that selects this state in a netlink request.
-    pub(crate) fn bit(self) -> u32 {
+    #[must_use]
+    pub fn bit(self) -> u32 {
         let index = Self::ALL.iter().position(|&state| state == self).and_then(|index| u32::try_from(index).ok());
         index.map_or(0, |index| 2 << index)
     }
 
     /// Whether the app has closed its side, so that a FIN follows its last byte.
-    pub(crate) fn is_closed_by_us(self) -> bool {
+    #[must_use]
+    pub fn is_closed_by_us(self) -> bool {
         matches!(self, Self::FinWait1 | Self::FinWait2 | Self::Closing | Self::LastAck | Self::TimeWait)
     }
 
     /// Whether the peer has closed its side.
-    pub(crate) fn is_closed_by_peer(self) -> bool {
+    #[must_use]
+    pub fn is_closed_by_peer(self) -> bool {
         matches!(self, Self::CloseWait | Self::LastAck | Self::Closing | Self::TimeWait)
     }
 }

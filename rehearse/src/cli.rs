@@ -1,17 +1,27 @@
-//! What can be typed. The doc comments are `--help`.
+//! The command line, and its conversion into what each verb takes. The doc comments of the structures are `--help`.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softstop::duration::Bounds;
 
-/// A rolling update under load: see what your clients lose, and that with softstop they lose nothing.
+use crate::failure::Failure;
+use crate::load::{LoadSettings, Pace};
+use crate::local::sweep_range::SweepRange;
+use crate::target::{HttpVersion, Target, parse_url};
+use crate::update::contender::{ContenderKind, StopTimes};
+use crate::update::pod_runtime::Isolation;
+use crate::{duration, local, run};
+
+/// A rolling update under load: shows the requests that clients lose, and that with softstop they lose none.
 ///
-/// Exit codes: 0 nothing was lost, 1 something was, 2 wrong usage, 3 nothing can be said (the command failed, or the
-/// measurement is not whole and lost nothing so far). In `local` softstop alone decides, as the others are there to lose: 0 if
-/// it lost nothing, in a sweep with one value at least; 3 if any measurement is not whole.
+/// Exit codes: 0 nothing was lost, 1 something was lost, 2 wrong usage, 3 no conclusion is possible (the command failed, or the
+/// measurement is incomplete and lost nothing so far). In `local` only softstop decides, as the others are expected to lose
+/// requests: 0 if softstop lost nothing (in a sweep: with at least one value), 3 if any measurement is incomplete.
 #[derive(Debug, Parser)]
 #[command(
     name = "softstop-rehearse",
@@ -25,260 +35,321 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// The experiment on this machine: the same rolling update bare, with other inits, and with softstop
-    Local(Local),
+    /// Rehearse on this machine: the same rolling update bare, with other inits, and with softstop
+    Local(LocalArguments),
     /// Load a URL before, during and after your own roll-out command
-    Run(Run),
-    /// Set two results beside each other
-    Compare(Compare),
-    /// Write the report once more from its rehearsal.json, as after an upgrade
-    Report(Report),
-    /// The small server that stands in for nginx
+    Run(RunArguments),
+    /// Compare two results
+    Compare(CompareArguments),
+    /// Write the report again from its rehearsal.json, for example after an upgrade
+    Report(ReportArguments),
+    /// Run the embedded server, which replaces nginx
     #[command(hide = true)]
-    Serve(Serve),
+    Serve(ServeArguments),
 }
 
-/// How the requests are sent, in both verbs.
+/// How requests are sent, in `local` and in `run`.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Pace {
-    /// Users at once, each of whom waits for an answer before it asks again; with --rate the most requests in flight
+struct LoadArguments {
+    /// Concurrent users, each of whom waits for an answer before sending again; with --rate the most requests in flight
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) concurrency: Option<u32>,
+    concurrency: Option<u32>,
 
-    /// Requests a second that arrive whether or not earlier ones were answered; latency counts from when each was due
-    #[arg(long, value_name = "R", value_parser = rate)]
-    pub(crate) rate: Option<f64>,
+    /// Requests a second, sent whether or not earlier ones were answered; latency counts from when each was due
+    #[arg(long, value_name = "R", value_parser = parse_rate)]
+    rate: Option<f64>,
 
-    /// How long a user without --rate pauses after an answer
-    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration)]
-    pub(crate) pause: Duration,
+    /// How long a user pauses after an answer, without --rate
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = duration::parse)]
+    pause: Duration,
 
-    /// A request that has no whole answer after this time is lost
-    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = above_zero)]
-    pub(crate) timeout: Duration,
+    /// A request without a whole answer after this time is lost
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration::parse_above_zero)]
+    timeout: Duration,
 
-    /// Load before the update begins
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
-    pub(crate) before: Duration,
+    /// How long to load before the update begins
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    before: Duration,
 
-    /// Load after the update has ended
-    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration)]
-    pub(crate) grace: Duration,
+    /// How long to load after the update has ended
+    #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
+    grace: Duration,
 
-    /// The most requests of one update; more end the measurement, which then tells nothing
+    /// The most requests of one update; at this limit the load ends, and the measurement is incomplete
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_requests: u64,
+    max_requests: u64,
 
-    /// The longest time of one update; more ends the measurement, which then tells nothing
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = above_zero)]
-    pub(crate) max_time: Duration,
+    /// The longest load of one update; at this limit the load ends, and the measurement is incomplete
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse_above_zero)]
+    max_time: Duration,
 }
 
-/// Where the report goes.
+impl LoadArguments {
+    fn settings(&self, pace: Pace) -> LoadSettings {
+        LoadSettings { pace, timeout: self.timeout, max_requests: self.max_requests, max_time: self.max_time }
+    }
+}
+
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Output {
+struct OutputArguments {
     /// The directory of the report, new or empty [default: rehearsal-DATE-TIME]
     #[arg(long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
+    output: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Local {
+pub(crate) struct LocalArguments {
     /// How long after SIGTERM the balancer still sends requests to the old pod
-    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
-    pub(crate) lag: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration::parse)]
+    lag: Duration,
 
     /// Pods that are replaced, one after the other
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
-    pub(crate) pods: u32,
+    pods: u32,
 
     /// How many times all pods are replaced
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) updates: u32,
+    updates: u32,
 
     /// How long the answer to a slow request takes; about one request in ten is slow, with --concurrency alone one user in ten
-    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration)]
-    pub(crate) slow: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration::parse)]
+    slow: Duration,
 
-    /// softstop's pre-delay, with two bounds as in 2s..10s too; the preStop hook sleeps for the upper one
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = bounds)]
-    pub(crate) pre_delay: Bounds,
+    /// softstop's pre-delay, or two bounds as in 2s..10s; the preStop hook sleeps for the upper one
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse_bounds)]
+    pre_delay: Bounds,
 
     /// softstop's drain timeout
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
-    pub(crate) drain_timeout: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
+    drain_timeout: Duration,
 
-    /// What the platform gives a pod before its own SIGKILL
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub(crate) grace_period: Duration,
+    /// How long the platform waits for a pod before it sends SIGKILL
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    grace_period: Duration,
 
-    /// Who takes part [default: all that are installed]
+    /// The contenders [default: all that are installed]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    pub(crate) contender: Vec<Contender>,
+    contender: Vec<ContenderKind>,
 
     /// Repeat softstop's update for a range of one setting: pre-delay, drain-timeout or lag, as in pre-delay=0s..6s:1s
     #[arg(long, value_name = "SETTING=FROM..TO:STEP")]
-    pub(crate) sweep: Option<String>,
+    sweep: Option<String>,
 
-    /// Where a pod lives [default: a container where a Docker engine answers, else a PID namespace]
+    /// Where pods run [default: in containers if a Docker engine answers, else in PID namespaces]
     #[arg(long = "in", value_name = "WHERE")]
-    pub(crate) place: Option<Place>,
+    isolation: Option<Isolation>,
 
-    /// Use the embedded server and balancer even where nginx and HAProxy are installed
+    /// Use the embedded server and balancer even if nginx and HAProxy are installed
     #[arg(long)]
-    pub(crate) embedded: bool,
+    embedded: bool,
 
-    /// The softstop to rehearse [default: under cargo one that is built now, else the one beside this program, or on PATH]
+    /// The softstop to rehearse [default: under cargo the one that it builds now, else the one beside this program or on PATH]
     #[arg(long, value_name = "FILE")]
-    pub(crate) softstop: Option<PathBuf>,
+    softstop: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) pace: Pace,
+    load: LoadArguments,
 
     #[command(flatten)]
-    pub(crate) output: Output,
+    output: OutputArguments,
 }
 
-/// Who stops the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Contender {
-    /// The server itself is PID 1
-    Bare,
-    /// tini, as PID 1
-    Tini,
-    /// dumb-init --rewrite 15:3
-    DumbInit,
-    /// The server itself is PID 1, and the platform runs `sleep` before SIGTERM, as a preStop hook does
-    Prestop,
-    /// softstop, as PID 1
-    Softstop,
+impl LocalArguments {
+    /// # Errors
+    ///
+    /// The range of the sweep cannot be read.
+    pub(crate) fn into_options(self) -> Result<local::Options, Failure> {
+        let sweep = match &self.sweep {
+            Some(range) => {
+                Some(SweepRange::parse(range).map_err(|why| Failure::usage(format!("--sweep {range}: {why}")))?)
+            }
+            None => None,
+        };
+        Ok(local::Options {
+            lag: self.lag,
+            pods: self.pods,
+            updates: self.updates,
+            slow: self.slow,
+            times: StopTimes { pre_delay: self.pre_delay, drain_timeout: self.drain_timeout },
+            grace_period: self.grace_period,
+            contenders: self.contender,
+            sweep,
+            isolation: self.isolation,
+            embedded: self.embedded,
+            softstop: self.softstop,
+            load: self.load.settings(local_pace(&self.load)),
+            before: self.load.before,
+            after: self.load.grace,
+            output: self.output.output,
+        })
+    }
 }
 
-/// Where a pod lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Place {
-    /// In a container of the Docker engine
-    Container,
-    /// In a PID namespace
-    Namespace,
+/// `local` sends at a rate, unless only --concurrency is given.
+fn local_pace(load: &LoadArguments) -> Pace {
+    const RATE: f64 = 200.0;
+    const IN_FLIGHT: u32 = 2000;
+    match (load.rate, load.concurrency) {
+        (None, Some(users)) => Pace::Closed { users, pause: load.pause },
+        (rate, in_flight) => Pace::Open { per_second: rate.unwrap_or(RATE), in_flight: in_flight.unwrap_or(IN_FLIGHT) },
+    }
+}
+
+/// `run` simulates users, unless --rate is given.
+fn run_pace(load: &LoadArguments) -> Pace {
+    const USERS: u32 = 20;
+    const IN_FLIGHT: u32 = 1000;
+    match load.rate {
+        Some(per_second) => Pace::Open { per_second, in_flight: load.concurrency.unwrap_or(IN_FLIGHT) },
+        None => Pace::Closed { users: load.concurrency.unwrap_or(USERS), pause: load.pause },
+    }
+}
+
+impl ValueEnum for ContenderKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Bare => "The server itself is PID 1",
+            Self::Tini => "tini is PID 1",
+            Self::DumbInit => "dumb-init --rewrite 15:3 is PID 1",
+            Self::Prestop => "The server itself is PID 1, and a preStop hook runs `sleep` before SIGTERM",
+            Self::Softstop => "softstop is PID 1",
+        }))
+    }
+}
+
+impl ValueEnum for Isolation {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Container, Self::Namespace]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Container => PossibleValue::new("container").help("In containers of the Docker engine"),
+            Self::Namespace => PossibleValue::new("namespace").help("In PID namespaces"),
+        })
+    }
+}
+
+impl ValueEnum for HttpVersion {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Http1, Self::Http2]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Http1 => PossibleValue::new("1.1").help("HTTP/1.1"),
+            Self::Http2 => PossibleValue::new("2").help("HTTP/2; without TLS by prior knowledge"),
+        })
+    }
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Run {
-    /// What to ask: http or https
+pub(crate) struct RunArguments {
+    /// The URL to load: http or https
     #[arg(long, value_name = "URL")]
-    pub(crate) url: String,
+    url: String,
 
-    /// The status of a right answer
+    /// The status of the expected answer
     #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
-    pub(crate) expect_status: u16,
+    expect_status: u16,
 
-    /// The SHA-256 of a right answer's body, in hex [default: any body that is whole]
-    #[arg(long, value_name = "HEX", value_parser = sha256)]
-    pub(crate) expect_body_sha256: Option<[u8; 32]>,
+    /// The SHA-256 of the expected body, in hex [default: any body that is whole]
+    #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
+    expect_body_sha256: Option<[u8; 32]>,
 
-    /// The protocol [default: what TLS agrees on, HTTP/1.1 without TLS]
+    /// The version of HTTP [default: what TLS agrees on, HTTP/1.1 without TLS]
     #[arg(long, value_name = "VERSION")]
-    pub(crate) http: Option<Http>,
+    http: Option<HttpVersion>,
 
-    /// Do not ask before a load on an address that is not loopback
+    /// Load an address that is not loopback without asking
     #[arg(long)]
-    pub(crate) yes: bool,
+    yes: bool,
 
     #[command(flatten)]
-    pub(crate) pace: Pace,
+    load: LoadArguments,
 
     #[command(flatten)]
-    pub(crate) output: Output,
+    output: OutputArguments,
 
-    /// The roll-out
+    /// The roll-out command
     #[arg(last = true, required = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<OsString>,
+    command: Vec<OsString>,
 }
 
-/// A protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Http {
-    /// HTTP/1.1
-    #[value(name = "1.1")]
-    One,
-    /// HTTP/2; without TLS by prior knowledge
-    #[value(name = "2")]
-    Two,
+impl RunArguments {
+    /// # Errors
+    ///
+    /// The URL cannot be used.
+    pub(crate) fn into_options(self) -> Result<run::Options, Failure> {
+        let target = Target {
+            uri: parse_url(&self.url).map_err(|why| Failure::usage(format!("--url: {why}")))?,
+            expected_status: self.expect_status,
+            expected_sha256: self.expect_body_sha256,
+            slow: false,
+            weight: 1,
+        };
+        Ok(run::Options {
+            url: self.url,
+            target,
+            http: self.http,
+            load: self.load.settings(run_pace(&self.load)),
+            before: self.load.before,
+            after: self.load.grace,
+            yes: self.yes,
+            output: self.output.output,
+            command: self.command,
+        })
+    }
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Compare {
-    /// The rehearsal.json of the first run
+pub(crate) struct CompareArguments {
+    /// The rehearsal.json of the first result
     #[arg(value_name = "A.json")]
     pub(crate) a: PathBuf,
-    /// And of the second
+    /// The rehearsal.json of the second result
     #[arg(value_name = "B.json")]
     pub(crate) b: PathBuf,
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Report {
+pub(crate) struct ReportArguments {
     /// The figures
     #[arg(value_name = "rehearsal.json")]
     pub(crate) rehearsal: PathBuf,
 
     #[command(flatten)]
-    pub(crate) output: Output,
+    output: OutputArguments,
+}
+
+impl ReportArguments {
+    pub(crate) fn output(&self) -> Option<&std::path::Path> {
+        self.output.output.as_deref()
+    }
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Serve {
+pub(crate) struct ServeArguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// How long a slow answer takes
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) slow: Duration,
 }
 
-/// No rehearsal lasts longer, and sums of shorter times overflow nowhere.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// A duration; a bare number is seconds.
-pub(crate) fn duration(word: &str) -> Result<Duration, String> {
-    use softstop::duration::{InvalidDuration, read};
-    let read = match read(word) {
-        Err(InvalidDuration::NoUnit) => {
-            read(&format!("{word}s")).map_err(|_| "write it as 500ms, 5s or 1m 30s".to_owned())
-        }
-        Err(InvalidDuration::Negative) => Err("a duration cannot be negative".to_owned()),
-        Err(InvalidDuration::Other(why)) => Err(format!("{why}; write it as 500ms, 5s or 1m 30s")),
-        Ok(duration) => Ok(duration),
-    };
-    match read {
-        Ok(duration) if duration > LONGEST => Err("a week is the most".to_owned()),
-        read => read,
-    }
-}
-
-fn above_zero(word: &str) -> Result<Duration, String> {
-    match duration(word) {
-        Ok(Duration::ZERO) => Err("with no time at all nothing can be measured".to_owned()),
-        read => read,
-    }
-}
-
-/// A duration, or two with `..` between them.
-fn bounds(word: &str) -> Result<Bounds, String> {
-    let Some((least, most)) = word.split_once("..") else { return duration(word).map(Bounds::exactly) };
-    let (least, most) = (duration(least.trim())?, duration(most.trim())?);
-    if least > most { Err("write the shorter bound first".to_owned()) } else { Ok(Bounds { least, most }) }
-}
-
-fn rate(word: &str) -> Result<f64, String> {
+fn parse_rate(word: &str) -> Result<f64, String> {
     match word.parse() {
         Ok(rate) if (0.1..=100_000.0).contains(&rate) => Ok(rate),
         _ => Err("write a number of requests a second, from 0.1 to 100000".to_owned()),
     }
 }
 
-fn sha256(word: &str) -> Result<[u8; 32], String> {
+fn parse_sha256(word: &str) -> Result<[u8; 32], String> {
     let wrong = || "write the 64 hexadecimal digits that sha256sum prints".to_owned();
     if word.len() != 64 || !word.is_ascii() {
         return Err(wrong());
@@ -289,4 +360,32 @@ fn sha256(word: &str) -> Result<[u8; 32], String> {
         *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
     }
     Ok(hash)
+}
+
+/// The options of `softstop-rehearse local FLAGS..`.
+#[cfg(test)]
+pub(crate) fn local_options(flags: &[&str]) -> Result<local::Options, Failure> {
+    let words = ["softstop-rehearse", "local"].iter().chain(flags);
+    match Cli::try_parse_from(words).map_err(|error| Failure::usage(error.to_string()))?.verb {
+        Verb::Local(arguments) => arguments.into_options(),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local_pace(flags: &[&str]) -> Pace {
+        local_options(flags).unwrap().load.pace
+    }
+
+    #[test]
+    fn local_sends_at_a_rate_unless_only_a_concurrency_is_given() {
+        assert_eq!(local_pace(&[]), Pace::Open { per_second: 200.0, in_flight: 2000 });
+        let pause = Duration::from_millis(100);
+        assert_eq!(local_pace(&["--concurrency", "20"]), Pace::Closed { users: 20, pause });
+        let both = local_pace(&["--concurrency", "20", "--rate", "50"]);
+        assert_eq!(both, Pace::Open { per_second: 50.0, in_flight: 20 });
+    }
 }

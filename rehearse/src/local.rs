@@ -1,9 +1,10 @@
 //! `rehearse local`: the experiment on this machine.
 
+mod components;
+mod description;
 mod plan;
+pub(crate) mod sweep_range;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,50 +12,85 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::Uri;
-use softstop::duration::show;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::balancer::{self, CONNECT, RETRIES};
-use crate::cli::{Contender, Local};
-use crate::contender::{self, Participant, Programs, in_path, version};
-use crate::figures::{FORM, Rehearsal, Run, Summary};
-use crate::load::{Load, Pace, Target};
-use crate::pod::{Addresses, Engine, Ground};
+use crate::failure::{Failure, LOST, NOT_MEASURED};
+use crate::load::{Load, LoadSettings};
 use crate::progress::Progress;
-use crate::server::{Application, SHORT, SHORT_BODY, SLOW};
-use crate::update::{Stage, rehearse};
-use crate::words::{Verdict, counted, finding, verdict};
-use crate::{Failure, LOST, NOT_MEASURED, report, table};
-use plan::{Plan, Scene};
+use crate::rehearsal::{FORMAT, Rehearsal, Run};
+use crate::report::conclusion::{Conclusion, finding};
+use crate::report::summary::Summary;
+use crate::report::{self, directory, table};
+use crate::signals::Signals;
+use crate::target::Target;
+use crate::update::addresses::Addresses;
+use crate::update::application::Application;
+use crate::update::contender::{Contender, ContenderKind, StopTimes};
+use crate::update::content::{SHORT, SLOW};
+use crate::update::engine::Engine;
+use crate::update::pod_runtime::{Isolation, PodRuntime};
+use crate::update::{UpdateEnvironment, rehearse};
+use components::Components;
+use plan::{Plan, PlannedUpdate};
+use sweep_range::SweepRange;
 
-/// Of 29 requests so many are short and slow. With one in ten, every slow one would fall to the same pod of two, as requests
-/// and pods both come in turns; 29 has no divisor in common with any number of pods.
-const SHORT_SHARE: u32 = 26;
-const SLOW_SHARE: u32 = 3;
+/// Of 29 requests 26 are short and 3 are slow. With one slow request in ten, all of them would go to the same pod of two,
+/// because both requests and pods take turns; 29 has no divisor in common with any number of pods up to 20.
+const SHORT_WEIGHT: u32 = 26;
+const SLOW_WEIGHT: u32 = 3;
 
-pub(crate) async fn local(arguments: Local) -> Result<u8, Failure> {
-    let plan = Plan::of(&arguments)?;
-    // From here on a signal ends the experiment, and nothing of it may stay.
-    let interrupted = interrupted()?;
-    let report = report::choose_directory(arguments.output.output.as_deref())?;
-    report::make_directory(&report)?;
+/// What to rehearse.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// How long after SIGTERM the balancer still sends requests to the old pod.
+    pub(crate) lag: Duration,
+    pub(crate) pods: u32,
+    /// How often all pods are replaced.
+    pub(crate) updates: u32,
+    /// How long the answer to a slow request takes.
+    pub(crate) slow: Duration,
+    pub(crate) times: StopTimes,
+    pub(crate) grace_period: Duration,
+    /// Empty: all that are installed.
+    pub(crate) contenders: Vec<ContenderKind>,
+    pub(crate) sweep: Option<SweepRange>,
+    /// None: the first that works.
+    pub(crate) isolation: Option<Isolation>,
+    /// Use the embedded server and balancer even if nginx and HAProxy are installed.
+    pub(crate) embedded: bool,
+    pub(crate) softstop: Option<PathBuf>,
+    pub(crate) load: LoadSettings,
+    /// How long the load lasts before and after the update.
+    pub(crate) before: Duration,
+    pub(crate) after: Duration,
+    pub(crate) output: Option<PathBuf>,
+}
+
+pub(crate) async fn local(options: Options) -> Result<u8, Failure> {
+    let plan = Plan::of(&options)?;
+    // From here on a signal ends the experiment, which then removes everything that it created.
+    let mut signals =
+        Signals::catch().map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")))?;
+    let report = directory::choose(options.output.as_deref())?;
+    directory::make(&report)?;
     let engine = Engine::new();
-    let home = match Home::make() {
-        Ok(home) => home,
+    let scratch = match ScratchDirectory::new() {
+        Ok(scratch) => scratch,
         Err(failure) => {
-            remove_unless_it_tells(&report, false);
+            remove_unless_useful(&report, false);
             return Err(failure);
         }
     };
-    let experiment = Experiment { arguments: &arguments, plan: &plan, engine: &engine, home: &home.0, report: &report };
-    let (done, keep) = tokio::select! {
+    let experiment = Experiment { options: &options, plan: &plan, engine: &engine, home: &scratch.0, report: &report };
+    let (done, keep_logs) = tokio::select! {
         done = experiment.run() => (done, true),
-        name = interrupted => (Err(Failure::not_measured(format!("{name}: cleared away what was begun"))), false),
+        signal = signals.next() => {
+            (Err(Failure::not_measured(format!("interrupted by {signal}: removed everything that was begun"))), false)
+        }
     };
     engine.clear().await;
-    home.clear().await;
+    scratch.remove().await;
     done.map_err(|failure| {
-        if remove_unless_it_tells(&report, keep) {
+        if remove_unless_useful(&report, keep_logs) {
             return failure;
         }
         let sentence = format!("{}; the logs so far are in {}", failure.sentence, report.display());
@@ -62,39 +98,23 @@ pub(crate) async fn local(arguments: Local) -> Result<u8, Failure> {
     })
 }
 
-/// Without figures a report's directory holds the servers' logs at the most.
-fn remove_unless_it_tells(report: &Path, keep: bool) -> bool {
+/// Removes a report without figures, unless it holds logs that are to be kept. Returns whether it was removed.
+fn remove_unless_useful(report: &Path, keep_logs: bool) -> bool {
     let entries = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let holds_a_log = entries(&report.join("logs")).any(|contender| entries(&contender).next().is_some());
-    if keep && holds_a_log {
+    let has_log = entries(&report.join("logs")).any(|contender| entries(&contender).next().is_some());
+    if keep_logs && has_log {
         return false;
     }
-    let _ = fs::remove_dir_all(report); // it may stay then: it does no harm
+    let _ = fs::remove_dir_all(report); // a directory that stays does no harm
     true
 }
 
-/// Comes with the name of the signal that ends us.
-fn interrupted() -> Result<impl Future<Output = &'static str>, Failure> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::not_measured(format!("cannot listen to signals: {error}")));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut hang_up = listen(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "interrupted by SIGTERM",
-            _ = interrupt.recv() => "interrupted by SIGINT",
-            _ = hang_up.recv() => "interrupted by SIGHUP",
-        }
-    })
-}
-
-/// A directory for what nobody needs afterwards.
+/// A temporary directory.
 #[derive(Debug)]
-struct Home(PathBuf);
+struct ScratchDirectory(PathBuf);
 
-impl Home {
-    fn make() -> Result<Self, Failure> {
+impl ScratchDirectory {
+    fn new() -> Result<Self, Failure> {
         let pattern = std::env::temp_dir().join("softstop-rehearse-XXXXXX");
         let made = nix::unistd::mkdtemp(&pattern);
         let made =
@@ -102,8 +122,8 @@ impl Home {
         Ok(Self(made))
     }
 
-    async fn clear(self) {
-        // A server that was just killed may still be writing there.
+    async fn remove(self) {
+        // A server that was just killed may still be writing to it.
         for _ in 0..100 {
             if fs::remove_dir_all(&self.0).is_ok() {
                 return;
@@ -113,92 +133,8 @@ impl Home {
     }
 }
 
-type Players = Vec<(Scene, Participant)>;
-
-/// What takes part.
-#[derive(Debug)]
-struct Cast {
-    application: Application,
-    balancer: balancer::Kind,
-    programs: Programs,
-    /// By name, as it is said before it begins and kept in the report.
-    parts: BTreeMap<&'static str, String>,
-}
-
-impl Cast {
-    async fn find(arguments: &Local, plan: &Plan) -> Result<Self, Failure> {
-        let installed = |program: &str| if arguments.embedded { None } else { in_path(program) };
-        let application = match installed("nginx") {
-            Some(program) => {
-                let said = version(&program, "-v").await.unwrap_or_default();
-                let version = said.trim_start_matches("nginx version: ").to_owned();
-                Application::nginx(program, version, arguments.slow)
-            }
-            None => Application::embedded(arguments.slow)?,
-        };
-        let balancer = match installed("haproxy") {
-            Some(program) => {
-                let said = version(&program, "-v").await.unwrap_or_default();
-                let number = said.split_ascii_whitespace().nth(2).unwrap_or("of an unknown version");
-                balancer::Kind::Haproxy { program, version: format!("HAProxy {number}") }
-            }
-            None => balancer::Kind::Embedded,
-        };
-        let why = if arguments.embedded { "as --embedded asks" } else { "which is not installed" };
-        let instead = |title: String, of: &str, is_embedded: bool| {
-            if is_embedded { format!("{title}, in place of {of}, {why}") } else { title }
-        };
-        let mut parts = BTreeMap::new();
-        parts.insert("ingress", instead(balancer.title(), "HAProxy", balancer.is_embedded()));
-        parts.insert("application", instead(application.title(), "nginx", application.is_embedded()));
-
-        let softstop = if plan.has(Contender::Softstop) {
-            Some(contender::softstop(arguments.softstop.as_deref()).await?)
-        } else {
-            None
-        };
-        let programs = Programs { tini: in_path("tini"), dumb_init: in_path("dumb-init"), softstop };
-        for (name, program, contender) in [
-            ("softstop", &programs.softstop, Contender::Softstop),
-            ("tini", &programs.tini, Contender::Tini),
-            ("dumb-init", &programs.dumb_init, Contender::DumbInit),
-        ] {
-            let Some(program) = program.as_ref().filter(|_| plan.has(contender)) else { continue };
-            let said = version(program, "--version").await;
-            let said = said.ok_or_else(|| Failure::not_measured(format!("{} does not run", program.display())))?;
-            let number = said.split_ascii_whitespace().find(|word| word.contains('.')).unwrap_or(&said);
-            parts.insert(name, format!("{} ({})", number.trim_start_matches('v'), program.display()));
-        }
-        Ok(Self { application, balancer, programs, parts })
-    }
-
-    /// Who plays which scene, and who is missing. Who is missing and was asked for ends it.
-    fn players(&self, arguments: &Local, plan: &Plan) -> Result<(Players, Vec<String>), Failure> {
-        let (mut players, mut missing) = (Vec::new(), Vec::new());
-        for scene in &plan.scenes {
-            let Some(mut player) = Participant::new(scene.contender, &self.programs, scene.times, &self.application)
-            else {
-                missing.push(plan::name(scene.contender));
-                continue;
-            };
-            if let Some(name) = &scene.name {
-                player.name.clone_from(name);
-                player.directory.clone_from(name);
-            }
-            players.push((scene.clone(), player));
-        }
-        match missing.first() {
-            Some(name) if !arguments.contender.is_empty() => Err(Failure::not_measured(format!(
-                "{name} is not installed: install it, or leave it out of --contender"
-            ))),
-            _ => Ok((players, missing)),
-        }
-    }
-}
-
-/// Everything there is to know before it begins.
 struct Experiment<'a> {
-    arguments: &'a Local,
+    options: &'a Options,
     plan: &'a Plan,
     engine: &'a Engine,
     home: &'a Path,
@@ -207,203 +143,85 @@ struct Experiment<'a> {
 
 impl Experiment<'_> {
     async fn run(&self) -> Result<u8, Failure> {
-        let Self { arguments, plan, engine, home, report } = *self;
-        let mut cast = Cast::find(arguments, plan).await?;
-        let (players, missing) = cast.players(arguments, plan)?;
+        let Self { options, plan, engine, home, report } = *self;
+        let mut components = Components::find(options, plan).await?;
+        let (contenders, missing) = components.contenders(options, plan)?;
         let unwritable =
             |error: io::Error| Failure::not_measured(format!("cannot write to {}: {error}", home.display()));
-        cast.application.furnish(home).map_err(unwritable)?;
+        components.application.write_files(home).map_err(unwritable)?;
         let addresses = Addresses::choose().map_err(|error| Failure::not_measured(format!("no free port: {error}")))?;
-        let (ground, note) = Ground::find(arguments.place, engine, home, addresses, &cast.application).await?;
-        cast.parts.insert("pods", ground.title().await);
-        print(&opening(&cast, &missing, note.as_deref()))?;
+        let (runtime, note) =
+            PodRuntime::find(options.isolation, engine, home, addresses, &components.application).await?;
+        components.versions.insert("pods", runtime.title().await);
+        print(&description::opening(&components, &missing, note.as_deref()))?;
 
-        let progress = Arc::new(Progress::new(self.expected(&players)));
-        let stage = Stage {
-            ground: &ground,
-            application: &cast.application,
-            balancer: &cast.balancer,
+        let progress = Arc::new(Progress::new(self.expected_duration(&contenders)));
+        let environment = UpdateEnvironment {
+            runtime: &runtime,
+            application: &components.application,
+            balancer: &components.balancer,
             ingress: addresses.ingress(),
             home,
             report,
-            pods: arguments.pods,
-            updates: arguments.updates,
-            grace_period: arguments.grace_period,
-            before: arguments.pace.before,
-            after: arguments.pace.grace,
+            pods: options.pods,
+            updates: options.updates,
+            grace_period: options.grace_period,
+            before: options.before,
+            after: options.after,
             progress: &progress,
         };
         let mut runs = Vec::new();
-        for (scene, player) in &players {
-            let load = self.load(addresses, &cast.application);
-            let run = rehearse(&stage, player, scene.lag, load).await?;
-            progress.say(&in_one_line(&run));
+        for (update, contender) in &contenders {
+            let load = self.load(addresses, &components.application);
+            let run = rehearse(&environment, contender, update.lag, load).await?;
+            progress.println(&in_one_line(&run));
             runs.push(run);
         }
-        progress.done();
+        progress.finish();
 
-        let code = code(&players, &runs, plan.sweep.is_some());
+        let code = exit_code(&contenders, &runs, plan.sweep.is_some());
+        let load = self.load(addresses, &components.application);
         let rehearsal = Rehearsal {
-            form: FORM,
+            format: FORMAT,
             softstop_version: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             verb: "local".to_owned(),
-            settings: self.settings(&cast, &missing),
-            method: self.method(&cast, &ground, &self.load(addresses, &cast.application)),
+            settings: description::settings(options, &components, &missing),
+            method: description::method(options, &components, &runtime, &load, plan.sweep.as_ref()),
             runs,
             sweep: plan.sweep.clone(),
         };
         report::write(&rehearsal, report)?;
-        // With the report there, a reader who has left costs nothing.
+        // A closed stdout is no failure: the report is written.
         let _ = print(&format!("\n{}\nThe report is in {}\n", table::table(&rehearsal), report.display()));
         Ok(code)
     }
 
     fn load(&self, addresses: Addresses, application: &Application) -> Load {
         let [short, slow] = application.hashes();
-        let target = |path: &str, sha256, slow, share| {
+        let target = |path: &str, sha256, slow, weight| {
             let uri = format!("http://{}{path}", addresses.ingress());
-            uri.parse::<Uri>().map(|uri| Target { uri, status: 200, sha256: Some(sha256), slow, share })
+            let target = |uri| Target { uri, expected_status: 200, expected_sha256: Some(sha256), slow, weight };
+            uri.parse::<Uri>().map(target)
         };
-        let targets = [target(SHORT, short, false, SHORT_SHARE), target(SLOW, slow, true, SLOW_SHARE)];
-        let pace = &self.arguments.pace;
-        Load {
-            targets: targets.into_iter().flatten().collect(), // every address makes a URI
-            pace: self.plan.pace,
-            http: None,
-            timeout: pace.timeout,
-            max_requests: pace.max_requests,
-            max_time: pace.max_time,
-        }
+        let targets = [target(SHORT, short, false, SHORT_WEIGHT), target(SLOW, slow, true, SLOW_WEIGHT)];
+        // Every socket address makes a valid URI, so `flatten` drops none.
+        Load { targets: targets.into_iter().flatten().collect(), http: None, settings: self.options.load }
     }
 
-    /// How long all of it takes at the least: for the bar alone.
-    fn expected(&self, players: &[(Scene, Participant)]) -> Duration {
-        let Local { pods, updates, slow, pace, .. } = self.arguments;
+    /// The least time that all updates take, for the progress bar.
+    fn expected_duration(&self, contenders: &[(PlannedUpdate, Contender)]) -> Duration {
+        let Options { pods, updates, slow, before, after, .. } = self.options;
         let start = Duration::from_millis(500);
-        let update = |scene: &Scene| match scene.contender {
-            Contender::Bare | Contender::Tini => scene.lag,
-            Contender::DumbInit => scene.lag.max(*slow),
-            Contender::Prestop => scene.lag.max(scene.times.pre_delay.most),
-            Contender::Softstop => scene.lag.max(scene.times.pre_delay.least.max(scene.lag + *slow)),
+        let stop = |update: &PlannedUpdate| match update.contender {
+            ContenderKind::Bare | ContenderKind::Tini => update.lag,
+            ContenderKind::DumbInit => update.lag.max(*slow),
+            ContenderKind::Prestop => update.lag.max(update.times.pre_delay.most),
+            ContenderKind::Softstop => update.lag.max(update.times.pre_delay.least.max(update.lag + *slow)),
         };
-        let one = |scene| start * *pods + pace.before + (update(scene) + start) * *pods * *updates + pace.grace + *slow;
-        players.iter().map(|(scene, _)| one(scene)).sum()
+        let whole = |update| start * *pods + *before + (stop(update) + start) * *pods * *updates + *after + *slow;
+        contenders.iter().map(|(update, _)| whole(update)).sum()
     }
-
-    fn settings(&self, cast: &Cast, missing: &[String]) -> BTreeMap<String, String> {
-        let Local { lag, pods, updates, slow, pre_delay, drain_timeout, grace_period, pace, .. } = self.arguments;
-        let mut settings: BTreeMap<String, String> =
-            cast.parts.iter().map(|(name, what)| ((*name).to_owned(), what.clone())).collect();
-        let mut set = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
-        for (name, duration) in [
-            ("lag", lag),
-            ("slow", slow),
-            ("drain-timeout", drain_timeout),
-            ("grace-period", grace_period),
-            ("timeout", &pace.timeout),
-            ("before", &pace.before),
-            ("grace", &pace.grace),
-        ] {
-            set(name, show(*duration));
-        }
-        set("pre-delay", pre_delay.to_string());
-        set("pods", pods.to_string());
-        set("updates", updates.to_string());
-        match self.plan.pace {
-            Pace::Open { per_second, in_flight } => {
-                set("rate", format!("{per_second} requests a second"));
-                set("in flight at most", in_flight.to_string());
-            }
-            Pace::Closed { users, pause } => {
-                set("users", users.to_string());
-                set("pause", show(pause));
-            }
-        }
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        set("cores of the machine", cores.to_string());
-        if !missing.is_empty() {
-            set("not installed", missing.join(", "));
-        }
-        settings
-    }
-
-    fn method(&self, cast: &Cast, ground: &Ground, load: &Load) -> Vec<String> {
-        let Local { slow, grace_period, pods, updates, .. } = self.arguments;
-        let times = if *updates == 1 { "once".to_owned() } else { format!("{updates} times") };
-        let pods = counted(u64::from(*pods), "pod");
-        let (lag, grace_period, slow) = (show(self.arguments.lag), show(*grace_period), show(*slow));
-        let all = SHORT_SHARE + SLOW_SHARE;
-        let shares = match self.plan.pace {
-            Pace::Open { .. } => format!(
-                "Of {all} requests {SHORT_SHARE} are short ones with a body of {SHORT_BODY} bytes, and the answers to {SLOW_SHARE} \
-                 flow slowly, for {slow}; so that not all slow ones fall to the same pod, the number is not a round one."
-            ),
-            Pace::Closed { .. } => format!(
-                "About one user in ten asks for slow answers only, which flow for {slow}; the others ask for short ones with a \
-                 body of {SHORT_BODY} bytes."
-            ),
-        };
-        let requests = format!(
-            "{shares} A request is answered when its status is 200 and the SHA-256 of its whole body is right."
-        );
-        let mut update = format!(
-            "Each contender has the same rolling update of {pods}, {times}: a new pod is started, answers, and is \
-             added to the balancer; then the old one is told to stop, and at the same moment its removal from the balancer \
-             begins, which takes effect after {lag}. The next pod follows when the old one is gone and removed. After the \
-             grace period of {grace_period} the platform would send SIGKILL."
-        );
-        if let Some(sweep) = &self.plan.sweep {
-            let _ = write!(update, " The sweep sets {} anew for each run.", sweep.setting);
-        }
-        let connect = show(CONNECT);
-        let balancer = if cast.balancer.is_embedded() {
-            format!(
-                "The balancer is embedded: pods take turns, a connection has {connect}, one that fails is tried {RETRIES} more \
-                 times with the same pod, and nothing that has been sent is sent again."
-            )
-        } else {
-            format!(
-                "HAProxy has its defaults: pods take turns (roundrobin), one that cannot be connected to is tried {RETRIES} more \
-                 times, without `option redispatch`; a connection has {connect} (`timeout connect`). Its servers are changed \
-                 through its runtime socket."
-            )
-        };
-        let pods_place = if ground.is_containers() {
-            "Each pod is a container with an address of its own, and that is gone when the pod is. Its preStop hook is `sleep`, \
-             run in the container."
-        } else {
-            "Each pod is a PID namespace with a loopback address of its own; of a pod that is gone the kernel says so at once \
-             (connection refused). Its preStop hook is a pause of the platform's."
-        };
-        let mut method = load.method();
-        method.extend([requests, update, balancer, pods_place.to_owned()]);
-        if cast.application.is_embedded() {
-            method.push(
-                "The server is embedded: as nginx does, it ends at once on SIGTERM, and when its requests are done on SIGQUIT."
-                    .to_owned(),
-            );
-        }
-        method.push("All of it shares one machine, the load generator too.".to_owned());
-        method
-    }
-}
-
-/// What takes part, a line each.
-fn opening(cast: &Cast, missing: &[String], note: Option<&str>) -> String {
-    let mut text = String::new();
-    for name in ["ingress", "application", "pods", "softstop", "tini", "dumb-init"] {
-        if let Some(what) = cast.parts.get(name) {
-            let _ = writeln!(text, "{name:<12} {what}");
-        }
-    }
-    for name in missing {
-        let _ = writeln!(text, "{name:<12} is not installed, and takes no part");
-    }
-    if let Some(note) = note {
-        let _ = writeln!(text, "{note}");
-    }
-    text
 }
 
 fn in_one_line(run: &Run) -> String {
@@ -411,15 +229,17 @@ fn in_one_line(run: &Run) -> String {
     format!("{}: {}{incomplete}", run.name, finding(run, &Summary::of(run)))
 }
 
-/// Softstop's runs decide: the control is there to lose. In a sweep it is enough that one value loses nothing.
-fn code(players: &[(Scene, Participant)], runs: &[Run], is_sweep: bool) -> u8 {
+/// Only the runs of softstop decide, as the other contenders are expected to lose requests. In a sweep one value that lost
+/// nothing is enough.
+fn exit_code(contenders: &[(PlannedUpdate, Contender)], runs: &[Run], is_sweep: bool) -> u8 {
     if runs.iter().any(|run| run.incomplete.is_some()) {
         return NOT_MEASURED;
     }
-    let softstop = players.iter().zip(runs).filter(|((scene, _), _)| scene.contender == Contender::Softstop);
-    let verdicts: Vec<Verdict> = softstop.map(|(_, run)| verdict(run, &Summary::of(run))).collect();
-    let has = |verdict| verdicts.contains(&verdict);
-    match (has(Verdict::NothingLost), has(Verdict::Lost), has(Verdict::Unclear)) {
+    let pairs = contenders.iter().zip(runs);
+    let softstop = pairs.filter(|((update, _), _)| update.contender == ContenderKind::Softstop);
+    let conclusions: Vec<Conclusion> = softstop.map(|(_, run)| Conclusion::of(run, &Summary::of(run))).collect();
+    let has = |conclusion| conclusions.contains(&conclusion);
+    match (has(Conclusion::NothingLost), has(Conclusion::Lost), has(Conclusion::Inconclusive)) {
         (true, ..) if is_sweep => 0,
         (_, true, _) => LOST,
         (_, _, true) => NOT_MEASURED,

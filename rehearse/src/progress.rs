@@ -1,4 +1,4 @@
-//! What a person sees while it runs: the phase and the counts.
+//! What is shown on stderr during a rehearsal: the phase, and how many requests had which verdict so far.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -7,35 +7,36 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::figures::Kind;
+use crate::verdict::Verdict;
 
-/// The counts of the running load, which everybody may look at.
+/// How many requests of the running load had which verdict so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    kinds: [AtomicU64; Kind::ALL.len()],
+    counts: [AtomicU64; Verdict::ALL.len()],
 }
 
 impl Counts {
-    pub(crate) fn add(&self, kind: Kind) {
-        for (count, _) in self.kinds.iter().zip(Kind::ALL).filter(|(_, each)| *each == kind) {
+    pub(crate) fn add(&self, verdict: Verdict) {
+        for (count, _) in self.counts.iter().zip(Verdict::ALL).filter(|(_, each)| *each == verdict) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> u64 {
-        let all = self.kinds.iter().zip(Kind::ALL);
-        all.filter(|(_, each)| *each == kind).map(|(count, _)| count.load(Ordering::Relaxed)).sum()
+    pub(crate) fn of(&self, verdict: Verdict) -> u64 {
+        let all = self.counts.iter().zip(Verdict::ALL);
+        all.filter(|(_, each)| *each == verdict).map(|(count, _)| count.load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        Kind::ALL.into_iter().filter(|kind| kind.is_lost()).map(|kind| self.of(kind)).sum()
+        Verdict::lost().map(|verdict| self.of(verdict)).sum()
     }
 
-    fn words(&self) -> String {
-        let lost = Kind::ALL.into_iter().filter(|kind| kind.is_lost() && self.of(*kind) > 0);
-        let total = [format!("{} answered", self.of(Kind::Answered)), format!("{} lost", self.lost())];
-        let kinds = lost.map(|kind| format!("{} {}", self.of(kind), kind.name()));
-        total.into_iter().chain(kinds).collect::<Vec<_>>().join(", ")
+    /// `50 answered, 3 lost, 3 refused`
+    fn summary(&self) -> String {
+        let total = [format!("{} answered", self.of(Verdict::Answered)), format!("{} lost", self.lost())];
+        let lost = Verdict::lost().filter(|verdict| self.of(*verdict) > 0);
+        let lost = lost.map(|verdict| format!("{} {}", self.of(verdict), verdict.name()));
+        total.into_iter().chain(lost).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -43,81 +44,80 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A bar on a terminal; where stderr can show none, one line for each phase.
+/// A progress bar. If stderr is not a terminal that can show one, a line for each phase instead.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
-    on_terminal: bool,
+    has_bar: bool,
 }
 
 impl Progress {
-    /// `expected` is how long all of it will take at the least.
+    /// `expected` is the least time that the rehearsal will take.
     pub(crate) fn new(expected: Duration) -> Self {
-        // On stderr, and hidden where that is no terminal, or one that cannot move its cursor.
+        // It draws on stderr, and hides itself if that is not a terminal or if the terminal cannot move its cursor.
         let bar = ProgressBar::new(milliseconds(expected));
-        let on_terminal = !bar.is_hidden();
+        let has_bar = !bar.is_hidden();
         if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} [{bar:30}] {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { bar, on_terminal }
+        Self { bar, has_bar }
     }
 
-    /// Whether there is a bar to see, which what others write would tear.
+    /// Whether a bar is shown, which other output on the terminal would garble.
     pub(crate) fn has_bar(&self) -> bool {
-        self.on_terminal
+        self.has_bar
     }
 
-    /// A line that stays.
-    pub(crate) fn say(&self, line: &str) {
-        if self.on_terminal {
+    /// Prints a line that stays.
+    pub(crate) fn println(&self, line: &str) {
+        if self.has_bar {
             self.bar.println(line);
         } else {
-            let _ = writeln!(io::stderr(), "{line}"); // nobody is left to tell
+            let _ = writeln!(io::stderr(), "{line}"); // a closed stderr must not end the measurement
         }
     }
 
-    /// Others write on the terminal, and the bar stands out of their way meanwhile.
+    /// Hides the bar while something else is written to the terminal.
     pub(crate) fn suspended(&self, write: impl FnOnce()) {
         self.bar.suspend(write);
     }
 
-    /// The phase changes. Without a terminal it is a line of its own, with the counts so far.
-    pub(crate) fn phase(&self, phase: &str, counts: &Counts) {
-        if !self.on_terminal {
-            self.say(&format!("{phase} ({})", counts.words()));
+    /// A new phase. Without a bar it is printed as a line with the counts so far.
+    fn begin_phase(&self, phase: &str, counts: &Counts) {
+        if !self.has_bar {
+            self.println(&format!("{phase} ({})", counts.summary()));
         }
-        self.tick(phase, counts);
+        self.update(phase, counts);
     }
 
-    /// Called some times a second.
-    pub(crate) fn tick(&self, phase: &str, counts: &Counts) {
+    fn update(&self, phase: &str, counts: &Counts) {
         let elapsed = milliseconds(self.bar.elapsed());
         self.bar.set_position(elapsed.min(self.bar.length().unwrap_or(0)));
-        self.bar.set_message(format!("{phase}: {}", counts.words()));
+        self.bar.set_message(format!("{phase}: {}", counts.summary()));
     }
 
-    pub(crate) fn done(&self) {
+    pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// Keeps the bar moving while a phase lasts; dropped, it stops.
+/// Shows a phase, and updates the bar until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticking(tokio::task::JoinHandle<()>);
+pub(crate) struct PhaseDisplay(tokio::task::JoinHandle<()>);
 
-impl Ticking {
+impl PhaseDisplay {
     pub(crate) fn start(progress: Arc<Progress>, phase: String, counts: Arc<Counts>) -> Self {
-        progress.phase(&phase, &counts);
+        progress.begin_phase(&phase, &counts);
         Self(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                progress.tick(&phase, &counts);
+                progress.update(&phase, &counts);
             }
         }))
     }
 }
 
-impl Drop for Ticking {
+impl Drop for PhaseDisplay {
     fn drop(&mut self) {
         self.0.abort();
     }

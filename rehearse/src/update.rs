@@ -1,4 +1,22 @@
-//! One rolling update: every pod replaced, one after the other.
+//! A rolling update under load: every pod is replaced, one after the other.
+//!
+//! [`contender`] says which init runs in the pods, [`application`] which server, and [`content`] what it serves. [`pod_runtime`]
+//! starts each [`pod`] in a [`container`] or a PID [`namespace`], behind the [`balancer`]. [`log_findings`] reads the logs that
+//! are left.
+
+pub(crate) mod addresses;
+pub(crate) mod application;
+pub(crate) mod balancer;
+mod container;
+pub(crate) mod contender;
+pub(crate) mod content;
+pub(crate) mod embedded_server;
+pub(crate) mod engine;
+mod log_findings;
+mod namespace;
+mod pod;
+pub(crate) mod pod_runtime;
+pub(crate) mod softstop_program;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,28 +27,30 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::Failure;
-use crate::balancer::{self, Balancer};
-use crate::contender::Participant;
-use crate::evidence::Evidence;
-use crate::figures::{Mark, Run, Stop, What};
-use crate::load::{Load, Seen};
-use crate::pod::{Ground, Pod};
-use crate::progress::{Counts, Progress, Ticking};
-use crate::server::Application;
+use crate::failure::Failure;
+use crate::load::{Load, LoadResult};
+use crate::progress::{Counts, PhaseDisplay, Progress};
+use crate::rehearsal::{Mark, MarkKind, Run, Stop};
+use application::Application;
+use balancer::{Balancer, BalancerKind};
+use contender::Contender;
+use log_findings::LogFindings;
+use pod::Pod;
+use pod_runtime::PodRuntime;
 
-/// Where the updates happen, and what is the same in all of them.
+/// What is the same for the updates of all contenders.
 #[derive(Debug)]
-pub(crate) struct Stage<'a> {
-    pub(crate) ground: &'a Ground,
+pub(crate) struct UpdateEnvironment<'a> {
+    pub(crate) runtime: &'a PodRuntime,
     pub(crate) application: &'a Application,
-    pub(crate) balancer: &'a balancer::Kind,
+    pub(crate) balancer: &'a BalancerKind,
     pub(crate) ingress: SocketAddr,
-    /// For what is gone at the end.
+    /// The directory for files that are removed in the end.
     pub(crate) home: &'a Path,
     /// The directory of the report.
     pub(crate) report: &'a Path,
     pub(crate) pods: u32,
+    /// How often all pods are replaced.
     pub(crate) updates: u32,
     pub(crate) grace_period: Duration,
     pub(crate) before: Duration,
@@ -38,10 +58,10 @@ pub(crate) struct Stage<'a> {
     pub(crate) progress: &'a Arc<Progress>,
 }
 
-/// Pods behind a balancer.
+/// The pods of one contender behind a balancer.
 struct Deployment<'a> {
-    stage: &'a Stage<'a>,
-    who: &'a Participant,
+    environment: &'a UpdateEnvironment<'a>,
+    contender: &'a Contender,
     lag: Duration,
     balancer: Balancer,
     /// The oldest first, each with its slot.
@@ -49,160 +69,162 @@ struct Deployment<'a> {
     slots: u32,
 }
 
-/// What an update leaves behind.
+/// What is recorded during an update.
 #[derive(Default)]
-struct Notes {
+struct UpdateRecord {
     marks: Vec<Mark>,
     stops: Vec<Stop>,
-    evidence: Evidence,
+    log_findings: LogFindings,
 }
 
-/// A load before, during and after the replacement of all pods.
-pub(crate) async fn rehearse(stage: &Stage<'_>, who: &Participant, lag: Duration, load: Load) -> Result<Run, Failure> {
-    let failed = |why: String| Failure::not_measured(format!("{}: {why}", who.name));
-    let logs = format!("logs/{}", who.directory);
-    fs::create_dir_all(stage.report.join(&logs)).map_err(|error| failed(format!("cannot make {logs}: {error}")))?;
-    let balancer_log = format!("{logs}/{}", stage.balancer.log());
-    let slots = stage.pods * (stage.updates + 1);
-    let at = stage.report.join(&balancer_log);
-    let balancer = Balancer::start(stage.balancer, stage.ingress, slots, stage.home, &at).await.map_err(failed)?;
-    let mut deployment = Deployment { stage, who, lag, balancer, pods: Vec::new(), slots: 0 };
-    for _ in 0..stage.pods {
+/// Loads the pods of a contender before, during and after the replacement of all of them.
+pub(crate) async fn rehearse(
+    environment: &UpdateEnvironment<'_>,
+    contender: &Contender,
+    lag: Duration,
+    load: Load,
+) -> Result<Run, Failure> {
+    let failed = |why: String| Failure::not_measured(format!("{}: {why}", contender.name));
+    let logs = format!("logs/{}", contender.directory);
+    fs::create_dir_all(environment.report.join(&logs))
+        .map_err(|error| failed(format!("cannot make {logs}: {error}")))?;
+    let balancer_log = format!("{logs}/{}", environment.balancer.log());
+    let balancer_log_path = environment.report.join(&balancer_log);
+    let slots = environment.pods * (environment.updates + 1);
+    let balancer =
+        Balancer::start(environment.balancer, environment.ingress, slots, environment.home, &balancer_log_path);
+    let balancer = balancer.await.map_err(failed)?;
+    let mut deployment = Deployment { environment, contender, lag, balancer, pods: Vec::new(), slots: 0 };
+    for _ in 0..environment.pods {
         deployment.add().await.map_err(failed)?;
     }
 
     let counts = Arc::new(Counts::default());
     let (stop, stopped) = watch::channel(false);
     let began = Instant::now();
-    let mut sending = Sending(tokio::spawn(load.send(began, stopped, Arc::clone(&counts))));
-    let mut notes = Notes::default();
+    let mut load = LoadTask(tokio::spawn(load.send(began, stopped, Arc::clone(&counts))));
+    let mut record = UpdateRecord::default();
+    let phase = |phase: &str| {
+        let phase = format!("{}: {phase}", contender.name);
+        PhaseDisplay::start(Arc::clone(environment.progress), phase, Arc::clone(&counts))
+    };
     let update = async {
-        let phase = |phase: &str| {
-            let phase = format!("{}: {phase}", who.name);
-            Ticking::start(Arc::clone(stage.progress), phase, Arc::clone(&counts))
-        };
-        let ticking = phase("before");
-        sleep(stage.before).await;
-        drop(ticking);
+        let before = phase("before");
+        sleep(environment.before).await;
+        drop(before);
         let update_began = Instant::now();
-        for round in 1..=stage.updates {
-            for number in 1..=stage.pods {
-                let replaced = (round - 1) * stage.pods + number;
-                let _ticking = phase(&format!("replacing pod {replaced} of {}", stage.pods * stage.updates));
-                deployment.replace_one(began, &logs, &mut notes).await?;
-            }
+        let replacements = environment.pods * environment.updates;
+        for replacement in 1..=replacements {
+            let _phase = phase(&format!("replacing pod {replacement} of {replacements}"));
+            deployment.replace_oldest(began, &logs, &mut record).await?;
         }
         let update_ended = Instant::now();
-        let _ticking = phase("after");
-        sleep(stage.after).await;
+        let _phase = phase("after");
+        sleep(environment.after).await;
         Ok((update_began, update_ended))
     };
-    let (times, seen) = tokio::select! {
+    let (times, result) = tokio::select! {
         done = update => {
             let times = done.map_err(failed)?;
-            let _ticking = Ticking::start(
-                Arc::clone(stage.progress),
-                format!("{}: the last answers", who.name),
-                Arc::clone(&counts),
-            );
+            let _phase = phase("the last answers");
             stop.send_replace(true);
             let ended = Instant::now();
-            (Some((times, ended)), sending.seen().await)
+            (Some((times, ended)), load.result().await)
         }
-        // It has met one of its bounds.
-        seen = sending.seen() => (None, seen),
+        // The load has reached one of its limits.
+        result = load.result() => (None, result),
     };
-    let seen: Seen = seen.map_err(failed)?;
+    let result: LoadResult = result.map_err(failed)?;
     let now = Instant::now();
     deployment.close().await;
-    let log = fs::read(at).map_err(|error| failed(format!("cannot read {balancer_log}: {error}")))?;
-    notes.evidence.read_balancer(&String::from_utf8_lossy(&log), &balancer_log);
+    let log = fs::read(balancer_log_path).map_err(|error| failed(format!("cannot read {balancer_log}: {error}")))?;
+    record.log_findings.read_balancer(&String::from_utf8_lossy(&log), &balancer_log);
 
     let ms = |moment: Instant| milliseconds(moment.saturating_duration_since(began));
-    // The last answers come after the load's end.
+    // The last answers arrive after the end of the load.
     let ((update_began, update_ended), ended) = times.unwrap_or(((now, now), now));
     let too_early = "the load ended before the update did".to_owned();
     Ok(Run {
-        name: who.name.clone(),
-        command: who.command(stage.application),
+        name: contender.name.clone(),
+        command: contender.command(environment.application),
         update_began_ms: ms(update_began),
         update_ended_ms: ms(update_ended),
         ended_ms: ms(ended),
-        marks: notes.marks,
-        stops: notes.stops,
-        telltales: notes.evidence.telltales(),
-        errors: seen.errors,
-        limits: seen.limits,
-        incomplete: seen.incomplete.or_else(|| times.is_none().then_some(too_early)),
-        generator_cores: seen.generator_cores,
-        requests: seen.requests,
+        marks: record.marks,
+        stops: record.stops,
+        log_findings: record.log_findings.into_sorted(),
+        errors: result.errors,
+        limits: result.limits,
+        incomplete: result.incomplete.or_else(|| times.is_none().then_some(too_early)),
+        generator_cores: result.generator_cores,
+        requests: result.requests,
     })
 }
 
-/// A load that is being sent; dropped, it ends.
-struct Sending(tokio::task::JoinHandle<Seen>);
+/// A running load, which ends when this is dropped.
+struct LoadTask(tokio::task::JoinHandle<LoadResult>);
 
-impl Sending {
-    async fn seen(&mut self) -> Result<Seen, String> {
+impl LoadTask {
+    async fn result(&mut self) -> Result<LoadResult, String> {
         (&mut self.0).await.map_err(|error| format!("the load generator failed: {error}"))
     }
 }
 
-impl Drop for Sending {
+impl Drop for LoadTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl Deployment<'_> {
-    /// A new pod, which answers before any client can ask it.
+    /// Starts a new pod, and adds it to the balancer once it answers.
     async fn add(&mut self) -> Result<String, String> {
         self.slots += 1;
         let (slot, name) = (self.slots, format!("pod{}", self.slots));
-        let pod = self.stage.ground.start(&name, self.who, self.stage.application).await?;
+        let pod = self.environment.runtime.start(&name, self.contender, self.environment.application).await?;
         pod.answers().await?;
         self.balancer.add(slot, pod.address).await?;
         self.pods.push((slot, pod));
         Ok(name)
     }
 
-    /// A new pod takes the place of the oldest, which is told to stop at the same moment at which its removal from the
-    /// balancer begins; and that takes effect later.
-    async fn replace_one(&mut self, began: Instant, logs: &str, notes: &mut Notes) -> Result<(), String> {
-        let mark = |what, whom: &str| Mark { at_ms: milliseconds(began.elapsed()), what, whom: whom.to_owned() };
+    /// Replaces the oldest pod by a new one. The old pod is told to stop at the same moment at which its removal from the
+    /// balancer begins; the removal takes effect after the lag.
+    async fn replace_oldest(&mut self, began: Instant, logs: &str, record: &mut UpdateRecord) -> Result<(), String> {
+        let mark = |kind, pod: &str| Mark { at_ms: milliseconds(began.elapsed()), kind, pod: pod.to_owned() };
         let new = self.add().await?;
-        notes.marks.push(mark(What::Added, &new));
+        record.marks.push(mark(MarkKind::Added, &new));
         if self.pods.is_empty() {
             return Ok(());
         }
         let (slot, mut old) = self.pods.remove(0);
         let name = old.name.clone();
-        notes.marks.push(mark(What::Stop, &name));
+        record.marks.push(mark(MarkKind::Stop, &name));
         let told = Instant::now();
         let stop = async {
-            let ended = old.stop(self.who.pre_stop, self.stage.grace_period).await?;
-            Ok::<_, String>((ended, told.elapsed(), mark(What::Gone, &name)))
+            let exit = old.stop(self.contender.pre_stop, self.environment.grace_period).await?;
+            Ok::<_, String>((exit, told.elapsed(), mark(MarkKind::Gone, &name)))
         };
         let removal = async {
             sleep(self.lag).await;
             self.balancer.remove(slot).await?;
-            Ok::<_, String>(mark(What::Removed, &name))
+            Ok::<_, String>(mark(MarkKind::Removed, &name))
         };
-        let ((ended, took, gone), removed) = tokio::try_join!(stop, removal)?;
-        notes.marks.extend([gone, removed]);
-        notes.marks.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
-        notes.stops.push(Stop {
+        let ((exit, took, gone), removed) = tokio::try_join!(stop, removal)?;
+        record.marks.extend([gone, removed]);
+        record.marks.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
+        record.stops.push(Stop {
             pod: name.clone(),
             seconds: took.as_secs_f64(),
-            exit: ended.exit,
-            killed: ended.killed,
+            exit: exit.code,
+            killed: exit.killed,
         });
         let log = old.log().await?;
         old.clear().await;
-        let place = format!("{logs}/{name}.log");
-        let file = self.stage.report.join(&place);
-        fs::write(&file, &log).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-        notes.evidence.read_pod(&String::from_utf8_lossy(&log), &place);
+        let log_file = format!("{logs}/{name}.log");
+        let path = self.environment.report.join(&log_file);
+        fs::write(&path, &log).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        record.log_findings.read_pod(&String::from_utf8_lossy(&log), &log_file);
         Ok(())
     }
 

@@ -1,13 +1,13 @@
-//! What a rehearsal shows: the table, the report, its pictures, and two results beside each other.
+//! What a rehearsal shows: the table, the report with its charts, and the comparison of two results.
 //!
-//! The figures are made up (`common/synthetic.rs`); `softstop-rehearse report` makes all of it from them, as at the end of a
-//! rehearsal. What it made is left in `target/tmp/rehearse_report`, to be looked at.
+//! The figures are made up (`synthetic`). `softstop-rehearse report` makes the report from them, as at the end of a rehearsal.
+//! The reports stay in `target/tmp/rehearse_report`, where they can be viewed.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong"
+    reason = "a test may panic"
 )]
 
 mod synthetic;
@@ -28,7 +28,7 @@ use synthetic::{Update, contenders, rehearsal, sweep};
 
 const REHEARSE: &str = env!("CARGO_BIN_EXE_softstop-rehearse");
 
-/// The colours that answers and 5xx are drawn in.
+/// The colours of answered requests and of 5xx.
 const ANSWERED: [u8; 3] = [0x56, 0xb4, 0xe9];
 const SERVER_ERROR: [u8; 3] = [0xd5, 0x5e, 0x00];
 
@@ -62,7 +62,7 @@ impl Report {
         Pixmap::load_png(self.directory.join("charts").join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// The names of the charts, without their ends.
+    /// The names of the charts, without extension.
     fn charts(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.join("charts")).unwrap();
         let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -101,39 +101,39 @@ fn the_table_has_one_aligned_row_for_each_contender() {
 | preStop sleep            |    5,000 |    4,999 |   1 |       0 |       0 |    2.1 |    5.6 |     16 |    5.2 |
 | softstop                 |    5,000 |    5,000 |   0 |       0 |       0 |    2.1 |    5.6 |     18 |    9.1 |
 
-Latency: of the short requests that were answered. s/stop: from being told to stop to being gone, the mean.";
+Latency: of the short requests that were answered. s/stop: the mean time from the request to stop until the pod has ended.";
     assert_eq!(table, want);
 }
 
 #[test]
-fn a_column_that_is_seldom_needed_is_there_when_it_is() {
+fn a_column_that_is_rarely_needed_is_shown_when_it_is() {
     let mut figures = one(&Update { retried: 1000, ..Update::new("a | b", 0.0, 1.0) });
     for (place, kind) in ["timed out", "wrong answer", "not sent"].into_iter().enumerate() {
         figures["runs"][0]["requests"][place][2] = kind.into();
     }
     figures["runs"][0]["limits"] = json!(["all 1,024 sockets were in use"]);
-    figures["runs"][0]["incomplete"] = "it ended at its bound of 5,000 requests".into();
+    figures["runs"][0]["incomplete"] = "it ended at its limit of 5,000 requests".into();
     let table = report("columns", &figures).stdout;
     for part in [
         "| cut off | wrong answer | timed out | not sent | retried |",
         "| a \\| b ",
         "careful: all 1,024 sockets were in use\n",
-        "careful: not a whole measurement: it ended at its bound of 5,000 requests\n",
-        "careful: 5 requests were sent once more on a new connection",
+        "careful: incomplete measurement: it ended at its limit of 5,000 requests\n",
+        "careful: 5 requests were sent again on a new connection",
     ] {
         assert!(table.contains(part), "{part}\n{table}");
     }
 }
 
 #[test]
-fn no_row_is_wider_than_a_terminal_because_of_a_name() {
+fn a_long_name_does_not_make_a_row_wider_than_a_terminal() {
     let table = report("wide", &one(&Update::new(&"very long name ".repeat(30), 0.3, 1.0))).stdout;
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
     assert!(rows.len() == 3 && rows.iter().all(|row| row.chars().count() <= 120), "{table}");
 }
 
 #[test]
-fn where_no_stop_was_seen_none_is_spoken_of() {
+fn without_stops_there_is_no_column_for_them() {
     let mut figures = one(&Update::new("kubectl rollout restart deployment/web", 0.3, 1.0));
     figures["runs"][0]["stops"] = json!([]);
     let table = report("no-stops", &figures).stdout;
@@ -148,7 +148,7 @@ fn a_sweep_ends_with_the_smallest_value_that_lost_nothing() {
 }
 
 #[test]
-fn a_larger_value_that_lost_something_is_a_warning() {
+fn a_larger_value_that_lost_requests_is_a_caution() {
     let mut figures = sweep(6, 2);
     figures["runs"][4]["requests"][300][2] = "timed out".into();
     figures["runs"][5]["incomplete"] = "the command failed".into();
@@ -156,20 +156,20 @@ fn a_larger_value_that_lost_something_is_a_warning() {
     for part in [
         "the smallest value that lost nothing: pre-delay=2s\n",
         "careful: pre-delay=4s, which is larger, lost 1 request: repeat the sweep before you choose\n",
-        "careful: pre-delay=5s says nothing: its measurement is not whole\n",
+        "careful: pre-delay=5s is inconclusive: its measurement is incomplete\n",
     ] {
         assert!(table.contains(part), "{part}\n{table}");
     }
 }
 
 #[test]
-fn a_sweep_in_which_every_value_lost_something_names_none() {
+fn a_sweep_in_which_every_value_lost_requests_chooses_none() {
     let table = report("sweep-none", &sweep(3, 9)).stdout;
     assert!(table.contains("\nevery value lost requests\ncareful: widen the range"), "{table}");
 }
 
 #[test]
-fn of_the_lag_the_largest_value_counts() {
+fn of_the_lag_the_largest_value_is_chosen() {
     let mut figures = sweep(5, 0);
     figures["sweep"]["setting"] = "lag".into();
     for run in 3..5 {
@@ -182,7 +182,7 @@ fn of_the_lag_the_largest_value_counts() {
 // The files.
 
 #[test]
-fn every_file_is_there_and_the_figures_are_kept_as_they_were() {
+fn the_report_has_every_file_and_keeps_the_figures_unchanged() {
     let figures = rehearsal(&contenders());
     let made = report("files", &figures);
     let want = ["dumb-init-rewrite-15-3", "nginx-bare", "overview", "prestop-sleep", "softstop", "tini"];
@@ -198,13 +198,13 @@ fn every_file_is_there_and_the_figures_are_kept_as_they_were() {
 }
 
 #[test]
-fn a_directory_that_holds_something_is_left_alone() {
-    let place = TempDir::new().unwrap();
-    let figures = place.path().join("a.json");
+fn a_directory_that_is_not_empty_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let figures = directory.path().join("a.json");
     fs::write(&figures, nothing().to_string()).unwrap();
     let run = |output: &[&str]| {
         let words = ["report", "a.json"].into_iter().chain(output.iter().copied());
-        program(REHEARSE, words).directory(place.path()).run()
+        program(REHEARSE, words).directory(directory.path()).run()
     };
     let refused = |done: &Outcome, sentence: &str| {
         done.code(2);
@@ -216,43 +216,47 @@ fn a_directory_that_holds_something_is_left_alone() {
     done.code(2);
     assert!(done.stderr.starts_with("softstop-rehearse: cannot make the directory a.json/b: "), "{}", done.stderr);
 
-    // An empty one will do, and so will one whose parents are missing, and none at all.
-    fs::create_dir(place.path().join("empty")).unwrap();
+    // Accepted: an empty directory, one whose parents do not exist, and no --output at all.
+    fs::create_dir(directory.path().join("empty")).unwrap();
     run(&["--output", "empty"]).code(0);
     run(&["--output", "x/y"]).code(0);
-    assert!(place.path().join("empty/report.html").is_file() && place.path().join("x/y/report.html").is_file());
+    assert!(directory.path().join("empty/report.html").is_file() && directory.path().join("x/y/report.html").is_file());
     run(&[]).code(0);
-    let entries = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let dated: Vec<String> = entries.filter(|name| name.starts_with("rehearsal-20")).collect();
     assert!(dated.len() == 1 && dated[0].len() == "rehearsal-2026-11-23-191500".len(), "{dated:?}");
 }
 
 #[test]
-fn the_logs_come_along_and_are_linked_to() {
-    let place = TempDir::new().unwrap();
+fn the_logs_are_copied_and_linked() {
+    let directory = TempDir::new().unwrap();
     let mut figures = one(&Update::new("softstop", 0.0, 9.0));
     figures["runs"][0]["telltales"][0]["log"] = "logs/web 1.log".into();
     figures["runs"][0]["telltales"][1]["log"] = "../secret".into();
-    fs::create_dir_all(place.path().join("a/logs")).unwrap();
-    fs::write(place.path().join("a/rehearsal.json"), figures.to_string()).unwrap();
-    fs::write(place.path().join("a/logs/web 1.log"), "gracefully shutting down\n").unwrap();
-    fs::write(place.path().join("secret"), "").unwrap();
-    program(REHEARSE, ["report", "a/rehearsal.json", "--output", "b/c"]).directory(place.path()).run().code(0);
-    let page = fs::read_to_string(place.path().join("b/c/report.html")).unwrap();
+    fs::create_dir_all(directory.path().join("a/logs")).unwrap();
+    fs::write(directory.path().join("a/rehearsal.json"), figures.to_string()).unwrap();
+    fs::write(directory.path().join("a/logs/web 1.log"), "gracefully shutting down\n").unwrap();
+    fs::write(directory.path().join("secret"), "").unwrap();
+    program(REHEARSE, ["report", "a/rehearsal.json", "--output", "b/c"]).directory(directory.path()).run().code(0);
+    let page = fs::read_to_string(directory.path().join("b/c/report.html")).unwrap();
     assert!(page.contains(r#"<a href="logs/web%201.log">logs/web 1.log</a>"#));
-    assert!(place.path().join("b/c/logs/web 1.log").is_file());
-    assert!(!page.contains("secret\">") && !place.path().join("b/secret").exists(), "a path that leads out is no link");
+    assert!(directory.path().join("b/c/logs/web 1.log").is_file());
+    assert!(
+        !page.contains("secret\">") && !directory.path().join("b/secret").exists(),
+        "a path that leads out of the report must not become a link"
+    );
 }
 
 // The pictures.
 
 #[test]
-fn what_was_lost_is_seen_and_what_was_not_is_not() {
+fn losses_are_visible_and_only_losses() {
     let made = report("pictures", &rehearsal(&contenders()));
     let bare = made.picture("nginx-bare.png");
     assert_eq!((bare.width(), bare.height()), (1600, 988));
     assert!(pixels_of(ANSWERED, &bare) > 100_000 && pixels_of(SERVER_ERROR, &bare) > 10_000);
-    // In the panel that lost nothing the colour of a loss is in the legend only; the one that lost one request shows it.
+    // In a panel without losses their colour is in the legend only; a single lost request must be visible.
     let lost = |name: &str| pixels_of(SERVER_ERROR, &made.picture(name));
     assert!(lost("softstop.png") < 700, "{}", lost("softstop.png"));
     assert!(lost("prestop-sleep.png") > lost("softstop.png") + 50);
@@ -260,13 +264,17 @@ fn what_was_lost_is_seen_and_what_was_not_is_not() {
     assert!(!made.read("charts/prestop-sleep.svg").contains(">nothing lost</text>"));
 
     let empty = report("pictures-nothing", &nothing()).picture("nothing.png");
-    assert_eq!((pixels_of(ANSWERED, &empty), pixels_of(SERVER_ERROR, &empty)), (0, 0), "the control has no bars");
+    assert_eq!(
+        (pixels_of(ANSWERED, &empty), pixels_of(SERVER_ERROR, &empty)),
+        (0, 0),
+        "the negative control has no bars"
+    );
 }
 
 #[test]
 fn every_panel_has_the_same_axes() {
     let made = report("axes", &rehearsal(&contenders()));
-    // The labels left of the plots and below the last one.
+    // The labels to the left of the plots and below the last one.
     let axes = |name: &str| {
         let svg = made.read(&format!("charts/{name}.svg"));
         let labels =
@@ -277,7 +285,7 @@ fn every_panel_has_the_same_axes() {
     assert_eq!(axes("softstop"), axes("nginx-bare"));
 }
 
-/// The boxes of every text in a picture.
+/// Every text of a picture with its bounding box.
 fn texts(svg: &str) -> Vec<(String, Rect)> {
     fn collect(group: &Group, texts: &mut Vec<(String, Rect)>) {
         for node in group.children() {
@@ -304,7 +312,7 @@ fn texts(svg: &str) -> Vec<(String, Rect)> {
     found
 }
 
-/// Texts that leave their picture, or lie upon each other.
+/// The texts that leave the picture or overlap another.
 fn unreadable(svg: &str, width: f32, height: f32) -> Vec<String> {
     let texts = texts(svg);
     let mut wrong = Vec::new();
@@ -325,7 +333,7 @@ fn unreadable(svg: &str, width: f32, height: f32) -> Vec<String> {
     wrong
 }
 
-/// Figures as no person has them every day.
+/// Extreme figures.
 fn extremes() -> Vec<(&'static str, Value)> {
     let mut single = one(&Update::new("single", 0.0, 9.0));
     single["runs"][0]["requests"] = json!([[10.0, 3.0, "answered", 200, 0, 0, 0]]);
@@ -346,7 +354,7 @@ fn extremes() -> Vec<(&'static str, Value)> {
         let (kind, latency) = kinds[number % kinds.len()];
         (row[1], row[2]) = (latency.into(), kind.into());
     }
-    all_lost["runs"][0]["incomplete"] = "it ended at its bound of 5,000 requests".into();
+    all_lost["runs"][0]["incomplete"] = "it ended at its limit of 5,000 requests".into();
 
     let long = "kubectl rollout restart deployment/web --namespace production --context the-one-with-a-very-long-name";
     let mut long_names: Vec<Value> = contenders();
@@ -384,7 +392,7 @@ fn extremes() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn no_text_leaves_its_picture_or_lies_upon_another() {
+fn no_text_leaves_its_picture_or_overlaps_another() {
     for (name, figures) in extremes() {
         let made = report(name, &figures);
         for chart in made.charts() {
@@ -393,20 +401,24 @@ fn no_text_leaves_its_picture_or_lies_upon_another() {
             let height: f32 = svg.split_once("height=\"").unwrap().1.split_once('"').unwrap().0.parse().unwrap();
             assert_eq!(unreadable(&svg, 1600.0, height), [""; 0], "{name}/{chart}");
             assert!(texts(&svg).len() > 3 || name == "x-no-runs", "{name}/{chart}");
-            let some = picture.pixels().iter().step_by(7); // of all of them it would take long
+            let some = picture.pixels().iter().step_by(7); // all of them would take long
             let colours: BTreeSet<[u8; 3]> = some.map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]).collect();
             assert!(colours.len() > 8, "{name}/{chart} has {} colours", colours.len());
         }
     }
     let control = r#"<svg xmlns="http://www.w3.org/2000/svg" width="100" height="50" font-family="DejaVu Sans">
         <text x="10" y="20">one</text><text x="20" y="24">two</text><text x="80" y="48">three</text></svg>"#;
-    assert_eq!(unreadable(control, 100.0, 50.0), ["overlap: one / two", "outside: three"], "the control is unreadable");
+    assert_eq!(
+        unreadable(control, 100.0, 50.0),
+        ["overlap: one / two", "outside: three"],
+        "the negative control is unreadable"
+    );
 }
 
-// What others may have written.
+// Text from elsewhere.
 
 #[test]
-fn hostile_words_are_shown_and_never_obeyed() {
+fn hostile_text_is_escaped_everywhere() {
     let hostile = "<script>alert('x')</script> & \"q\" \u{1b}[31m\u{0}\u{b}\u{85}\u{202e}\u{ffff}]]>";
     let mut figures = one(&Update::new(hostile, 0.3, 0.1));
     let run = &mut figures["runs"][0];
@@ -448,7 +460,7 @@ fn hostile_words_are_shown_and_never_obeyed() {
         page.matches("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;q&quot; ␛[31m␀␋").count() > 12,
         "{page}"
     );
-    // One file that loads nothing: the one address in it is the name of SVG.
+    // The page loads nothing: its only URL is the namespace of SVG.
     let page = page.replace("http://www.w3.org/2000/svg", "");
     for word in ["http:", "https:", " src=", "@import", "<link rel=\"stylesheet"] {
         assert!(!page.contains(word), "{word}");
@@ -456,7 +468,7 @@ fn hostile_words_are_shown_and_never_obeyed() {
 }
 
 #[test]
-fn no_id_is_given_twice_in_the_page() {
+fn every_id_in_the_page_is_unique() {
     let page = report("ids", &sweep(3, 1)).read("report.html");
     let mut ids: BTreeMap<&str, u32> = BTreeMap::new();
     for id in page.split(" id=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0) {
@@ -470,7 +482,7 @@ fn no_id_is_given_twice_in_the_page() {
 
 // The report in a browser.
 
-/// What Chromium made of a page, and what it told its console.
+/// A page in Chromium: its DOM, its console messages and a screenshot.
 struct Opened {
     dom: String,
     console: Vec<String>,
@@ -496,7 +508,7 @@ fn open(page: &Path) -> Opened {
 }
 
 #[test]
-fn the_report_opens_in_a_browser_without_an_error_and_its_charts_are_not_empty() {
+fn a_browser_opens_the_report_without_an_error_and_draws_its_charts() {
     if !have_program("chromium") {
         return;
     }
@@ -512,7 +524,7 @@ fn the_report_opens_in_a_browser_without_an_error_and_its_charts_are_not_empty()
 }
 
 #[test]
-fn the_same_look_finds_an_error_and_an_empty_chart() {
+fn the_same_checks_detect_an_error_and_an_empty_chart() {
     if !have_program("chromium") {
         return;
     }
@@ -529,18 +541,18 @@ fn the_same_look_finds_an_error_and_an_empty_chart() {
     assert!(console.len() == 1 && console[0].contains("missing is not defined"), "{console:?}");
 }
 
-// Two results beside each other.
+// The comparison of two results.
 
 /// Compares the figures as `a.json` and `b.json`.
 fn compare(a: &str, b: &str) -> Outcome {
-    let place = TempDir::new().unwrap();
-    fs::write(place.path().join("a.json"), a).unwrap();
-    fs::write(place.path().join("b.json"), b).unwrap();
-    program(REHEARSE, ["compare", "a.json", "b.json"]).directory(place.path()).run()
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("a.json"), a).unwrap();
+    fs::write(directory.path().join("b.json"), b).unwrap();
+    program(REHEARSE, ["compare", "a.json", "b.json"]).directory(directory.path()).run()
 }
 
 #[test]
-fn one_changed_setting_and_what_it_made_of_the_losses() {
+fn one_changed_setting_and_its_effect_on_the_losses() {
     let a = one(&Update::new("softstop", 0.3, 1.1));
     let mut b = one(&Update::new("softstop", 0.0, 5.1));
     b["settings"]["pre-delay"] = "9s".into();
@@ -564,13 +576,13 @@ softstop
   p99 ms        5.6    5.6           0
   max ms         18     18           0
   s per stop    1.1    5.1        +4.0
-  B lost less than A, by more than chance would give: 2.94 % of A and 0.00 % of B (Fisher's exact test, p < 0.0001).
+  B lost less than A, by more than chance would explain: 2.94 % of A and 0.00 % of B (Fisher's exact test, p < 0.0001).
 ";
     assert!(done.stdout.starts_with(want), "{}", done.stdout);
 }
 
 #[test]
-fn a_small_difference_may_be_chance_and_two_changes_say_nothing() {
+fn a_small_difference_may_be_chance_and_two_changes_cannot_be_told_apart() {
     let a = one(&Update::new("softstop", 0.0, 5.1));
     let mut b = a.clone();
     b["runs"][0]["requests"][7][2] = "refused".into();
@@ -580,7 +592,7 @@ fn a_small_difference_may_be_chance_and_two_changes_say_nothing() {
     let done = compare(&a.to_string(), &b.to_string());
     done.code(0);
     for part in [
-        "2 things differ: it cannot be known which one made a difference. Change one at a time.\n",
+        "2 things differ, so it is unknown which one made a difference. Change one at a time.\n",
         "  pods       2 -> (not set)\n",
         "  The difference in lost requests may be chance: 0.00 % of A and 0.02 % of B (Fisher's exact test, p = 1.0000).\n",
     ] {
@@ -589,7 +601,7 @@ fn a_small_difference_may_be_chance_and_two_changes_say_nothing() {
 }
 
 #[test]
-fn runs_meet_by_name_and_who_has_no_partner_is_named() {
+fn runs_are_paired_by_name_and_unpaired_ones_are_listed() {
     let mut b = contenders();
     b.reverse();
     b.truncate(4);
@@ -606,7 +618,7 @@ fn runs_meet_by_name_and_who_has_no_partner_is_named() {
         "{}",
         done.stdout
     );
-    // The only two runs belong together, whatever they are called.
+    // Two single runs are compared whatever their names.
     let done = compare(&one(&Update::new("a", 0.0, 1.0)).to_string(), &one(&Update::new("b", 0.0, 1.0)).to_string());
     assert!(
         done.stdout.contains("\na -> b\n") && done.stdout.contains("  Neither lost anything.\n"),
@@ -616,28 +628,28 @@ fn runs_meet_by_name_and_who_has_no_partner_is_named() {
 }
 
 #[test]
-fn what_is_no_result_is_refused_in_one_sentence() {
+fn a_file_that_is_not_a_result_is_refused_in_one_sentence() {
     let right = nothing().to_string();
     let mut other_form = nothing();
     other_form["form"] = 2.into();
     let mut half = sweep(3, 1);
     half["sweep"]["values"] = json!([1.0]);
-    let mut negative = nothing();
-    negative["runs"][0]["requests"] = json!([[1.0, 2.0, "eaten", 200, 0, 0, 0]]);
+    let mut unknown_verdict = nothing();
+    unknown_verdict["runs"][0]["requests"] = json!([[1.0, 2.0, "eaten", 200, 0, 0, 0]]);
     for (wrong, sentence) in [
-        (String::new(), "b.json is no rehearsal.json: EOF while parsing a value at line 1 column 0"),
-        ("{}".to_owned(), "b.json is no rehearsal.json: missing field `form` at line 1 column 2"),
-        ("\u{1}".to_owned(), "b.json is no rehearsal.json: expected value at line 1 column 1"),
+        (String::new(), "b.json is not a rehearsal.json: EOF while parsing a value at line 1 column 0"),
+        ("{}".to_owned(), "b.json is not a rehearsal.json: missing field `form` at line 1 column 2"),
+        ("\u{1}".to_owned(), "b.json is not a rehearsal.json: expected value at line 1 column 1"),
         (other_form.to_string(), "b.json has form 2; this softstop-rehearse reads form 1 only"),
-        (half.to_string(), "b.json is no rehearsal.json: its sweep has 1 values for 3 runs"),
+        (half.to_string(), "b.json is not a rehearsal.json: its sweep has 1 values for 3 runs"),
     ] {
         let done = compare(&right, &wrong);
         done.code(2);
         assert_eq!((done.stdout.as_str(), done.stderr), ("", format!("softstop-rehearse: {sentence}\n")));
     }
-    let done = compare(&right, &negative.to_string());
+    let done = compare(&right, &unknown_verdict.to_string());
     done.code(2);
-    assert!(done.stderr.contains("b.json is no rehearsal.json: unknown variant `eaten`"), "{}", done.stderr);
+    assert!(done.stderr.contains("b.json is not a rehearsal.json: unknown variant `eaten`"), "{}", done.stderr);
     let done = program(REHEARSE, ["compare", "/nowhere/a.json", "/nowhere/b.json"]).run();
     done.code(2);
     assert_eq!(done.stderr, "softstop-rehearse: cannot read /nowhere/a.json: No such file or directory (os error 2)\n");

@@ -1,6 +1,6 @@
-//! Real containers of the running Docker engine: an image made of files, a container of it, what it logs, how it ends.
+//! Real containers of the running Docker engine: an image made of files, a container of it, its log, its end.
 //!
-//! Whatever a test makes here is gone when the test is, a failed one too.
+//! Whatever a test creates here is removed when the test ends, even if it fails.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,18 +15,18 @@ use std::thread::{self, JoinHandle};
 use super::namespace::enter_network;
 use super::{DEAD_MAN, Lines, Terminal, eventually, have, have_program, in_path, root, target_tmpdir};
 
-/// Whether a Docker engine answers, by the rules of [`have`].
+/// [`have`] for a Docker engine that answers.
 #[track_caller]
 pub fn have_engine() -> bool {
     let answers = in_path("docker").is_some() && docker(["info"]).status.success();
     have("a Docker engine (`docker info`)", answers)
 }
 
-/// The image of Dockerfile.example's first stage, in which the static binary is built. It stays, named as in the README:
-/// building it takes minutes the first time, and nothing while the sources are the same.
+/// The image of the first stage of Dockerfile.example, in which the static binary is built. It is kept, under the name that the
+/// documentation uses: building it takes minutes, but only if the sources have changed.
 const BUILD_STAGE: &str = "softstop-build";
 
-/// The static binary, built by the README's command.
+/// The static binary, built by the documented command.
 #[track_caller]
 pub fn static_softstop() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -44,11 +44,11 @@ pub fn static_softstop() -> &'static Path {
             root().to_str().unwrap(),
         ]);
         if last != id() {
-            docker(["rmi", String::from_utf8_lossy(&last).trim()]); // of other sources: nobody would clear it away
+            docker(["rmi", String::from_utf8_lossy(&last).trim()]); // built from older sources, and no longer needed
         }
         let output = docker(["run", "--rm", BUILD_STAGE, "cat", "target/static/softstop"]);
         assert!(output.status.success(), "docker run: {}", String::from_utf8_lossy(&output.stderr));
-        // Put in its place whole: another test file may be running the last one.
+        // Renamed into place: another test may be running the previous one.
         let directory = target_tmpdir();
         let mut file = tempfile::NamedTempFile::new_in(&directory).unwrap();
         file.write_all(&output.stdout).unwrap();
@@ -59,16 +59,16 @@ pub fn static_softstop() -> &'static Path {
     })
 }
 
-/// An engine, by the way in which its client is called. podman's client takes the same subcommands as docker's.
+/// A container engine and how its client is called. podman takes the same subcommands as docker.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    /// The client, and what stands before a subcommand.
+    /// The client with its global options.
     pub client: Vec<String>,
-    /// What each new container of it is given.
+    /// The options of every new container.
     pub options: Vec<String>,
-    /// The network namespace that its published ports are in, where it is not ours.
+    /// The network namespace of its published ports, if it is not ours.
     pub network: Option<PathBuf>,
-    /// Whether `logs --follow` shows a container's last words. podman's may leave with the container, before them.
+    /// Whether `logs --follow` shows the last lines of a container. podman's may end before them.
     pub follows_to_the_end: bool,
 }
 
@@ -80,19 +80,19 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// `docker`, with nothing behind it.
+    /// `docker`, without arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.client[0]);
         command.args(&self.client[1..]);
         command
     }
 
-    /// `docker ARGUMENTS..`, to its end.
+    /// Runs `docker ARGUMENTS..`.
     pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Output {
         self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// The same, where nothing else than success will do: what it says on stdout.
+    /// The same, but it must succeed. Returns its stdout.
     #[track_caller]
     pub fn says<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let arguments: Vec<&str> = arguments.into_iter().collect();
@@ -101,35 +101,35 @@ impl Engine {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Sends `GET PATH` to a published port and reads the response, all of it, as it comes.
+    /// Sends `GET PATH` to a published port, and reads the whole response in the background.
     pub fn get(&self, server: SocketAddr, path: &str) -> Response {
         let network = self.network.clone();
         ask(server, path, move || network.as_deref().map_or(Ok(()), enter_network))
     }
 }
 
-/// `docker ARGUMENTS..` of this machine's engine, to its end.
+/// Runs `docker ARGUMENTS..` with the engine of this machine.
 pub fn docker<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Output {
     Engine::default().run(arguments)
 }
 
-/// The same, where nothing else than success will do: what it says on stdout.
+/// The same, but it must succeed. Returns its stdout.
 #[track_caller]
 pub fn docker_says<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
     Engine::default().says(arguments)
 }
 
-/// A name that nobody else has.
+/// A unique name.
 pub fn new_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("softstop-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The files of an image that has nothing else: `FROM scratch`.
+/// The files of an image that begins empty, as with `FROM scratch`.
 pub struct Files(tempfile::TempDir);
 
 impl Files {
-    /// The static softstop, as `/softstop`, and nothing more.
+    /// Only the static softstop, as `/softstop`.
     #[track_caller]
     pub fn with_softstop() -> Self {
         let files = Self::empty();
@@ -137,13 +137,13 @@ impl Files {
         files
     }
 
-    /// Nothing but the places that an engine mounts something on.
+    /// Only the mount points that an engine needs.
     pub fn empty() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         for directory in ["/tmp", "/proc", "/sys", "/dev"] {
             fs::create_dir(files.at(directory)).unwrap();
         }
-        // A --tmpfs takes this from the directory it hides.
+        // A --tmpfs inherits the mode of the directory that it hides.
         fs::set_permissions(files.at("/tmp"), PermissionsExt::from_mode(0o1777)).unwrap();
         files
     }
@@ -154,18 +154,18 @@ impl Files {
         inside
     }
 
-    /// A file that everybody may read and run.
+    /// A file that everybody may read and execute.
     pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.at(path), content).unwrap();
         fs::set_permissions(self.at(path), PermissionsExt::from_mode(0o755)).unwrap();
         self
     }
 
-    /// A program of this machine under the same path, with the shared libraries that ldd(1) names.
+    /// A program of this machine at the same path, with the shared libraries that ldd(1) lists.
     #[track_caller]
     pub fn program(self, path: &Path) -> Self {
         let ldd = Command::new("ldd").arg(path).env("LC_ALL", "C").output().unwrap();
-        let ldd = String::from_utf8(ldd.stdout).unwrap(); // "not a dynamic executable", and a failure, for a static one
+        let ldd = String::from_utf8(ldd.stdout).unwrap(); // for a static program ldd fails with "not a dynamic executable"
         let libraries = ldd.split_ascii_whitespace().filter(|word| word.starts_with('/')).map(Path::new);
         for file in libraries.chain([path]) {
             fs::copy(file, self.at(file.to_str().unwrap())).unwrap();
@@ -186,7 +186,7 @@ impl Files {
         files
     }
 
-    /// This machine's nginx, on port 8080, with a `/quick` and a `/slow`; [`nginx_words`] start it.
+    /// The nginx of this machine, on port 8080, with `/quick` and `/slow`; [`nginx_words`] starts it.
     #[track_caller]
     pub fn nginx(self) -> Self {
         self.program(&in_path("nginx").unwrap())
@@ -197,13 +197,13 @@ impl Files {
             .file("/srv/slow", slow_body())
     }
 
-    /// Makes the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV...
+    /// Creates the image. `changes` are lines of a Dockerfile: ENTRYPOINT, ENV...
     #[track_caller]
     pub fn image<'a>(&self, changes: impl IntoIterator<Item = &'a str>) -> Image {
         self.image_of(&Engine::default(), changes)
     }
 
-    /// The same of another engine.
+    /// The same with another engine.
     #[track_caller]
     pub fn image_of<'a>(&self, engine: &Engine, changes: impl IntoIterator<Item = &'a str>) -> Image {
         let mut tar = Command::new("tar");
@@ -213,7 +213,7 @@ impl Files {
         let mut import = engine.command();
         import.arg("import").args(changes.into_iter().flat_map(|change| ["--change", change])).args(["-", &image.name]);
         let output = import.stdin(tar.stdout.take().unwrap()).output().unwrap();
-        drop(import); // holds the pipe, in which tar would wait for ever where the engine has not taken it all
+        drop(import); // it holds the pipe: tar would block for ever if the engine has not read everything
         let is_packed = tar.wait().unwrap().success();
         assert!(output.status.success(), "docker import: {}", String::from_utf8_lossy(&output.stderr));
         assert!(is_packed, "tar");
@@ -221,7 +221,7 @@ impl Files {
     }
 }
 
-/// What a slow response holds: it takes 15 s to arrive, and its bytes tell where they belong.
+/// The body of the slow response, which takes 15 s. Its bytes depend on their position, so that a gap is noticed.
 pub fn slow_body() -> Vec<u8> {
     (0..300_000_u32).map(|index| u8::try_from(index % 251).unwrap()).collect()
 }
@@ -229,7 +229,7 @@ pub fn slow_body() -> Vec<u8> {
 const NGINX_CONF: &str = "
     daemon off;
     worker_processes 2;
-    user root;  # of use where nginx is root
+    user root;  # used only if nginx runs as root
     pid /tmp/nginx.pid;
     error_log stderr notice;
     events { worker_connections 64; }
@@ -248,27 +248,27 @@ const NGINX_CONF: &str = "
     }
 ";
 
-/// The command line of [`Files::nginx`], as words of a Dockerfile's JSON.
+/// The command line of [`Files::nginx`], as words of a JSON array in a Dockerfile.
 pub fn nginx_words() -> String {
     let nginx = in_path("nginx").unwrap();
     format!(r#""{}", "-e", "stderr", "-c", "/etc/nginx.conf""#, nginx.display())
 }
 
-/// A file on this machine that goes when this is dropped.
+/// A temporary file with this content.
 pub fn file_with(content: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(content.as_bytes()).unwrap();
     file
 }
 
-/// An image of ours. It is removed when this is dropped.
+/// An image of a test. It is removed when this is dropped.
 pub struct Image {
     pub name: String,
     engine: Engine,
 }
 
 impl Image {
-    /// `docker build ARGUMENTS..` in the project's root.
+    /// `docker build ARGUMENTS..` in the root of the sources.
     #[track_caller]
     pub fn build<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Self {
         Self::build_in(root(), arguments)
@@ -279,7 +279,7 @@ impl Image {
     pub fn build_in<'a>(directory: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         let image = Self { name: new_name(), engine: Engine::default() };
         let mut command = image.engine.command();
-        // The classic builder takes the base images of this machine, and asks no registry for them.
+        // The classic builder uses the base images of this machine without asking a registry.
         command
             .env("DOCKER_BUILDKIT", "0")
             .args(["build", "--force-rm", "--tag", &image.name])
@@ -291,7 +291,7 @@ impl Image {
         image
     }
 
-    /// A container of it, not yet started.
+    /// A container of it, to be configured and started.
     pub fn container(&self) -> Setup {
         let engine = self.engine.clone();
         Setup { image: self.name.clone(), options: engine.options.clone(), command: Vec::new(), engine }
@@ -304,7 +304,7 @@ impl Drop for Image {
     }
 }
 
-/// What a container is to be like.
+/// The configuration of a container.
 pub struct Setup {
     image: String,
     options: Vec<String>,
@@ -313,8 +313,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// As hard as the engine can make it, but for the network: a user without a name, a root that nobody can write to,
-    /// no capability, and no way to any. The engine's own seccomp profile is in force too.
+    /// As restricted as the engine allows, apart from the network: a user without a name, a read-only root, no capability, and
+    /// no way to gain one. The default seccomp profile of the engine applies too.
     pub fn locked_down(self) -> Self {
         self.options(["--user=65532:65532", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"])
     }
@@ -325,7 +325,7 @@ impl Setup {
         self
     }
 
-    /// What follows the ENTRYPOINT.
+    /// The words after the ENTRYPOINT.
     pub fn command<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.extend(words.into_iter().map(str::to_owned));
         self
@@ -345,7 +345,7 @@ impl Setup {
         self.start_with(&[])
     }
 
-    /// With these files of this machine copied into it before it starts.
+    /// Copies these files of this machine into it before it starts.
     #[track_caller]
     pub fn start_with(self, files: &[(&Path, &str)]) -> Container {
         let name = new_name();
@@ -359,7 +359,7 @@ impl Setup {
         container.followed()
     }
 
-    /// With a terminal, which is the test: what the container writes comes out of `logs`, and `type_keys` goes in.
+    /// With a terminal whose master side is returned: `logs` has what the container writes, and writing to the file types keys.
     #[track_caller]
     pub fn start_on_a_terminal(self) -> (Container, File) {
         let name = new_name();
@@ -368,13 +368,13 @@ impl Setup {
         command.args(self.words(&["run", "--interactive", "--tty"], &name));
         command.stdin(terminal.slave.try_clone().unwrap()).stdout(terminal.slave.try_clone().unwrap());
         let client = command.stderr(terminal.slave).spawn().unwrap();
-        drop(command); // holds the terminal open, whose end we are to see
+        drop(command); // it holds the terminal open, and its end must be seen
         let keys = File::from(terminal.master);
         let logs = Lines::of(keys.try_clone().unwrap());
         (Container { name, logs, follower: Some(client), engine: self.engine }, keys)
     }
 
-    /// `docker run -it` by a person at a terminal of his own.
+    /// `docker run -it` on a terminal.
     #[track_caller]
     pub fn run_by_a_person(self) -> (Terminal, Container) {
         let name = new_name();
@@ -388,7 +388,7 @@ impl Setup {
 /// A container. It is removed when this is dropped.
 pub struct Container {
     name: String,
-    /// What `docker logs` shows: stdout and stderr.
+    /// Its stdout and stderr, from `docker logs`.
     pub logs: Lines,
     follower: Option<Child>,
     engine: Engine,
@@ -404,25 +404,25 @@ impl Container {
         self
     }
 
-    /// Waits for a line in the container's log that holds this.
+    /// Waits for a line in the log that contains this.
     #[track_caller]
     pub fn logs(&self, part: &str) -> String {
         self.logs.wait_containing(part)
     }
 
-    /// Whether there is such a line by now.
+    /// Whether there is such a line already.
     pub fn has_logged(&self, part: &str) -> bool {
         self.logs.all().iter().any(|line| line.contains(part))
     }
 
-    /// `docker stop -t SECONDS`, which goes on while the test does.
+    /// `docker stop -t SECONDS`, in the background.
     pub fn stop(&self, seconds: u32) -> JoinHandle<Output> {
         let words = ["stop".to_owned(), "-t".to_owned(), seconds.to_string(), self.name.clone()];
         let engine = self.engine.clone();
         thread::spawn(move || engine.run(words.iter().map(String::as_str)))
     }
 
-    /// `docker kill --signal`: a signal from outside the container.
+    /// `docker kill --signal`, which sends a signal from outside the container.
     #[track_caller]
     pub fn signal(&self, signal: &str) {
         self.engine.says(["kill", "--signal", signal, &self.name]);
@@ -438,42 +438,42 @@ impl Container {
         self.engine.says(["unpause", &self.name]);
     }
 
-    /// `docker exec`: what it says.
+    /// `docker exec`. Returns its stdout.
     #[track_caller]
     pub fn exec(&self, words: &[&str]) -> String {
         self.engine.says(["exec", &self.name].iter().chain(words).copied())
     }
 
-    /// The same where its end may be the container's.
+    /// The same, but it may fail because it ends the container.
     pub fn exec_to_the_end(&self, words: &[&str]) {
         self.engine.run(["exec", &self.name].iter().chain(words).copied());
     }
 
-    /// What `docker inspect` has under this key.
+    /// The value of `docker inspect` for this key.
     #[track_caller]
     pub fn inspect(&self, key: &str) -> String {
         self.engine.says(["inspect", "--format", &format!("{{{{{key}}}}}"), &self.name])
     }
 
-    /// Where the published port is on this machine.
+    /// The address of the published port on this machine.
     #[track_caller]
     pub fn address(&self) -> SocketAddr {
         self.engine.says(["port", &self.name]).rsplit_once(' ').unwrap().1.parse().unwrap()
     }
 
-    /// How many zombies there are.
+    /// The number of zombies in the container.
     pub fn zombies(&self) -> usize {
-        // A process may go between the listing and the look.
+        // A process may end between the listing and the reading.
         let stats = self.exec(&["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null; true"]);
         stats.lines().filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))).count()
     }
 
-    /// Waits for its end: the exit code and the whole log.
+    /// Waits until it has ended. Returns the exit code and the whole log.
     #[track_caller]
     pub fn wait(mut self) -> (i32, String) {
         let said = format!("{} ends", self.name);
         eventually(&said, || (self.inspect(".State.Running") == "false").then_some(()));
-        // Its log comes to its end with it; but the engine may take its time.
+        // `docker logs` ends after the container, but the engine may be slow.
         let follower = self.follower.as_mut().unwrap();
         eventually("the log's end", || follower.try_wait().unwrap());
         let log = if self.engine.follows_to_the_end {
@@ -496,13 +496,13 @@ impl Drop for Container {
     }
 }
 
-/// A request whose response comes while the test goes on.
+/// A request whose response is read in the background.
 pub struct Response {
     reader: JoinHandle<io::Result<Vec<u8>>>,
     so_far: Arc<AtomicUsize>,
 }
 
-/// Sends `GET PATH` to a server and reads the response, all of it, as it comes.
+/// Sends `GET PATH` to a server, and reads the whole response in the background.
 pub fn get(server: SocketAddr, path: &str) -> Response {
     ask(server, path, || Ok(()))
 }
@@ -522,7 +522,7 @@ fn ask(server: SocketAddr, path: &str, before: impl FnOnce() -> io::Result<()> +
             match stream.read(&mut buffer) {
                 Ok(0) => return Ok(response),
                 Ok(length) => response.extend_from_slice(&buffer[..length]),
-                // A reset in the middle: what came before it is what there is.
+                // A reset ends the response; the part before it counts.
                 Err(_) if !response.is_empty() => return Ok(response),
                 Err(error) => return Err(error),
             }
@@ -533,7 +533,7 @@ fn ask(server: SocketAddr, path: &str, before: impl FnOnce() -> io::Result<()> +
 }
 
 impl Response {
-    /// Waits until the server has begun to answer.
+    /// Waits until the response has begun.
     #[track_caller]
     pub fn begins(self) -> Self {
         eventually("the first bytes of a response", || {
@@ -542,12 +542,12 @@ impl Response {
         self
     }
 
-    /// Whether it is still coming.
+    /// Whether it is still being read.
     pub fn is_in_flight(&self) -> bool {
         !self.reader.is_finished()
     }
 
-    /// The body, at its end. `Err` holds how much is missing, or why there is nothing.
+    /// The body, once it has ended. `Err` says how much is missing, or why there is none.
     pub fn body(self) -> Result<Vec<u8>, String> {
         let response = self.reader.join().unwrap().map_err(|error| error.to_string())?;
         let end = response.windows(4).position(|four| four == b"\r\n\r\n").ok_or("the head was cut off")?;
@@ -562,18 +562,18 @@ impl Response {
     }
 }
 
-/// Whether all that [`Files::shell`] takes is there, by the rules of [`have`].
+/// [`have`] for everything that [`Files::shell`] needs.
 #[track_caller]
 pub fn have_shell() -> bool {
     have_engine() && have_program("busybox")
 }
 
-/// Whether all that `Dockerfile.example` begins with is there, by the rules of [`have`].
+/// [`have`] for the base images of `Dockerfile.example`.
 #[track_caller]
 pub fn have_base_images() -> bool {
     have_engine()
         && ["debian:trixie-slim", "nginx:1.26"].iter().all(|image| {
             let there = docker(["image", "inspect", image]).status.success();
-            have(&format!("the base image {image} (`tests/base-images` makes it)"), there)
+            have(&format!("the base image {image} (`tests/base-images` creates it)"), there)
         })
 }

@@ -1,7 +1,7 @@
-//! Engines of a test's own: a dockerd, or podman, with an init of our choice and the settings that a user would write.
+//! A dockerd or a podman for a single test, with an init of our choice and the settings that a user would write.
 //!
-//! Each lives in namespaces of its own. Its processes, mounts and network interfaces are gone when the PID 1 of these is;
-//! what is left then are a directory, in which nothing is mounted that we could see, and empty control groups.
+//! Each runs in namespaces of its own. Its processes, mounts and network interfaces disappear with the PID 1 of these; a
+//! directory without mounts and empty control groups remain, and are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use super::docker::{Engine, have_engine, new_name};
 use super::namespace::{enter_network, lift_loopback};
 use super::{Running, eventually, have, have_program, in_path, is_root, pid_one_behind, softstop, state};
 
-/// The namespaces of an engine.
+/// The namespaces in which an engine runs.
 struct Sandbox {
     running: Option<Running>,
-    /// Their PID 1, as we see it.
+    /// The pid of their PID 1 in our namespace.
     pid: i32,
     #[expect(dead_code, reason = "dropping it removes the directory")]
     home: TempDir,
@@ -27,11 +27,11 @@ struct Sandbox {
 }
 
 impl Sandbox {
-    /// With softstop as PID 1, which reaps what an engine leaves behind, these words for its program, and the machine's
-    /// files in these directories out of sight.
+    /// Starts softstop as PID 1, which reaps what an engine leaves behind, with this command. The `hidden` directories are empty
+    /// inside.
     #[track_caller]
     fn start(home: TempDir, words: &[&str], hidden: &[&str], group: String) -> Self {
-        // Nothing may outlive the test, one that was killed neither.
+        // Everything must end with the test, even if the test is killed.
         let through = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"];
         let mut script: Vec<String> = hidden.iter().map(|place| format!("mount -t tmpfs tmpfs {place}")).collect();
         script.push("exec \"$@\"".to_owned());
@@ -59,7 +59,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.running.take());
-        // Not only unshare: what it has taken along may be on its way yet. A test that failed may not panic once more.
+        // unshare has ended, but its PID 1 may still be ending. No assertion: a failed test must not panic a second time.
         let began = Instant::now();
         while state(self.pid).is_some_and(|state| state != 'Z') && began.elapsed() < Duration::from_secs(5) {
             thread::sleep(Duration::from_millis(5));
@@ -68,19 +68,19 @@ impl Drop for Sandbox {
     }
 }
 
-/// Whether this machine can have an engine of a test's own, whose program this is, by the rules of [`have`].
+/// [`have`] for everything that an engine for a single test needs, whose program this is.
 #[track_caller]
 fn have_sandbox(program: &str) -> bool {
-    have("root, for an engine of a test's own", is_root()) && have_program(program) && have_program("setpriv")
+    have("root, to start an engine for this test", is_root()) && have_program(program) && have_program("setpriv")
 }
 
-/// Whether there can be a [`Dockerd`], by the rules of [`have`].
+/// [`have`] for everything that a [`Dockerd`] needs.
 #[track_caller]
 pub fn have_dockerd() -> bool {
     have_engine() && have_sandbox("dockerd")
 }
 
-/// Whether there can be a [`Podman`], by the rules of [`have`].
+/// [`have`] for everything that a [`Podman`] needs.
 #[track_caller]
 pub fn have_podman() -> bool {
     have_engine() && have_sandbox("podman")
@@ -93,14 +93,14 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// With this `init-path`; `"init": true` has every container run with it.
+    /// With this `init-path`. `is_default` is the setting `init`: whether every container uses it.
     #[track_caller]
     pub fn start(init_path: &Path, is_default: bool) -> Self {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
         let (socket, file) = (format!("unix://{}", at("socket")), at("daemon.json"));
         let group = new_name();
-        // The slow but sure way to store images, and to group processes: neither asks for anything of this machine's.
+        // vfs and cgroupfs are slow, but need nothing from this machine.
         let settings = format!(
             r#"{{
                 "init-path": "{}",
@@ -134,18 +134,18 @@ impl Dockerd {
         dockerd
     }
 
-    /// What the daemon has logged.
+    /// The log of the daemon so far.
     pub fn log(&self) -> Vec<String> {
         self.sandbox.running.as_ref().unwrap().stderr.all()
     }
 
-    /// Where its clients find it, as `DOCKER_HOST` has it.
+    /// Its address, for `DOCKER_HOST`.
     pub fn host(&self) -> &str {
         &self.engine.client[2]
     }
 }
 
-/// podman, with a `containers.conf` of a test's own.
+/// podman, with a `containers.conf` of its own.
 pub struct Podman {
     pub engine: Engine,
     sandbox: Sandbox,
@@ -158,7 +158,8 @@ impl Podman {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
         let (settings, storage) = (at("containers.conf"), at("storage.conf"));
-        // No journal and no systemd, which podman takes where they are; Docker's runtime, which knows all control groups.
+        // Without the journal and systemd, which podman would use if they are there; with Docker's runtime, which supports all
+        // versions of control groups.
         let runtime = if in_path("runc").is_some() { "runtime = \"runc\"" } else { "" };
         let lines = format!(
             "[containers]\nlog_driver = \"k8s-file\"\n{containers}\n[engine]\ncgroup_manager = \"cgroupfs\"\n\
@@ -171,7 +172,7 @@ impl Podman {
         fs::write(&storage, lines).unwrap();
         let group = new_name();
         let options = vec![format!("--cgroup-parent=/{group}")];
-        // Where the podmans of a machine have what they share: locks, names of networks, a cache.
+        // What all podmans of a machine share: locks, names of networks, a cache.
         let shared = ["/dev/shm", "/run", "/var/lib"];
         let sandbox = Sandbox::start(home, &["--", "sleep", "infinity"], &shared, group);
         let pid = sandbox.pid.to_string();
@@ -183,7 +184,7 @@ impl Podman {
         Self { engine, sandbox }
     }
 
-    /// The program that runs as this pid of podman's, all of it.
+    /// The content of the program that runs with this pid in podman's namespace.
     pub fn program(&self, pid: &str) -> Vec<u8> {
         let pid_of_namespaces = self.sandbox.pid.to_string();
         let mut command = Command::new("nsenter");
@@ -192,12 +193,12 @@ impl Podman {
     }
 }
 
-/// Removes the control groups of this name, of every hierarchy there is, and those in them.
+/// Removes the control groups of this name in every hierarchy, with those inside them.
 fn remove_groups(name: &str) {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     for group in hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name)) {
-        // One whose last process has just ended can be busy for a moment yet.
+        // A group whose last process has just ended can still be busy for a moment.
         let began = Instant::now();
         while group.is_dir() && began.elapsed() < Duration::from_secs(5) && remove_group(&group).is_err() {
             thread::sleep(Duration::from_millis(10));

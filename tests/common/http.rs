@@ -1,6 +1,6 @@
-//! A small HTTP client that tells a whole response from a lost one, and a gate that keeps a response in flight.
+//! A small HTTP client that distinguishes a whole response from a lost one, and a gate that keeps a response in flight.
 //!
-//! Every server of these tests sends a Content-Length, so that a response that was cut off is known from a whole one.
+//! Every server in these tests sends a Content-Length, so that a response that was cut off can be recognised.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::{DEAD_MAN, eventually};
 
-/// More than the kernel's buffers on both sides of a connection take: whoever asks for it and does not read on has a
-/// response in flight, for as long as he likes.
+/// More than the kernel's buffers on both sides of a connection can hold: a client that does not read on keeps such a response in
+/// flight.
 pub fn big() -> &'static [u8] {
     static BIG: OnceLock<Vec<u8>> = OnceLock::new();
     BIG.get_or_init(|| {
-        // Blocks of a length that is no power of two: one that went missing would shift the rest.
+        // Blocks whose length is not a power of two: a missing one would shift the rest.
         let block: Vec<u8> = (0..9_973_u32).flat_map(|number| format!("{number:06}\n").into_bytes()).collect();
         let mut content = block.repeat(48 * 1024 * 1024 / block.len());
         content.extend(b"the end\n");
@@ -25,25 +25,25 @@ pub fn big() -> &'static [u8] {
     })
 }
 
-/// A port that was free a moment ago, as the kernel chose it.
+/// A port that was free a moment ago, chosen by the kernel.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// What a client sees of a request that was dropped.
+/// How a request was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
     /// No connection.
     Refused,
-    /// A connection, and then nothing that is an answer.
+    /// A connection, but no answer.
     Unanswered,
-    /// An answer that is no 200.
+    /// An answer with another status than 200.
     Status(u16),
-    /// A response with less in it than it promised.
+    /// A response that is shorter than its Content-Length.
     Cut { got: usize, wanted: usize },
 }
 
-/// A response that has begun. Nothing more of it is read before [`finish`](Self::finish).
+/// A response that has begun. The rest is not read before [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct Download {
     stream: TcpStream,
@@ -52,7 +52,7 @@ pub struct Download {
 }
 
 impl Download {
-    /// Asks over a new connection, and comes back when the first bytes of the body are here.
+    /// Asks over a new connection, and returns when the first bytes of the body have arrived.
     pub fn start(port: u16, path: &str) -> Result<Self, Lost> {
         Self::over(TcpStream::connect(("127.0.0.1", port)).map_err(|_| Lost::Refused)?, path)
     }
@@ -90,7 +90,7 @@ impl Download {
 
     /// Reads the rest.
     pub fn finish(mut self) -> Result<Vec<u8>, Lost> {
-        // Whether a reset or an early end: what is missing tells.
+        // An error counts as an early end: the length shows whether anything is missing.
         let _ = self.stream.read_to_end(&mut self.body);
         if self.body.len() == self.wanted {
             Ok(self.body)
@@ -118,12 +118,12 @@ pub fn is_up(mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) {
     eventually("the server answers", || ask().ok());
 }
 
-/// How fresh requests fared after a stop request.
+/// What became of new requests after a stop request.
 #[derive(Debug)]
 pub struct Served {
-    /// How many were answered, one after the other, before the first that was not.
+    /// How many were answered before the first one that was not.
     pub answers: usize,
-    /// How long after the stop request that one was lost.
+    /// How long after the stop request the first one was lost.
     pub lasted: Duration,
     /// How it was lost.
     pub lost: Lost,
@@ -138,12 +138,12 @@ pub fn served_since(stop: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost
             Ok(_) => answers += 1,
             Err(lost) => return Served { answers, lasted: stop.elapsed(), lost },
         }
-        assert!(stop.elapsed() < DEAD_MAN, "it never stopped serving, after {answers} answers");
+        assert!(stop.elapsed() < DEAD_MAN, "it still serves, after {answers} answers");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What a slow response waits for: an app looks for the file, and goes on when it is there.
+/// A file for which a slow response waits.
 #[derive(Clone, Debug)]
 pub struct Gate(PathBuf);
 

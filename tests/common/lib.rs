@@ -1,7 +1,7 @@
-//! A small language for tests of the real binary: start it, wait for facts, signal it, look how it ended.
+//! Helpers for tests of the real binaries: start one, wait for something to happen, signal it, check how it ended.
 //!
-//! Nothing here waits for time. [`eventually`] waits for a fact and gives up only after so long that the fact will never
-//! come; that limit is a dead-man switch, not a measure.
+//! Tests of softstop and of its rehearsal share them. Nothing here sleeps for a fixed time: [`eventually`] waits for a condition,
+//! and gives up only after a time so long that the condition will never hold.
 #![allow(
     unsafe_code,
     clippy::print_stderr,
@@ -13,16 +13,16 @@
     clippy::missing_errors_doc,
     clippy::new_without_default,
     clippy::doc_markdown,
-    reason = "a test ends where it is wrong"
+    reason = "a test may panic"
 )]
 #![allow(
     missing_docs,
     missing_debug_implementations,
     unreachable_pub,
     clippy::return_self_not_must_use,
-    reason = "no public interface"
+    reason = "not a public interface"
 )]
-#![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep, and waits for its own children")]
+#![allow(clippy::disallowed_methods, reason = "a test is no init: it may sleep and wait for its own children")]
 
 pub mod docker;
 pub mod engine;
@@ -41,7 +41,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After this long a fact will not come any more.
+/// After this time a condition is considered never to hold.
 pub const DEAD_MAN: Duration = Duration::from_secs(60);
 
 /// The variable that names the binary under test, where it is not the one beside the running test.
@@ -81,18 +81,18 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// The names of other inits that it answers to.
+/// The names of the other inits that softstop replaces.
 pub const OTHER_NAMES: [&str; 6] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit", "podman-init"];
 
-/// The binary under test by another name: a link to it.
+/// A symbolic link to the binary under test, with another name.
 pub fn called(name: &str) -> PathBuf {
     let binary = Path::new(softstop_binary());
     let directory = binary.parent().unwrap().join("called");
     fs::create_dir_all(&directory).unwrap();
     let link = directory.join(name);
-    // In a copy of the build directory there are links to the first one's binary, which is not the one under test.
+    // If the build directory is a copy of another one, its links lead to the binary in the original.
     if fs::read_link(&link).ok().as_deref() != Some(binary) {
-        // By way of a name of its own: another test may be here too, and use the link that stands there.
+        // Create it under a unique name and rename it: another test may be using or replacing the old link.
         let fresh = directory.join(format!("{name}-{}-{:?}", std::process::id(), thread::current().id()));
         std::os::unix::fs::symlink(binary, &fresh).unwrap();
         fs::rename(&fresh, &link).unwrap();
@@ -100,7 +100,7 @@ pub fn called(name: &str) -> PathBuf {
     link
 }
 
-/// The child that says what it finds and which signals it gets: `tests/fixtures/recorder.rs`.
+/// The child that prints what it inherited and which signals it gets: `tests/fixtures/recorder.rs`.
 pub fn recorder() -> PathBuf {
     fixture("recorder")
 }
@@ -112,19 +112,19 @@ pub fn fixture(name: &str) -> PathBuf {
     path
 }
 
-/// The words that start the recorder, which only these signals end, each with a code; without any SIGTERM does.
+/// The command line of a recorder that only these signals end (`SIGNAL=CODE`); without any, SIGTERM does.
 pub fn recorder_until(exits: &[&str]) -> Vec<String> {
     let mut words = vec![recorder().to_str().unwrap().to_owned()];
     words.extend(exits.iter().flat_map(|exit| ["--exit-on".to_owned(), (*exit).to_owned()]));
     words
 }
 
-/// Options and a command, as one list.
+/// Options followed by a command.
 pub fn words<'a>(options: impl IntoIterator<Item = &'a str>, command: &[String]) -> Vec<String> {
     options.into_iter().map(str::to_owned).chain(command.iter().cloned()).collect()
 }
 
-/// Waits for a fact.
+/// Waits until `look` returns something.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -137,33 +137,33 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Whether a tool is there that a test cannot do without. Where it is not the test is skipped, loudly; with
-/// `SOFTSTOP_REQUIRE_ALL=1` it fails.
+/// Whether something that a test requires is there. If it is missing, prints that the test is skipped; with
+/// `SOFTSTOP_REQUIRE_ALL=1` the test fails.
 #[track_caller]
 pub fn have(what: &str, found: bool) -> bool {
     let required = std::env::var_os("SOFTSTOP_REQUIRE_ALL").is_some_and(|value| !value.is_empty());
-    assert!(found || !required, "{what} is missing, and SOFTSTOP_REQUIRE_ALL allows no skipped test");
+    assert!(found || !required, "{what} is missing, and SOFTSTOP_REQUIRE_ALL forbids skipping a test");
     if !found {
         eprintln!("\n*** SKIPPED: {what} is missing ***\n");
     }
     found
 }
 
-/// Whether a program is in PATH or the directories of system programs.
+/// Finds a program in PATH or in the directories of system programs.
 pub fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     directories.map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
-/// Whether a program can be found, by the rules of [`have`].
+/// [`have`] for a program.
 #[track_caller]
 pub fn have_program(program: &str) -> bool {
     have(program, in_path(program).is_some())
 }
 
 pub fn is_root() -> bool {
-    // SAFETY: asks only.
+    // SAFETY: takes no argument and changes nothing.
     unsafe { libc::geteuid() == 0 }
 }
 
@@ -184,7 +184,7 @@ pub fn softstop<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Soft
     program(softstop_binary(), arguments)
 }
 
-/// Another program in softstop's place, as a negative control.
+/// Another program in place of softstop, for example as a negative control.
 pub fn program<S: AsRef<OsStr>>(binary: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Softstop {
     Softstop {
         binary: binary.as_ref().to_owned(),
@@ -199,7 +199,7 @@ pub fn program<S: AsRef<OsStr>>(binary: impl AsRef<OsStr>, arguments: impl IntoI
 }
 
 impl Softstop {
-    /// As PID 1 of a PID namespace of its own, with a /proc of its own.
+    /// Starts it as PID 1 of a PID namespace of its own, with its own /proc.
     pub fn pid_one(mut self) -> Self {
         self.is_pid_one = true;
         self
@@ -210,7 +210,7 @@ impl Softstop {
         self
     }
 
-    /// Without a variable that this test may have inherited.
+    /// Removes a variable that this test may have inherited.
     pub fn without(mut self, name: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), None));
         self
@@ -221,30 +221,30 @@ impl Softstop {
         self
     }
 
-    /// Through these words, which exec what follows: `env --ignore-signal=INT`, `strace -f -o FILE`.
+    /// Starts it through a program that executes the words after its own: `env --ignore-signal=INT`, `strace -f -o FILE`.
     pub fn through<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.before.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
         self
     }
 
-    /// With a shell's redirections: `3>FILE`, `0<&-`.
+    /// Applies redirections of the shell: `3>FILE`, `0<&-`.
     pub fn redirected(self, redirections: &str) -> Self {
         self.through(["sh", "-c", &format!("exec \"$@\" {redirections}"), "sh"])
     }
 
-    /// With this for its stdin, in place of /dev/null.
+    /// Sets its stdin, which is otherwise /dev/null.
     pub fn stdin(mut self, stdin: impl Into<Stdio>) -> Self {
         self.stdin = Some(stdin.into());
         self
     }
 
-    /// With this for its stderr; [`Running::logs`] then sees nothing.
+    /// Sets its stderr. [`Running::logs`] then sees nothing.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.stderr = Some(stderr.into());
         self
     }
 
-    /// The command that starts it. stdin is /dev/null; stdout and stderr are as `Command` has them.
+    /// The command that starts it. stdin is /dev/null; stdout and stderr have the defaults of `Command`.
     pub fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
         if self.is_pid_one {
@@ -276,7 +276,7 @@ impl Softstop {
         }
         command.stdout(Stdio::piped()).stderr(self.stderr.take().unwrap_or_else(Stdio::piped));
         let mut child = command.spawn().unwrap();
-        drop(command); // with its copies of the descriptors
+        drop(command); // it holds copies of the descriptors
         let stdout = Lines::of(child.stdout.take().unwrap());
         let stderr = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         let started = i32::try_from(child.id()).unwrap();
@@ -284,32 +284,33 @@ impl Softstop {
         Running { child, pid, stdout, stderr, ended: None }
     }
 
-    /// Starts it and waits for its end.
+    /// Starts it and waits until it has ended.
     pub fn run(self) -> Outcome {
         self.start().wait()
     }
 }
 
-/// Has the command start with no signal ignored and with the standard descriptors only, whatever this test inherited.
+/// Makes the command start with no signal ignored and with the standard descriptors only, whatever this test inherited.
 ///
-/// glibc's posix_spawn(3), which started this test, ignores 32 and 33 in every child it makes; `sigaction` of glibc
-/// refuses to speak of those two, so this asks the kernel.
+/// glibc's posix_spawn(3), which started this test, ignores signals 32 and 33 in every child. glibc's `sigaction` rejects those
+/// two, so this calls the kernel directly.
 pub fn as_from_a_login(command: &mut Command) {
     let default_action = [0_u64; 4]; // a handler, flags, a restorer, a mask: SIG_DFL is 0
-    // SAFETY: allocates nothing, takes no lock; the kernel reads 32 bytes, which is what the pointer leads to.
+    // SAFETY: allocates nothing and takes no lock; the kernel reads 32 bytes, the size of the array.
     unsafe {
         command.pre_exec(move || {
             for signal in 1..=64 {
                 libc::syscall(libc::SYS_rt_sigaction, signal, default_action.as_ptr(), std::ptr::null::<u8>(), 8);
             }
-            // Marks them close-on-exec: the one on which the standard library hears of a failure is to live until then.
+            // Close-on-exec rather than closed: the standard library reports a failed exec on one of them.
             libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
             Ok(())
         });
     }
 }
 
-/// The words that make what follows PID 1. Root needs no user namespace, and a real server as root has no use for one.
+/// The words that make the program after them PID 1. Root needs no user namespace, and a server that is started as root
+/// should not run in one.
 pub fn unshare() -> &'static [&'static str] {
     if is_root() {
         &["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -318,13 +319,13 @@ pub fn unshare() -> &'static [&'static str] {
     }
 }
 
-/// The pid, as we see it, of the PID 1 behind a started `unshare`.
+/// The pid in our namespace of the PID 1 that `unshare` has forked.
 #[track_caller]
 pub fn pid_one_behind(unshare: i32) -> i32 {
     eventually("unshare forks", || children(unshare).first().copied())
 }
 
-/// The pid, as we see it, of the PID 1 that `unshare` has forked; 0 where it was gone before we looked.
+/// The pid in our namespace of the PID 1 that `unshare` has forked; 0 if it ended before it was seen.
 fn pid_one_of(unshare: i32, child: &mut Child) -> i32 {
     eventually("unshare forks", || {
         let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
@@ -336,10 +337,10 @@ fn pid_one_of(unshare: i32, child: &mut Child) -> i32 {
     })
 }
 
-/// A softstop that runs. It is killed when this is dropped.
+/// A running softstop. It is killed when this is dropped.
 pub struct Running {
     child: Child,
-    /// Its pid, as the test sees it.
+    /// Its pid in the namespace of the test.
     pub pid: i32,
     pub stdout: Lines,
     pub stderr: Lines,
@@ -347,13 +348,13 @@ pub struct Running {
 }
 
 impl Running {
-    /// Sends softstop a signal: from outside its namespace, where it is PID 1.
+    /// Sends softstop a signal, from outside its namespace if it is PID 1.
     pub fn signal(&self, signal: i32) -> &Self {
         send(self.pid, signal);
         self
     }
 
-    /// Waits until the app has written a line to stdout that is, or begins with, this.
+    /// Waits until the app has written a line that begins with this to stdout.
     #[track_caller]
     pub fn says(&self, line: &str) -> String {
         self.stdout.wait(line)
@@ -365,34 +366,34 @@ impl Running {
         self.stdout.wait_times(line, times);
     }
 
-    /// Waits until softstop has logged a line that holds this.
+    /// Waits until softstop has logged a line that contains this.
     #[track_caller]
     pub fn logs(&self, part: &str) -> String {
         self.stderr.wait_containing(part)
     }
 
-    /// The children of softstop, by pid as we see it.
+    /// The pids of the children of softstop, in our namespace.
     pub fn children(&self) -> Vec<i32> {
         children(self.pid)
     }
 
-    /// The main child: the first that softstop has.
+    /// The main child: the first child of softstop.
     #[track_caller]
     pub fn child(&self) -> i32 {
         eventually("softstop has a child", || self.children().first().copied())
     }
 
-    /// Waits until softstop has blocked every signal: from then on none is lost.
+    /// Waits until softstop has blocked all signals. From then on none is lost.
     #[track_caller]
     pub fn listens(&self) -> &Self {
         eventually("softstop blocks signals", || {
-            // KILL and STOP, which cannot be blocked, are left out.
+            // All signals except KILL and STOP, which cannot be blocked.
             (status(self.pid, "SigBlk")? == 0xffff_ffff_fffb_feff).then_some(())
         });
         self
     }
 
-    /// Waits until softstop has taken this signal out of its queue.
+    /// Waits until softstop has read this signal, so that it is no longer pending.
     #[track_caller]
     pub fn takes(&self, signal: i32) {
         eventually("softstop takes the signal", || {
@@ -405,12 +406,12 @@ impl Running {
         state(self.pid).is_some_and(|state| state != 'Z')
     }
 
-    /// Its children that have ended and that nobody has reaped.
+    /// The number of its children that have ended and are not reaped yet.
     pub fn zombies(&self) -> usize {
         self.children().into_iter().filter(|&pid| state(pid) == Some('Z')).count()
     }
 
-    /// The exit code, once there is one.
+    /// The exit code, once it has ended.
     pub fn ended(&mut self) -> Option<i32> {
         if self.ended.is_none() {
             let status = self.child.try_wait().unwrap();
@@ -419,13 +420,13 @@ impl Running {
         self.ended
     }
 
-    /// Waits for the end.
+    /// Waits until it has ended.
     #[track_caller]
     pub fn wait(self) -> Outcome {
         self.wait_at_most(DEAD_MAN)
     }
 
-    /// The same, of what takes its time.
+    /// The same with another time limit.
     #[track_caller]
     pub fn wait_at_most(mut self, limit: Duration) -> Outcome {
         let start = Instant::now();
@@ -434,7 +435,7 @@ impl Running {
                 break code;
             }
             let said = (self.stdout.all(), self.stderr.all());
-            assert!(start.elapsed() < limit, "it never ended; stdout and stderr: {said:?}");
+            assert!(start.elapsed() < limit, "it has not ended; stdout and stderr: {said:?}");
             thread::sleep(Duration::from_millis(2));
         };
         Outcome { code, stdout: self.stdout.to_the_end(), stderr: self.stderr.to_the_end() }
@@ -444,7 +445,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if self.pid > 0 && self.ended.is_none() {
-            // As a wrapper it takes nobody along.
+            // Its descendants outlive it unless it is PID 1.
             for pid in descendants(self.pid).into_iter().chain([self.pid]) {
                 send(pid, libc::SIGKILL);
             }
@@ -457,7 +458,7 @@ impl Drop for Running {
 /// How it ended.
 #[derive(Debug)]
 pub struct Outcome {
-    /// As a shell counts: 128+n where softstop itself was ended by signal n.
+    /// As a shell reports it: 128+n if signal n ended softstop itself.
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -483,7 +484,7 @@ impl Outcome {
     }
 }
 
-/// kill(2), where that the process is gone is no error.
+/// kill(2). It is no error if the process no longer exists.
 pub fn send(pid: i32, signal: i32) {
     assert!(pid > 0, "there is no process to signal");
     // SAFETY: takes two integers.
@@ -502,20 +503,20 @@ pub fn descendants(pid: i32) -> Vec<i32> {
     children.into_iter().chain(further).collect()
 }
 
-/// The state letter of a process, if it is there.
+/// The state letter of a process, if it exists.
 pub fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// A set of signals from `/proc/PID/status`, as the kernel writes it: `SigBlk`, `ShdPnd`, ..
+/// A set of signals from `/proc/PID/status`: `SigBlk`, `ShdPnd`, ..
 pub fn status(pid: i32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"))?;
     Some(u64::from_str_radix(value, 16).unwrap())
 }
 
-/// A process that must not outlive the test.
+/// A process that is killed when this is dropped.
 #[derive(Debug)]
 pub struct Stray(pub i32);
 
@@ -531,20 +532,20 @@ impl Drop for Stray {
     }
 }
 
-/// A pipe with a name, so that a shell's redirection can open it.
+/// Creates a named pipe, which redirections of the shell can open.
 pub fn make_fifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
-    // SAFETY: the pointer leads to a C string that outlives the call.
+    // SAFETY: the pointer is to a C string that outlives the call.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
 }
 
-/// Waits until a process is gone, or at least a zombie.
+/// Waits until a process has ended; it may be a zombie.
 #[track_caller]
 pub fn gone(pid: i32) {
-    eventually("the process is gone", || state(pid).is_none_or(|state| state == 'Z').then_some(()));
+    eventually("the process ends", || state(pid).is_none_or(|state| state == 'Z').then_some(()));
 }
 
-/// The lines that a stream has brought so far.
+/// The lines read from a stream so far.
 #[derive(Clone)]
 pub struct Lines(Arc<(Mutex<Read>, Condvar)>);
 
@@ -561,7 +562,7 @@ impl Lines {
         thread::spawn(move || {
             let mut stream = BufReader::new(stream);
             let mut line = Vec::new();
-            // A pty's end is an error (EIO).
+            // The end of a pty is an error (EIO).
             while stream.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
                 let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
                 written.0.0.lock().unwrap().lines.push(text);
@@ -600,7 +601,7 @@ impl Lines {
             let over = read.ended || start.elapsed() > DEAD_MAN;
             assert!(
                 !over,
-                "{what} never came (stream {}), only {:?}",
+                "{what} did not come (stream {}), only {:?}",
                 if read.ended { "ended" } else { "open" },
                 read.lines
             );
@@ -614,7 +615,7 @@ impl Lines {
         eventually(&format!("{line:?} {times} times"), || (count() >= times).then_some(()));
     }
 
-    /// Everything, once the stream has ended. Somebody who outlives softstop may hold it open: then all so far.
+    /// All lines, once the stream has ended. If a process that outlives softstop holds it open, all lines after two seconds.
     pub fn to_the_end(&self) -> String {
         let start = Instant::now();
         let mut read = self.0.0.lock().unwrap();
@@ -625,33 +626,33 @@ impl Lines {
     }
 }
 
-/// A terminal with a session in it, and the person before it.
+/// A terminal with a session, and its user.
 #[derive(Debug)]
 pub struct Terminal {
-    /// Until the line is hung up; and what tells the reader then to let go of the line.
+    /// The master side, and a pipe whose closing makes the reading thread release its copy. None once the line is hung up.
     line: Option<(fs::File, fs::File)>,
     screen: Arc<(Mutex<Screen>, Condvar)>,
     child: Child,
-    /// The leader of the session.
+    /// The pid of the session leader.
     pub pid: i32,
 }
 
 #[derive(Debug, Default)]
 struct Screen {
     text: String,
-    /// How much of it has been looked at.
+    /// How much of it `shows` has consumed.
     seen: usize,
-    /// Whether nothing more will come.
+    /// Whether the terminal has been closed.
     ended: bool,
 }
 
 impl Terminal {
-    /// Starts the command as the leader of a session that this terminal controls, in its foreground.
+    /// Starts the command as the leader of a session with this controlling terminal, in the foreground.
     pub fn start(command: &mut Command) -> Self {
         let (master, slave) = open_pty();
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         command.stdin(stdio()).stdout(stdio()).stderr(stdio()).env("TERM", "dumb");
-        // SAFETY: allocates nothing, takes no lock; makes two system calls.
+        // SAFETY: allocates nothing and takes no lock; makes two system calls.
         unsafe {
             command.pre_exec(|| {
                 libc::setsid();
@@ -660,14 +661,14 @@ impl Terminal {
             });
         }
         let child = command.spawn().unwrap();
-        // The command keeps copies of the slave's descriptors, and with them the terminal would never end.
+        // `command` keeps copies of the slave's descriptors, which would keep the terminal open.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
         let (shown, mut reader) = (screen.clone(), master.try_clone().unwrap());
         let (hangs_up, line) = pipe();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // The end is an error (EIO).
+            // The end of a pty is an error (EIO).
             while has_come(&reader, &hangs_up) {
                 let Ok(length @ 1..) = std::io::Read::read(&mut reader, &mut buffer) else { break };
                 shown
@@ -689,17 +690,17 @@ impl Terminal {
         &self.line.as_ref().unwrap().0
     }
 
-    /// Closes our side of it, as when the network is gone.
+    /// Closes the master side, as when the connection of a remote session is lost.
     pub fn hang_up(&mut self) {
         self.line = None;
     }
 
-    /// Types this: a line ends in `\r`, Ctrl-C is `\x03`.
+    /// Types this. A line ends in `\r`; Ctrl-C is `\x03`.
     pub fn types(&self, keys: &str) {
         std::io::Write::write_all(&mut self.keyboard(), keys.as_bytes()).unwrap();
     }
 
-    /// Waits until the screen shows this behind what it was seen to show before, and says what stood between.
+    /// Waits until the screen shows this after the part that earlier calls consumed. Returns the text in between.
     #[track_caller]
     pub fn shows(&self, part: &str) -> String {
         let start = Instant::now();
@@ -713,7 +714,7 @@ impl Terminal {
             }
             assert!(
                 start.elapsed() < DEAD_MAN,
-                "{part:?} was never shown, only {:?} behind {:?}",
+                "{part:?} was not shown, only {:?} after {:?}",
                 new,
                 &screen.text[..screen.seen]
             );
@@ -721,12 +722,12 @@ impl Terminal {
         }
     }
 
-    /// All that was ever shown.
+    /// Everything that was shown.
     pub fn text(&self) -> String {
         self.screen.0.lock().unwrap().text.clone()
     }
 
-    /// The same, once nobody has the terminal open any more. Somebody who outlives softstop may: then all so far.
+    /// The same, once no process has the terminal open. If a process that outlives softstop holds it open, after two seconds.
     pub fn text_to_the_end(&self) -> String {
         let start = Instant::now();
         let mut screen = self.screen.0.lock().unwrap();
@@ -736,39 +737,39 @@ impl Terminal {
         screen.text.clone()
     }
 
-    /// The process group in the foreground.
+    /// The foreground process group.
     pub fn foreground(&self) -> i32 {
-        // SAFETY: asks only.
+        // SAFETY: takes no argument and changes nothing.
         unsafe { libc::tcgetpgrp(std::os::fd::AsRawFd::as_raw_fd(self.keyboard())) }
     }
 
-    /// Makes the window this wide.
+    /// Sets the width of the window.
     pub fn resize(&self, columns: u16) {
         let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the kernel reads the structure that the pointer leads to.
+        // SAFETY: the kernel reads the structure that the pointer points to.
         let result =
             unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(self.keyboard()), libc::TIOCSWINSZ, &raw const size) };
         assert_eq!(result, 0);
     }
 
-    /// The exit code of the session's leader, once there is one.
+    /// The exit code of the session leader, once it has ended.
     pub fn ended(&mut self) -> Option<i32> {
         let status = self.child.try_wait().unwrap()?;
         Some(status.code().unwrap_or_else(|| 128 + status.signal().unwrap()))
     }
 
-    /// Waits for the end of the session's leader, and says its exit code.
+    /// Waits until the session leader has ended. Returns its exit code.
     #[track_caller]
     pub fn ends(&mut self) -> i32 {
         eventually("the session ends", || self.ended())
     }
 }
 
-/// Waits until one can be read, or the other has been closed. Says whether to read.
+/// Waits until `reader` can be read or the other end of `closed` is closed. Returns whether to read.
 fn has_come(reader: &fs::File, closed: &fs::File) -> bool {
     let waits = |file| libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(file), events: libc::POLLIN, revents: 0 };
     let mut files = [waits(reader), waits(closed)];
-    // SAFETY: the kernel reads and writes two structures, which the pointer leads to.
+    // SAFETY: the kernel reads and writes two structures, the length of the array.
     let count = unsafe { libc::poll(files.as_mut_ptr(), 2, -1) };
     count < 0 || files[1].revents == 0
 }
@@ -783,13 +784,13 @@ impl Drop for Terminal {
     }
 }
 
-/// A pipe's two ends: to read from and to write to.
+/// The read end and the write end of a pipe.
 pub fn pipe() -> (fs::File, fs::File) {
     use std::os::fd::FromRawFd;
     let mut ends = [0; 2];
-    // SAFETY: the kernel writes two descriptors, for which there is room.
+    // SAFETY: the kernel writes two descriptors into an array of two.
     assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
-    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    // SAFETY: the kernel has just created these descriptors, and nothing else owns them.
     unsafe { (fs::File::from_raw_fd(ends[0]), fs::File::from_raw_fd(ends[1])) }
 }
 
@@ -797,13 +798,13 @@ fn open_pty() -> (fs::File, fs::File) {
     use std::os::fd::FromRawFd;
     let (mut master, mut slave) = (0, 0);
     let none: *mut libc::c_char = std::ptr::null_mut();
-    // SAFETY: writes two descriptors; no name, no settings, no size is asked for.
+    // SAFETY: writes two descriptors; null pointers ask for no name, settings or size.
     let result = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, none.cast(), none.cast()) };
     assert_eq!(result, 0);
     for fd in [master, slave] {
-        // SAFETY: changes a flag of a descriptor that is ours.
+        // SAFETY: changes a flag of a descriptor that we own.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
-    // SAFETY: the kernel has just made these descriptors for us, and nobody else knows them.
+    // SAFETY: the kernel has just created these descriptors, and nothing else owns them.
     unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) }
 }

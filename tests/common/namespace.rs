@@ -1,11 +1,11 @@
-//! A network namespace of a test's own, in which the sockets are seen by netlink or, where a seccomp filter refuses that,
-//! by /proc: the test runs itself again in there.
+//! Runs a test again in a network namespace of its own, in which sockets are read from netlink or, if a seccomp filter forbids
+//! that, from /proc.
 #![allow(
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "sizes and constants of the C library's structures"
+    reason = "sizes and constants of the C library"
 )]
 
 use std::fs::File;
@@ -19,8 +19,8 @@ use softstop::sys::sockets::SourceKind;
 
 use super::is_root;
 
-/// How the sockets are seen in this process; unset in the one that cargo started. Without the prefix of our settings, for
-/// softstop inherits it.
+/// The variable that says how sockets are read in this process; unset in the process that cargo started. softstop inherits it,
+/// so it must not have the prefix of softstop's settings.
 pub const WAY: &str = "TEST_SEES_SOCKETS_BY";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +46,12 @@ impl Way {
     }
 }
 
-/// Runs the test of this name again in a network namespace of its own, each way; in there the test itself.
+/// Runs the test of this name again in a network namespace of its own, once for each way. Inside, runs `test`.
 pub fn each_way(name: &str, test: impl FnOnce(Way)) {
     within(name, &[], &Way::ALL, test);
 }
 
-/// The same, both ways at once: for a test that mostly waits.
+/// The same with both ways at once, for a test that mostly waits.
 pub fn both_ways_at_once(name: &str, test: impl FnOnce(Way)) {
     if Way::here().is_some() {
         return within(name, &[], &[], test);
@@ -91,7 +91,7 @@ fn run_again(name: &str, words: &[&str], way: Way) {
 /// Moves this thread to another network namespace: `/proc/PID/ns/net`.
 pub fn enter_network(namespace: &Path) -> io::Result<()> {
     let namespace = File::open(namespace)?;
-    // SAFETY: takes two integers; concerns this thread alone.
+    // SAFETY: takes two integers; affects only this thread.
     if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } == 0 {
         Ok(())
     } else {
@@ -99,15 +99,15 @@ pub fn enter_network(namespace: &Path) -> io::Result<()> {
     }
 }
 
-/// A new namespace's loopback is down.
+/// Brings the loopback interface up, which is down in a new namespace.
 pub fn lift_loopback() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     // SAFETY: all-zero bytes are a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     request.ifr_name[..2].copy_from_slice(&[b'l', b'o'].map(|byte| byte as libc::c_char));
-    // SAFETY: the kernel reads and writes an ifreq, which is what the pointer leads to.
+    // SAFETY: the kernel reads and writes an ifreq, the type that the pointer points to.
     assert_eq!(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) }, 0);
-    // SAFETY: the call above has filled this field.
+    // SAFETY: the call above has set this field.
     let flags = unsafe { request.ifr_ifru.ifru_flags };
     let up = libc::IFF_UP as libc::c_short;
     if flags & up == 0 {
@@ -117,14 +117,14 @@ pub fn lift_loopback() {
     }
 }
 
-/// From now on this thread gets no netlink socket, as under a tight seccomp profile.
+/// Forbids netlink sockets for this thread, as a strict seccomp profile does.
 fn refuse_netlink() {
     let [load, equal, give] = [0x20, 0x15, 0x06]; // BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut program = [
-        step(load, 0, 0, 0), // the system call's number
+        step(load, 0, 0, 0), // the number of the system call
         step(equal, 0, 3, libc::SYS_socket as u32),
-        step(load, 0, 0, 16), // its first argument's lower half
+        step(load, 0, 0, 16), // the lower half of its first argument
         step(equal, 0, 1, libc::AF_NETLINK as u32),
         step(give, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
         step(give, 0, 0, libc::SECCOMP_RET_ALLOW),
@@ -149,7 +149,7 @@ pub fn connect_from(address: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> 
     let from = socket(address.octets());
     let to = libc::sockaddr_in { sin_port: to.port().to_be(), ..socket(to.ip().octets()) };
     let size = size_of::<libc::sockaddr_in>() as u32;
-    // SAFETY: the kernel reads addresses of the size that is told; the descriptor is new, and nobody else's.
+    // SAFETY: the kernel reads addresses of the given size; the descriptor is new, and nothing else owns it.
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         assert_eq!(libc::bind(fd, (&raw const from).cast(), size), 0);

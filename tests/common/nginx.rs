@@ -1,4 +1,4 @@
-//! A real nginx with everything it writes in a directory of its own.
+//! A real nginx that writes only to a directory of its own.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,22 +8,22 @@ use tempfile::TempDir;
 use super::eventually;
 use super::http::{Lost, big, free_port, get, is_up};
 
-/// How fast `/trickle` flows, in bytes a second.
+/// The rate of `/trickle`, in bytes a second.
 const TRICKLE: usize = 64 * 1024;
-/// How long it flows, in seconds.
+/// How long `/trickle` takes, in seconds.
 const TRICKLES_FOR: usize = 6;
 
-/// An nginx that is configured, not started.
+/// An nginx that is configured but not started.
 #[derive(Debug)]
 pub struct Nginx {
     directory: TempDir,
-    /// Where it listens.
+    /// The port on which it listens.
     pub port: u16,
     settings: String,
 }
 
 impl Nginx {
-    /// With these lines at the top of its file.
+    /// With these lines at the top of its configuration.
     pub fn with(settings: &str) -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir(directory.path().join("files")).unwrap();
@@ -39,7 +39,7 @@ impl Nginx {
         Self::with("daemon off;")
     }
 
-    /// Rewrites its file so that `/` answers with this word.
+    /// Rewrites its configuration so that `/` answers with this word.
     pub fn says(&self, word: &str) {
         let Self { port, settings, .. } = self;
         let home = self.directory.path().to_str().unwrap();
@@ -81,12 +81,12 @@ impl Nginx {
         ["nginx".into(), "-c".into(), self.file().to_str().unwrap().into()]
     }
 
-    /// A response that takes some seconds although its client reads as fast as it can.
+    /// The body of `/trickle`, which takes some seconds however fast the client reads.
     pub fn trickle() -> &'static [u8] {
         &big()[..TRICKLE * TRICKLES_FOR]
     }
 
-    /// A fresh request.
+    /// A request over a new connection.
     pub fn get(&self) -> Result<Vec<u8>, Lost> {
         get(self.port, "/")
     }
@@ -103,12 +103,12 @@ impl Nginx {
         eventually(&format!("nginx logs {part:?}"), || fs::read_to_string(&log).ok()?.contains(part).then_some(()));
     }
 
-    /// A place for files of a test's own.
+    /// Its directory, to which a test may add files.
     pub fn home(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
 
-    /// The directory, which is gone when it is dropped.
+    /// Its directory, which is removed when the result is dropped.
     pub fn into_directory(self) -> TempDir {
         self.directory
     }

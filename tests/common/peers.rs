@@ -1,4 +1,4 @@
-//! The real tini, dumb-init and catatonit, in the versions that softstop takes the place of.
+//! The real tini, dumb-init and catatonit, in the versions that softstop replaces.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use super::docker::{docker, docker_says};
 use super::{have, in_path, target_tmpdir};
 
-/// Each, by the name under which the others call it, and what its version line holds.
+/// The name of each, and the beginning of its version line.
 const VERSIONS: [(&str, &str); 4] = [
     ("tini", "tini version 0.19.0"),
     ("tini-static", "tini version 0.19.0"),
@@ -17,7 +17,7 @@ const VERSIONS: [(&str, &str); 4] = [
     ("catatonit", "tini version 0.2.1_catatonit"),
 ];
 
-/// The real program of this name, by the rules of [`have`].
+/// The real program of this name; [`have`] reports if it is missing.
 #[track_caller]
 pub fn peer(name: &str) -> Option<PathBuf> {
     let version = VERSIONS.iter().find(|(peer, _)| *peer == name).unwrap().1;
@@ -35,7 +35,7 @@ fn says_version(program: &PathBuf) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Debian 12's catatonit is too old. Debian 13's is a static binary, and its image is one of those that `tests/setup` gets.
+/// The catatonit of Debian 12 is too old. That of Debian 13 is a static binary, and `tests/setup` gets its base image.
 fn catatonit_of_debian_13() -> Option<PathBuf> {
     const IMAGE: &str = "debian:trixie-slim";
     static GOT: OnceLock<Option<PathBuf>> = OnceLock::new();
@@ -48,7 +48,7 @@ fn catatonit_of_debian_13() -> Option<PathBuf> {
         in_path("docker").filter(|_| docker(["image", "inspect", IMAGE]).status.success())?;
         let install = "apt-get update -q && apt-get install -qy --no-install-recommends catatonit";
         let container = docker_says(["create", "--pull=never", IMAGE, "sh", "-c", install]);
-        // Put in its place whole: another test may be looking for it.
+        // Renamed into place: another test may be using it.
         let temporary = tempfile::tempdir_in(&directory).unwrap();
         let copy = temporary.path().join("catatonit");
         let is_there = docker(["start", "--attach", &container]).status.success()

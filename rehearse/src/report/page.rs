@@ -1,25 +1,29 @@
-//! `report.html`: one file that needs no other, no script and no network.
+//! `report.html`: one file that needs no other file, no script and no network.
 
 use std::fmt::Write;
 
-use crate::chart::Charts;
-use crate::chart::svg::escape;
-use crate::figures::{Rehearsal, Run, Stop, Summary, Telltale};
-use crate::table::{cells, legend};
-use crate::words::{Choice, Verdict, beginning, cautions, count, finding, headline, verdict};
+use super::chart::Charts;
+use super::chart::svg::escape;
+use super::conclusion::{Conclusion, cautions, finding};
+use super::headline::headline;
+use super::summary::Summary;
+use super::sweep_choice::SweepChoice;
+use super::table::{cells, legend};
+use crate::format::{count, truncated};
+use crate::rehearsal::{LogFinding, Rehearsal, Run, Stop};
 
-/// A browser that finds none asks the server for one, and tells its console that there is none.
+/// Without an icon a browser asks the server for one and reports an error on its console.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
     %3Crect width='16' height='16' rx='3' fill='%2300795a'/%3E%3Cpath d='M4 8l3 3 5-6' fill='none' stroke='%23fff' \
     stroke-width='2'/%3E%3C/svg%3E";
 
-/// So much of a log line is shown; the whole stands in the log.
+/// The most letters of a log line that are shown; the log has the whole line.
 const LINE: usize = 400;
 
-/// So many different failures are shown, the most frequent ones.
+/// The most error messages that are shown, the most frequent first.
 const ERRORS: usize = 20;
 
-/// The page. `names` are those of the chart files, `has_log` says whether a log is there to be linked to.
+/// The page. `names` are those of the chart files; `has_log` says whether a log exists, so that it can be linked to.
 pub(crate) fn page(rehearsal: &Rehearsal, charts: &Charts, names: &[String], has_log: &dyn Fn(&str) -> bool) -> String {
     let mut page = Page(String::new());
     let title = escape(&headline(rehearsal));
@@ -30,7 +34,7 @@ pub(crate) fn page(rehearsal: &Rehearsal, charts: &Charts, names: &[String], has
     page.add(format_args!("<header>\n<h1>{title}</h1>\n<p class=\"quiet\">{}</p>\n</header>\n<main>", made(rehearsal)));
 
     page.figures(rehearsal);
-    page.care(rehearsal);
+    page.cautions(rehearsal);
     if let Some(sweep) = &charts.sweep {
         page.chart("sweep", sweep);
     }
@@ -43,7 +47,7 @@ pub(crate) fn page(rehearsal: &Rehearsal, charts: &Charts, names: &[String], has
     page.method(rehearsal);
     page.add(format_args!(
         "</main>\n<footer class=\"quiet\"><p>Raw figures: <a href=\"rehearsal.json\">rehearsal.json</a>. Compare two of \
-         them with <code>softstop-rehearse compare A.json B.json</code>.</p></footer>\n</body>\n</html>"
+         these files with <code>softstop-rehearse compare A.json B.json</code>.</p></footer>\n</body>\n</html>"
     ));
     page.0
 }
@@ -54,24 +58,24 @@ fn made(rehearsal: &Rehearsal) -> String {
     format!("softstop-rehearse {verb}, {made_at}, softstop {version}")
 }
 
-/// HTML that grows.
+/// HTML under construction.
 struct Page(String);
 
 impl Page {
     fn add(&mut self, html: std::fmt::Arguments<'_>) {
-        let _ = writeln!(self.0, "{html}"); // a string takes all
+        let _ = writeln!(self.0, "{html}"); // writing to a String cannot fail
     }
 
     fn figures(&mut self, rehearsal: &Rehearsal) {
-        let (heads, rows) = cells(rehearsal);
+        let (headings, rows) = cells(rehearsal);
         self.add(format_args!("<div class=\"figures wide\">\n<table>"));
         self.add(format_args!("<thead><tr>"));
-        for head in &heads {
-            self.add(format_args!("<th scope=\"col\">{}</th>", escape(head)));
+        for heading in &headings {
+            self.add(format_args!("<th scope=\"col\">{}</th>", escape(heading)));
         }
         self.add(format_args!("</tr></thead>\n<tbody>"));
         for (cells, run) in rows.iter().zip(&rehearsal.runs) {
-            let class = class(verdict(run, &Summary::of(run)));
+            let class = class(Conclusion::of(run, &Summary::of(run)));
             self.add(format_args!("<tr>"));
             for (column, cell) in cells.iter().enumerate() {
                 let class = if column == 0 { class } else { "" };
@@ -83,15 +87,15 @@ impl Page {
         self.add(format_args!("<p class=\"quiet\">{}</p>", legend(rehearsal)));
     }
 
-    fn care(&mut self, rehearsal: &Rehearsal) {
-        let sweep = Choice::of(rehearsal).map(|choice| choice.cautions).unwrap_or_default();
+    fn cautions(&mut self, rehearsal: &Rehearsal) {
+        let sweep = SweepChoice::of(rehearsal).map(|choice| choice.cautions).unwrap_or_default();
         let all: Vec<String> = sweep.into_iter().chain(cautions(rehearsal)).collect();
         if all.is_empty() {
             return;
         }
         self.add(format_args!("<div class=\"care\"><h3>These figures need care</h3>\n<ul>"));
-        for care in &all {
-            self.add(format_args!("<li>{}</li>", escape(care)));
+        for caution in &all {
+            self.add(format_args!("<li>{}</li>", escape(caution)));
         }
         self.add(format_args!("</ul></div>"));
     }
@@ -105,17 +109,17 @@ impl Page {
 
     fn run(&mut self, run: &Run, name: &str, panel: &str, has_log: &dyn Fn(&str) -> bool) {
         let summary = Summary::of(run);
-        let class = class(verdict(run, &summary));
+        let class = class(Conclusion::of(run, &summary));
         self.add(format_args!("<section>\n<h2 id=\"of-{name}\">{}: ", escape(&run.name)));
         self.add(format_args!("<span class=\"{class}\">{}</span></h2>", escape(&finding(run, &summary))));
         if !run.command.is_empty() && run.command != run.name {
-            self.add(format_args!("<p><code>{}</code></p>", escape(&beginning(&run.command, LINE))));
+            self.add(format_args!("<p><code>{}</code></p>", escape(&truncated(&run.command, LINE))));
         }
         self.chart(name, panel);
         self.add(format_args!("<div class=\"cards\">"));
-        // A roll-out of one's own leaves no log here: of what was never searched nothing is said.
-        if !run.stops.is_empty() || !run.telltales.is_empty() {
-            self.telltales(&run.telltales, has_log);
+        // `rehearse run` has no logs to search, so the page says nothing about them.
+        if !run.stops.is_empty() || !run.log_findings.is_empty() {
+            self.log_findings(&run.log_findings, has_log);
         }
         self.errors(run);
         self.stops(&run.stops);
@@ -123,23 +127,23 @@ impl Page {
         self.add(format_args!("</div>\n</section>"));
     }
 
-    fn telltales(&mut self, telltales: &[Telltale], has_log: &dyn Fn(&str) -> bool) {
+    fn log_findings(&mut self, findings: &[LogFinding], has_log: &dyn Fn(&str) -> bool) {
         self.add(format_args!("<div class=\"card\"><h3>What the servers' own logs say</h3>"));
-        if telltales.is_empty() {
-            self.add(format_args!("<p class=\"quiet\">No tell-tale line was found.</p></div>"));
+        if findings.is_empty() {
+            self.add(format_args!("<p class=\"quiet\">No line that tells how a stop went was found.</p></div>"));
             return;
         }
         self.add(format_args!("<ul>"));
-        for Telltale { means, good, count: number, example, log } in telltales {
-            let (class, sign) = if *good { ("good", "good") } else { ("bad", "bad") };
-            let kept =
+        for LogFinding { means, good, count: number, example, log } in findings {
+            let class = if *good { "good" } else { "bad" };
+            let source =
                 if has_log(log) { format!("<a href=\"{}\">{}</a>", link(log), escape(log)) } else { escape(log) };
             self.add(format_args!(
-                "<li><span class=\"{class}\">{} &times; {sign}</span>: {}<span class=\"log\">{}</span><span \
-                 class=\"quiet\">{kept}</span></li>",
+                "<li><span class=\"{class}\">{} &times; {class}</span>: {}<span class=\"log\">{}</span><span \
+                 class=\"quiet\">{source}</span></li>",
                 count(*number),
                 escape(means),
-                escape(&beginning(example, LINE)),
+                escape(&truncated(example, LINE)),
             ));
         }
         self.add(format_args!("</ul></div>"));
@@ -153,14 +157,14 @@ impl Page {
         errors.sort_by(|a, b| b.1.cmp(a.1));
         self.add(format_args!("<div class=\"card\"><h3>What clients saw</h3>\n<table class=\"plain\">"));
         let more = errors.len().saturating_sub(ERRORS);
-        for (words, number) in errors.into_iter().take(ERRORS) {
-            let words = escape(&beginning(words, LINE));
-            self.add(format_args!("<tr><td>{words}</td><td class=\"count\">{} &times;</td></tr>", count(*number)));
+        for (message, number) in errors.into_iter().take(ERRORS) {
+            let message = escape(&truncated(message, LINE));
+            self.add(format_args!("<tr><td>{message}</td><td class=\"count\">{} &times;</td></tr>", count(*number)));
         }
         self.add(format_args!("</table>"));
         if more > 0 {
             self.add(format_args!(
-                "<p class=\"quiet\">And {} in other words; rehearsal.json has all.</p>",
+                "<p class=\"quiet\">And {} other messages; rehearsal.json has all of them.</p>",
                 count(more as u64)
             ));
         }
@@ -185,7 +189,7 @@ impl Page {
         self.add(format_args!("<div class=\"card\"><h3>The load generator</h3>"));
         self.add(format_args!("<p>It used {:.2} CPU cores.</p>", run.generator_cores));
         if run.limits.is_empty() {
-            self.add(format_args!("<p>It met none of its own limits.</p></div>"));
+            self.add(format_args!("<p>It met no limit of its own.</p></div>"));
             return;
         }
         self.add(format_args!("<p class=\"bad\">It met limits of its own:</p>\n<ul>"));
@@ -215,22 +219,22 @@ impl Page {
     }
 }
 
-fn class(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::NothingLost => "good",
-        Verdict::Lost => "bad",
-        Verdict::Unclear => "quiet",
+fn class(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::NothingLost => "good",
+        Conclusion::Lost => "bad",
+        Conclusion::Inconclusive => "quiet",
     }
 }
 
-/// A path as a relative link: a letter that means something in one is written as its number.
+/// A path as a relative link, with percent-encoding.
 fn link(path: &str) -> String {
     let mut link = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
             link.push(char::from(byte));
         } else {
-            let _ = write!(link, "%{byte:02X}"); // a string takes all
+            let _ = write!(link, "%{byte:02X}"); // writing to a String cannot fail
         }
     }
     link

@@ -1,40 +1,40 @@
-//! Rehearsals that never were: figures as a real one would bring them, and extremes that it would not bring on demand.
+//! Made-up rehearsals: realistic figures, and extremes that a real rehearsal would not produce on demand.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "a test ends where it is wrong"
+    reason = "a test may panic"
 )]
 
 use serde_json::{Map, Value, json};
 
-/// One contender's update.
+/// The update of one contender.
 #[derive(Clone)]
 pub(crate) struct Update {
     pub(crate) name: String,
     pub(crate) per_second: f64,
     pub(crate) seconds: f64,
     pub(crate) pods: u32,
-    /// From being told to stop to being gone.
+    /// From the request to stop until the pod has ended, in seconds.
     pub(crate) stop_takes: f64,
-    /// Of the requests that reach a pod that left too early, and of those in it: how many are lost.
+    /// The share of lost requests, of those that reach a pod that stopped too early or were in flight in it.
     pub(crate) loss: f64,
-    /// Every n-th retried.
+    /// Every n-th request is retried. 0: none.
     pub(crate) retried: u32,
 }
 
-/// Like dice, but the same each time.
-struct Dice(u64);
+/// A pseudo-random number generator with a fixed sequence.
+struct Random(u64);
 
-impl Dice {
-    fn roll(&mut self) -> f64 {
+impl Random {
+    fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         f64::from(u32::try_from(self.0 >> 33).unwrap()) / f64::from(u32::MAX >> 1)
     }
 }
 
-/// The lag after which the balancer no longer sends to an old pod.
+/// The lag after which the balancer no longer sends requests to an old pod, in seconds.
 const LAG: f64 = 2.0;
 
 impl Update {
@@ -48,39 +48,39 @@ impl Update {
         (0..self.pods).map(|pod| 3.8 + each * f64::from(pod)).collect()
     }
 
-    /// As `rehearsal.json` has a run.
+    /// A run as in `rehearsal.json`.
     pub(crate) fn run(&self) -> Value {
-        let mut dice = Dice(self.name.len() as u64 + 7);
+        let mut random = Random(self.name.len() as u64 + 7);
         let stops = self.stops();
         let mut requests = Vec::new();
         for number in 0..(self.per_second * self.seconds) as u32 {
             let due = f64::from(number) / self.per_second;
-            let slow = dice.roll() < 0.1;
-            let fresh = dice.roll() < 0.3;
+            let slow = random.next() < 0.1;
+            let fresh = random.next() < 0.3;
             let mut latency =
-                1.6 + 4.0 * dice.roll().powi(3) + if dice.roll() < 0.01 { 14.0 * dice.roll() } else { 0.0 };
-            let (mut kind, mut status) = ("answered", 200);
+                1.6 + 4.0 * random.next().powi(3) + if random.next() < 0.01 { 14.0 * random.next() } else { 0.0 };
+            let (mut verdict, mut status) = ("answered", 200);
             if slow {
                 latency += 4000.0;
             }
             for stop in &stops {
-                let unlucky = dice.roll() < self.loss / f64::from(self.pods);
+                let unlucky = random.next() < self.loss / f64::from(self.pods);
                 if unlucky && due >= *stop && due < stop + LAG {
-                    let (lost, after, code) = match dice.roll() {
-                        roll if roll < 0.62 => ("5xx", 3004.0 + 30.0 * dice.roll(), 503),
-                        roll if roll < 0.9 => ("refused", 0.4 + dice.roll(), 0),
-                        _ => ("5xx", 1.0 + dice.roll(), 502),
+                    let (lost, after, code) = match random.next() {
+                        value if value < 0.62 => ("5xx", 3004.0 + 30.0 * random.next(), 503),
+                        value if value < 0.9 => ("refused", 0.4 + random.next(), 0),
+                        _ => ("5xx", 1.0 + random.next(), 502),
                     };
-                    (kind, latency, status) = (lost, after, code);
+                    (verdict, latency, status) = (lost, after, code);
                 } else if unlucky && slow && due < *stop && due + 4.0 > *stop {
-                    (kind, latency, status) = ("cut off", (stop - due) * 1000.0 + 1.0, 200);
+                    (verdict, latency, status) = ("cut off", (stop - due) * 1000.0 + 1.0, 200);
                 }
             }
             let retried = self.retried > 0 && number % self.retried == 3;
             let row = json!([
                 tenths(due * 1000.0),
                 tenths(latency),
-                kind,
+                verdict,
                 status,
                 u8::from(slow),
                 u8::from(fresh),
@@ -104,26 +104,26 @@ impl Update {
         json!({
             "name": self.name, "command": "nginx -g 'daemon off;'",
             "update_began_ms": 3000.0, "update_ended_ms": (self.seconds - 3.0) * 1000.0, "ended_ms": self.seconds * 1000.0,
-            "marks": marks, "stops": ends, "telltales": self.telltales(), "errors": errors(&requests),
+            "marks": marks, "stops": ends, "telltales": self.log_findings(), "errors": errors(&requests),
             "limits": [], "incomplete": null, "generator_cores": 0.31, "requests": requests,
         })
     }
 
-    /// What its servers' logs hold.
-    fn telltales(&self) -> Vec<Value> {
-        let telltale = |means: &str, good: bool, count: u64, example: &str| {
+    /// What the logs of its servers say.
+    fn log_findings(&self) -> Vec<Value> {
+        let finding = |means: &str, good: bool, count: u64, example: &str| {
             json!({"means": means, "good": good, "count": count, "example": example,
                    "log": format!("logs/{}/web-1.log", self.name.replace([' ', ','], "-"))})
         };
         if self.loss > 0.0 {
             vec![
-                telltale(
+                finding(
                     "nginx closed connections that were still in use",
                     false,
                     31,
                     "2026/11/23 19:15:04 [alert] 7#7: *8814 open socket #11 left in connection 4",
                 ),
-                telltale(
+                finding(
                     "HAProxy could not connect to a pod",
                     false,
                     98,
@@ -132,13 +132,13 @@ impl Update {
             ]
         } else {
             vec![
-                telltale(
+                finding(
                     "nginx drained its connections",
                     true,
                     4,
                     "2026/11/23 19:15:09 [notice] 7#7: gracefully shutting down",
                 ),
-                telltale(
+                finding(
                     "softstop reported a whole stop",
                     true,
                     2,
@@ -149,17 +149,17 @@ impl Update {
     }
 }
 
-/// What was lost, in words.
+/// How often requests were lost, by the error message.
 fn errors(requests: &[Value]) -> Map<String, Value> {
     let mut errors = Map::new();
-    for (kind, words) in [
+    for (verdict, message) in [
         ("5xx", "503 Service Unavailable"),
         ("refused", "connection refused (os error 111)"),
         ("cut off", "the connection was closed after 1,204 of 65,536 bytes of the body"),
     ] {
-        let count = requests.iter().filter(|row| row[2] == kind).count();
+        let count = requests.iter().filter(|row| row[2] == verdict).count();
         if count > 0 {
-            errors.insert(words.to_owned(), count.into());
+            errors.insert(message.to_owned(), count.into());
         }
     }
     errors
