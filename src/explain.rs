@@ -53,6 +53,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     let until = match s.drain_until.value {
         DrainUntil::Exit => "exit",
         DrainUntil::Closed => "closed",
+        DrainUntil::Idle => "idle",
     };
     row("drain_until", until.into(), s.drain_until.source.to_string())?;
     row("grace_period", s.grace_period.value.map_or("unknown".into(), show), s.grace_period.source.to_string())?;
@@ -121,8 +122,8 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     }
     if bounds.is_range() {
         let what = match settings.quiet_means.value {
-            Activity::Requests | Activity::Connections => "no request has arrived",
-            Activity::Traffic => "no request has arrived and no response has been sent",
+            Activity::Requests | Activity::BusyConnections | Activity::Connections => "no request has arrived",
+            Activity::Traffic => "no request has arrived, none is unanswered and no response has been sent",
         };
         let from = format!("the pre-delay ends as soon as {what} for {}", show(settings.quiet.value));
         at(bounds.least, from)?;
@@ -166,6 +167,7 @@ fn activity(activity: Activity) -> &'static str {
     match activity {
         Activity::Requests => "requests",
         Activity::Traffic => "traffic",
+        Activity::BusyConnections => "busy connections",
         Activity::Connections => "connections",
     }
 }

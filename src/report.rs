@@ -155,7 +155,12 @@ impl Report {
                     info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
                 }
                 Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
-                Activity::Traffic => info!(target: STOP, "quiet: no request and no response for {}", show(lasts)),
+                Activity::Traffic => {
+                    info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts))
+                }
+                Activity::BusyConnections => {
+                    warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
+                }
                 Activity::Connections => {
                     warn!("{} has had no open connection for {} and has not exited", self.app(), show(lasts));
                 }
@@ -312,7 +317,8 @@ fn until(wait: Wait) -> String {
     let Some(Quiet { of, lasts }) = wait.quiet else { return format!("for {}", show(at_most)) };
     let what = match of {
         Activity::Requests => "no request arrives",
-        Activity::Traffic => "no request arrives and no response is sent",
+        Activity::Traffic => "no request arrives, none is unanswered and no response is sent",
+        Activity::BusyConnections => "no connection is busy",
         Activity::Connections => "no connection is open",
     };
     format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
@@ -347,7 +353,7 @@ fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment)
         let callers = callers.unwrap_or_default();
         info!(target: STOP, "not quiet: requests still arrive, the last {} ago{callers}", seconds(requests));
     } else if of == Activity::Traffic && responses < lasts {
-        info!(target: STOP, "not quiet: responses are still sent, the last {} ago", seconds(responses));
+        info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
     } else {
         // The traffic could not be seen, which was logged.
     }

@@ -64,6 +64,8 @@ pub enum DrainUntil {
     Exit,
     /// The app has closed all its connections.
     Closed,
+    /// All its connections are idle.
+    Idle,
 }
 
 /// The default of `quiet`.
@@ -129,11 +131,12 @@ impl Settings {
     /// The first thing that is wrong.
     pub fn resolve(invocation: Invocation, environment: Vec<(OsString, OsString)>) -> Result<Self, Error> {
         let Invocation { command, flags, variables, defaults, personality, child, remarks: _ } = invocation;
+        let mut warnings = Vec::new();
         let given = if let Some(source) = disabled(&environment)? {
             // Neither our other variables nor the file are read, so that nothing wrong in them matters.
             Layer::without_soft_stop(&source).over(flags).over(variables).over(defaults)
         } else {
-            let environment = environment::read(environment, &flags)?;
+            let environment = environment::read(environment, &flags, &mut warnings)?;
             let has_variables = environment.is_some();
             let given = flags.over(environment.unwrap_or_default()).over(variables);
             let file = match &given.config {
@@ -143,12 +146,17 @@ impl Settings {
             let is_soft = personality.is_none() || has_variables || file.is_some();
             let given = given.over(file.unwrap_or_default()).over(defaults);
             match personality {
-                Some(name) if !is_soft => Layer::without_soft_stop(&Source::PersonalityDefault(name)).over(given),
+                Some(name) if !is_soft => {
+                    warnings.clear(); // that init would not have said it
+                    Layer::without_soft_stop(&Source::PersonalityDefault(name)).over(given)
+                }
                 _ => given,
             }
         };
         let subject = Profile::of_command(&command).map_or(Subject::Plain, Subject::Known);
-        Ok(Self { child, ..settings(given, subject)? })
+        let mut settings = settings(given, subject)?;
+        settings.warnings.splice(0..0, warnings);
+        Ok(Self { child, ..settings })
     }
 
     /// The settings for the server that runs. A chosen profile is never overruled, and what a person chose stays. If the
@@ -194,12 +202,13 @@ impl Settings {
 
     fn drain_wait(&self) -> Wait {
         match (self.drain_until.value, self.drain_timeout.value) {
-            (DrainUntil::Closed, Some(drain)) => {
-                let quiet = Quiet { of: Activity::Connections, lasts: self.quiet.value };
+            (until @ (DrainUntil::Closed | DrainUntil::Idle), Some(drain)) => {
+                let of = if until == DrainUntil::Idle { Activity::BusyConnections } else { Activity::Connections };
+                let quiet = Quiet { of, lasts: self.quiet.value };
                 // Quiet counts from the stop signal: an app without connections may still have data to write.
                 Wait::until(quiet, quiet.lasts.min(drain), drain)
             }
-            (DrainUntil::Exit | DrainUntil::Closed, drain) => Wait::up_to(drain),
+            (_, drain) => Wait::up_to(drain),
         }
     }
 

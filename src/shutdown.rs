@@ -80,6 +80,8 @@ pub enum Activity {
     Requests,
     /// Requests, and bytes of responses.
     Traffic,
+    /// Connections on which something is in progress. Without any connection it is never quiet.
+    BusyConnections,
     /// Open connections.
     Connections,
 }

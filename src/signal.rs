@@ -62,6 +62,8 @@ impl Signal {
     pub const INT: Self = Self(2);
     /// The terminal's Ctrl-\; nginx's and php-fpm's graceful stop; a JVM's thread dump.
     pub const QUIT: Self = Self(3);
+    /// Ends a process with a core dump, by default.
+    pub const ABRT: Self = Self(6);
     /// Ends a process. It cannot be caught.
     pub const KILL: Self = Self(9);
     /// The first signal without a fixed meaning.

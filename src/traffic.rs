@@ -19,6 +19,8 @@ pub struct Traffic {
     arrival: Option<Moment>,
     /// When a byte of a response was last sent.
     response: Option<Moment>,
+    /// When a connection was last seen busy.
+    busy_at: Option<Moment>,
     /// When a connection was last seen open.
     open_at: Option<Moment>,
     /// When the first snapshot after that had none.
@@ -58,6 +60,7 @@ impl Traffic {
             began: now,
             arrival: None,
             response: None,
+            busy_at: None,
             open_at: None,
             closed_at: None,
             new: 0,
@@ -81,6 +84,9 @@ impl Traffic {
         }
         self.arrival = self.arrival.max(arrival);
         self.response = self.response.max(snapshot.since_response.map(|age| now.saturating_sub(age)));
+        if snapshot.busy > 0 {
+            self.busy_at = Some(now);
+        }
         if snapshot.open > 0 {
             self.open_at = Some(now);
             self.closed_at = None;
@@ -108,12 +114,18 @@ impl Traffic {
     /// For how long this activity has been absent.
     #[must_use]
     pub fn quiet(&self, of: Activity, now: Moment) -> Duration {
-        if of != Activity::Connections && self.nobody_can_come() {
-            return Duration::MAX;
+        match of {
+            Activity::Requests | Activity::Traffic if self.nobody_can_come() => return Duration::MAX,
+            // An unanswered request would be cut off.
+            Activity::Traffic if self.last.busy > 0 => return Duration::ZERO,
+            // Without a connection it is something else that keeps the app from exiting.
+            Activity::BusyConnections if self.last.open == 0 => return Duration::ZERO,
+            _ => {}
         }
         let last = match of {
             Activity::Requests => self.arrival,
             Activity::Traffic => self.arrival.max(self.response),
+            Activity::BusyConnections => self.busy_at,
             Activity::Connections => self.open_at,
         };
         now.saturating_sub(last.unwrap_or(self.began).max(self.began))
@@ -204,9 +216,27 @@ mod tests {
     #[test]
     fn a_response_is_traffic_but_not_a_request() {
         let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot { open: 1, busy: 1, since_response: Some(at(0)), ..idle_listener() }, at(5));
+        traffic.add(Snapshot { open: 1, idle: 1, since_response: Some(at(0)), ..idle_listener() }, at(5));
         assert_eq!(quiet_requests(&traffic, 6), at(6));
         assert_eq!(traffic.quiet(Activity::Traffic, at(6)), at(1));
+    }
+
+    #[test]
+    fn an_unanswered_request_is_traffic_however_long_it_takes() {
+        let mut traffic = Traffic::begin(at(0));
+        traffic.add(Snapshot { open: 1, busy: 1, since_arrival: Some(at(9)), ..idle_listener() }, at(5));
+        assert_eq!(traffic.quiet(Activity::Traffic, at(6)), at(0));
+        assert_eq!(quiet_requests(&traffic, 6), at(6), "the control: nothing has arrived");
+    }
+
+    #[test]
+    fn idle_connections_are_quiet_since_the_last_one_was_busy() {
+        let mut traffic = Traffic::begin(at(0));
+        traffic.add(Snapshot { open: 2, busy: 1, idle: 1, ..idle_listener() }, at(3));
+        traffic.add(Snapshot { open: 2, idle: 2, ..idle_listener() }, at(5));
+        assert_eq!(traffic.quiet(Activity::BusyConnections, at(6)), at(3));
+        traffic.add(idle_listener(), at(7));
+        assert_eq!(traffic.quiet(Activity::BusyConnections, at(9)), at(0), "no connection holds the drain");
     }
 
     #[test]

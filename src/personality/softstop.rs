@@ -34,7 +34,7 @@ struct Cli {
     /// Read settings from FILE [default: /etc/softstop.toml where it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
-    /// Use the known good settings of a server [default: auto, by the command's name; none: no profile]
+    /// Use the known good settings of a server [default: auto, the server that runs; none: no profile]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Signals that are a stop request [default: TERM and the profile's stop signal]
@@ -52,7 +52,7 @@ struct Cli {
     /// A pre-delay with two bounds ends when no request has arrived for DUR [default: 2s]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     quiet: Option<String>,
-    /// What must be quiet: `requests`, or `traffic` to include responses [default: the profile's, else requests]
+    /// What must be quiet: `requests`, or `traffic` to include responses and unanswered requests [default: the server's]
     #[arg(long, value_name = "WHAT")]
     quiet_means: Option<String>,
     /// The TCP ports whose traffic counts [default: those on which COMMAND listens]
@@ -64,7 +64,7 @@ struct Cli {
     /// How long COMMAND may take after its stop signal, before SIGKILL [default: the rest of the grace period, else no limit]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     drain_timeout: Option<String>,
-    /// End the drain on COMMAND's `exit`, or also when it has `closed` all its connections [default: exit]
+    /// End the drain on COMMAND's `exit`, or also when all its connections are `closed` or `idle` [default: exit]
     #[arg(long, value_name = "WHEN")]
     drain_until: Option<String>,
     /// The platform's whole budget for a stop (terminationGracePeriodSeconds, docker stop -t) [default: unknown]
@@ -76,10 +76,10 @@ struct Cli {
     /// Send signals to COMMAND's whole process group
     #[arg(short, long, conflicts_with = "target")]
     group: bool,
-    /// Send signals to the `child` or to its process `group` [default: child]
+    /// Who is asked to stop: the `server` alone, the `child`, or its process `group` [default: the server, or who stops it]
     #[arg(long, value_name = "WHOM")]
     target: Option<String>,
-    /// Exit after the `main` child, or after `all` its descendants too [default: main]
+    /// Exit after the `main` child, or after `all` its descendants too [default: all in a stop, main otherwise]
     #[arg(long, value_name = "WHOM")]
     wait_for: Option<String>,
     /// Adopt orphans, as PID 1 does [default: yes, unless PID 1]

@@ -29,8 +29,13 @@ pub fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Er
 }
 
 /// Reads our variables, except those that `stronger` overrides. `None`: there are none. An empty variable counts as not set, since
-/// `${NAME:-}` in a Compose file makes such.
-pub(super) fn read(variables: Vec<(OsString, OsString)>, stronger: &Layer) -> Result<Option<Layer>, Error> {
+/// `${NAME:-}` in a Compose file makes such. A variable that is near to a setting's name is a typing error. Any other that is no
+/// setting is a warning, since Dockerfiles have such (`SOFTSTOP_URL`).
+pub(super) fn read(
+    variables: Vec<(OsString, OsString)>,
+    stronger: &Layer,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Layer>, Error> {
     let (mut layer, mut has_any) = (Layer::default(), false);
     for (name, value) in variables.into_iter().filter(|(_, value)| !value.is_empty()) {
         let Some((name, suffix)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(PREFIX)?))) else {
@@ -47,11 +52,13 @@ pub(super) fn read(variables: Vec<(OsString, OsString)>, stronger: &Layer) -> Re
                 }
             }
             None if name == REQUIRE_ALL || suffix == VERSION || is_service_link(suffix) => {}
-            None => {
-                let nearest = value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known));
-                let nearest = nearest.map(|suffix| format!("{PREFIX}{suffix}"));
-                return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
-            }
+            None => match value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known)) {
+                Some(nearest) => {
+                    let nearest = Some(format!("{PREFIX}{nearest}"));
+                    return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
+                }
+                None => warnings.push(format!("{name} is not a setting: ignored")),
+            },
         }
     }
     Ok(has_any.then_some(layer))

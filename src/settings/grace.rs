@@ -80,7 +80,7 @@ impl Settings {
 
     /// `drain_until` ends a drain before its timeout, so there must be one.
     fn check_drain_until(&self) -> Result<(), Error> {
-        if self.drain_until.value == DrainUntil::Closed && self.drain_timeout.value.is_none() {
+        if self.drain_until.value != DrainUntil::Exit && self.drain_timeout.value.is_none() {
             return Err(Error::NothingToHasten { source: self.drain_until.source.clone() });
         }
         Ok(())

@@ -72,7 +72,11 @@ pub(super) fn quiet_means(setting: &RawSetting) -> Result<Activity, Error> {
 }
 
 pub(super) fn drain_until(setting: &RawSetting) -> Result<DrainUntil, Error> {
-    one_of(setting, "end of a drain", &[("exit", DrainUntil::Exit), ("closed", DrainUntil::Closed)])
+    one_of(
+        setting,
+        "end of a drain",
+        &[("exit", DrainUntil::Exit), ("closed", DrainUntil::Closed), ("idle", DrainUntil::Idle)],
+    )
 }
 
 pub(super) fn log_format(setting: &RawSetting) -> Result<LogFormat, Error> {
@@ -143,7 +147,10 @@ pub(super) fn rewrites(setting: &RawSetting) -> Result<Vec<(Signal, Rewrite)>, E
 
 /// A rewrite. `0` means `ignore`, as for dumb-init.
 pub(super) fn rewrite(from: &str, to: &str, source: &Source) -> Result<(Signal, Rewrite), Error> {
-    let from = received_signal(from, source)?;
+    let from = match received_signal(from, source) {
+        Err(Error::OurOwn { signal: Signal::ABRT, .. }) => Signal::ABRT, // a core dump on purpose
+        other => other?,
+    };
     let to = match to.trim() {
         "ignore" | "0" => Rewrite::Ignore,
         to => Rewrite::To(read_signal(to, source)?),

@@ -1,4 +1,4 @@
-//! Socket activation through an init: `LISTEN_PID` must name the child, which gets the sockets, and not us.
+//! systemd's variables that name a pid: `LISTEN_PID` and `WATCHDOG_PID` must name the child, and not us.
 
 use std::env;
 use std::io::Write;
@@ -6,13 +6,20 @@ use std::io::Write;
 use nix::libc;
 use nix::unistd::Pid;
 
-/// `LISTEN_PID` in the environment, if it names us. The sockets that we inherited are the child's, and a server ignores
-/// sockets that are addressed to another pid (`man 3 sd_listen_fds`).
+/// Such a variable in the environment, if it names us. The sockets that we inherited are the child's, and a server ignores sockets
+/// that are addressed to another pid (`man 3 sd_listen_fds`). So it does with the watchdog (`man 3 sd_watchdog_enabled`).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ListenPid(*mut u8);
+pub(super) struct PidVariable(*mut u8);
 
-impl ListenPid {
-    const NAME: &[u8] = b"LISTEN_PID=";
+/// The variables.
+const NAMES: [&str; 2] = ["LISTEN_PID", "WATCHDOG_PID"];
+
+/// Those that name us, prepared for the child.
+pub(super) fn of_this_process() -> [Option<PidVariable>; 2] {
+    NAMES.map(PidVariable::of_this_process)
+}
+
+impl PidVariable {
     /// The digits of the highest pid, and the end of the string.
     const ROOM: usize = 11;
 
@@ -20,21 +27,22 @@ impl ListenPid {
     ///
     /// From version 258 on systemd also names us by our pidfd's inode (`LISTEN_PIDFDID`). The child would have to look up its
     /// own between fork and execve, so that variable is removed: without it the pid alone counts.
-    pub(super) fn of_this_process() -> Option<Self> {
-        let value = env::var("LISTEN_PID").ok()?;
+    fn of_this_process(name: &str) -> Option<Self> {
+        let value = env::var(name).ok()?;
         if value.parse() != Ok(Pid::this().as_raw()) {
             return None;
         }
-        let mut variable = Self::NAME.to_vec();
-        variable.resize(Self::NAME.len() + Self::ROOM, 0);
+        let mut variable = format!("{name}=").into_bytes();
+        let digits = variable.len();
+        variable.resize(digits + Self::ROOM, 0);
         let variable = variable.leak().as_mut_ptr();
-        let listen_pid = Self(variable.wrapping_add(Self::NAME.len()));
-        listen_pid.set_to_this_process();
+        let pid = Self(variable.wrapping_add(digits));
+        pid.set_to_this_process();
         // SAFETY: the string ends with a zero byte and is never freed. No other thread reads the environment.
         let result = unsafe { libc::putenv(variable.cast()) };
         // SAFETY: no other thread reads the environment.
         unsafe { env::remove_var("LISTEN_PIDFDID") };
-        (result == 0).then_some(listen_pid)
+        (result == 0).then_some(pid)
     }
 
     /// Writes the pid of the calling process. Allocates nothing, so the child may call it between fork and execve.

@@ -16,7 +16,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::unistd::{Pid, getpid, pipe2, read, setpgid};
 
-use super::listen_pid::ListenPid;
+use super::listen_pid::{self, PidVariable};
 use super::signals::Inherited;
 use super::terminal;
 use crate::process::{ChildGroup, SpawnError};
@@ -64,14 +64,14 @@ pub(super) fn spawn(
     in_foreground: bool,
 ) -> Result<(Pid, ExecStatus), SpawnError> {
     let mut program = Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false })?;
-    let listen_pid = ListenPid::of_this_process();
+    let pid_variables = listen_pid::of_this_process();
     let (ours, childs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|error| SpawnError::Fork(error.into()))?;
     // SAFETY: this process has one thread. Until execve(2) or _exit(2) the child makes only system calls on memory that was
     // prepared before the fork: it allocates nothing, takes no lock and runs no destructor (`man 7 signal-safety`).
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         let setup_failure = |errno| Failure { stage: Stage::Setup, errno, file_exists: false };
-        let failure = set_up_child(group, in_foreground, listen_pid)
+        let failure = set_up_child(group, in_foreground, pid_variables)
             .map_err(setup_failure)
             .and_then(|()| program.check())
             .and_then(|()| inherited.restore().map_err(setup_failure))
@@ -88,7 +88,7 @@ pub(super) fn spawn(
 }
 
 /// Runs in the child, between fork and execve.
-fn set_up_child(group: ChildGroup, in_foreground: bool, listen_pid: Option<ListenPid>) -> nix::Result<()> {
+fn set_up_child(group: ChildGroup, in_foreground: bool, pid_variables: [Option<PidVariable>; 2]) -> nix::Result<()> {
     match group {
         ChildGroup::New => setpgid(Pid::from_raw(0), Pid::from_raw(0))?,
         ChildGroup::NewSession => terminal::begin_session()?,
@@ -97,8 +97,8 @@ fn set_up_child(group: ChildGroup, in_foreground: bool, listen_pid: Option<Liste
     if in_foreground {
         terminal::put_in_foreground(getpid());
     }
-    if let Some(listen_pid) = listen_pid {
-        listen_pid.set_to_this_process();
+    for variable in pid_variables.into_iter().flatten() {
+        variable.set_to_this_process();
     }
     Ok(())
 }

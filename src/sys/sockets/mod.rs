@@ -41,7 +41,8 @@
 //!   may be too young, never too old. A connection that ended just before the first snapshot may count as new in the
 //!   second.
 //! - *Idle* means that nothing is unread, unsent or unanswered. The kernel does not know whether a response that pauses is
-//!   complete, nor in which order a request and a response of the same tick came. Both count as idle.
+//!   complete: that counts as idle. Nor does it know in which order a request and a response of the same tick came: the
+//!   request counts as unanswered for 5 s if the client has acknowledged nothing after it. That is not certain.
 //! - A connection that was reset before the first snapshot, and that the app closes only later, counts as new when it is
 //!   closed. Its times are right.
 //!

@@ -186,6 +186,8 @@ fn times(info: &[u8]) -> Option<Times> {
         // tcpi_last_data_recv, tcpi_last_data_sent
         received: milliseconds(52)?,
         sent: milliseconds(44)?,
+        // tcpi_last_ack_recv
+        acknowledged: milliseconds(56).unwrap_or_default(),
         // tcpi_data_segs_in, tcpi_data_segs_out. Before Linux 4.6 they are missing, and we assume data.
         has_received: u32_at(info, 152) != Some(0),
         has_sent: u32_at(info, 156) != Some(0),
@@ -262,7 +264,7 @@ mod tests {
 
     fn info(length: usize) -> Vec<u8> {
         let mut info = vec![0; length];
-        for (offset, number) in [(44, 30_u32), (52, 20), (152, 1), (156, 1)] {
+        for (offset, number) in [(44, 30_u32), (52, 20), (56, 10), (152, 1), (156, 1)] {
             if let Some(place) = info.get_mut(offset..offset + 4) {
                 place.copy_from_slice(&number.to_ne_bytes());
             }
@@ -277,11 +279,14 @@ mod tests {
         assert_eq!((found.local, found.peer), ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:4000".parse().unwrap()));
         assert_eq!((found.received, found.unacknowledged, found.uid, found.inode), (5, 6, 65532, 99));
         let [received, sent] = [20, 30].map(Duration::from_millis);
-        let times = Times { received, sent, has_received: true, has_sent: true, is_retransmitting: false };
+        let acknowledged = Duration::from_millis(10);
+        let times =
+            Times { received, sent, acknowledged, has_received: true, has_sent: true, is_retransmitting: false };
         assert_eq!(found.flow, Flow::Exact(times));
         // A future kernel's, and an old one's.
         for length in [1000, 192, 160, 104, 56] {
             let found = socket(&reply(&attribute(INFO, &info(length)))).unwrap();
+            let times = Times { acknowledged: if length < 60 { Duration::ZERO } else { acknowledged }, ..times };
             assert_eq!(found.flow, Flow::Exact(times), "{length}");
         }
     }

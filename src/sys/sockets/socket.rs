@@ -21,6 +21,9 @@ pub(super) enum Flow {
     Unknown,
 }
 
+/// For this long a request counts as unanswered if its order with the last answer is unknown.
+const TIE_LIMIT: Duration = Duration::from_secs(5);
+
 /// The time since the last byte in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
@@ -28,6 +31,8 @@ pub(super) struct Times {
     pub(super) received: Duration,
     /// Since data was last sent, or since the connection was made.
     pub(super) sent: Duration,
+    /// Since the last acknowledgement arrived. A request carries one too.
+    pub(super) acknowledged: Duration,
     /// Whether any data has arrived.
     pub(super) has_received: bool,
     /// Whether any data was sent.
@@ -38,9 +43,14 @@ pub(super) struct Times {
 
 impl Times {
     /// Whether the app owes an answer. If a request and an answer fall into one tick of the kernel's clock their order is
-    /// unknown. This counts as answered, because a fast server usually answers within the tick of the request.
+    /// unknown: a fast server answers within the tick of the request, and a client that sends one request after the other asks
+    /// within the tick of the answer. A client acknowledges an answer after it, by its next request or by itself within 40 ms
+    /// (delayed acknowledgement). So if nothing was acknowledged after the last request, that is probably unanswered. It counts
+    /// as unanswered for [`TIE_LIMIT`].
     fn owes_answer(&self) -> bool {
-        self.has_received && (!self.has_sent || self.received < self.sent)
+        let is_tie_unanswered =
+            self.received == self.sent && self.acknowledged >= self.received && self.received < TIE_LIMIT;
+        self.has_received && (!self.has_sent || self.received < self.sent || is_tie_unanswered)
     }
 }
 
@@ -119,16 +129,19 @@ mod tests {
 
     #[test]
     fn a_connection_is_busy_while_the_app_owes_an_answer() {
-        let busy = |received, sent, has_received, has_sent| {
-            let [received, sent] = [received, sent].map(Duration::from_millis);
-            let times = Times { received, sent, has_received, has_sent, is_retransmitting: false };
+        let busy_with = |received, sent, acknowledged, has_received, has_sent| {
+            let [received, sent, acknowledged] = [received, sent, acknowledged].map(Duration::from_millis);
+            let times = Times { received, sent, acknowledged, has_received, has_sent, is_retransmitting: false };
             socket(TcpState::Established, 7, 0, 0, Flow::Exact(times)).is_busy()
         };
+        let busy = |received, sent, has_received, has_sent| busy_with(received, sent, 0, has_received, has_sent);
         assert!(!busy(50, 50, false, false), "connected only");
         assert!(busy(50, 50, true, false), "a request came with the end of the handshake, and no answer");
         assert!(busy(10, 5000, true, true), "a second request, not answered");
         assert!(!busy(20, 10, true, true), "answered");
-        assert!(!busy(20, 20, true, true), "answered within the same tick");
+        assert!(!busy(20, 20, true, true), "answered within the same tick, and the answer was acknowledged");
+        assert!(busy_with(20, 20, 20, true, true), "nothing was acknowledged after the request");
+        assert!(!busy_with(5000, 5000, 5000, true, true), "but not for ever");
         assert!(socket(TcpState::Established, 7, 0, 1, Flow::Unknown).is_busy(), "still sending");
     }
 }
