@@ -19,15 +19,18 @@ fn sh(script: &str) -> [String; 3] {
 fn a_childs_child_of_before_is_none_of_ours_when_its_parent_dies() {
     // A shell's background job, itself a parent, is handed over with `exec`; when it dies its child becomes ours.
     let script = format!(
-        "(sleep 1000 >/dev/null 2>&1 & echo grandchild $! >told; exec sleep 1) & until [ -s told ]; do :; done; \
+        "(sleep 1000 >/dev/null 2>&1 & echo grandchild $! >told; exec sleep 1000) & until [ -s told ]; do :; done; \
          cat told; exec {SOFTSTOP} --wait-for all \
-         --drain-timeout 300ms sh -c 'trap : TERM; sleep 2 & while ! wait $!; do :; done; exit 5'"
+         --drain-timeout 300ms sh -c 'trap : TERM; echo ready; until [ -e end ]; do sleep 0.05; done; exit 5'"
     );
     let directory = tempfile::tempdir().unwrap();
     let run = program("sh", ["-c", &script]).directory(directory.path()).start();
     let grandchild = Stray(run.says("grandchild ").rsplit(' ').next().unwrap().parse().unwrap());
-    let softstop = run.pid;
-    eventually("it is adopted", || children(softstop).contains(&grandchild.0).then_some(()));
+    run.says("ready");
+    let parent = children(run.pid).into_iter().find(|&pid| children(pid).contains(&grandchild.0)).unwrap();
+    send(parent, libc::SIGKILL);
+    eventually("it is adopted", || run.children().contains(&grandchild.0).then_some(()));
+    std::fs::write(directory.path().join("end"), "").unwrap();
     run.wait().code(5);
     assert!(grandchild.is_alive());
 }

@@ -78,7 +78,9 @@ fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
         .logged("drain: sent SIGQUIT to nginx")
         .logged("has 20s to finish its work");
     let closing = outcome.stderr.lines().last().unwrap();
-    assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3.0 s, drain after SIGQUIT "), "{closing}");
+    // 3.0 s where the machine does not make it later.
+    assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3."), "{closing}");
+    assert!(closing.contains(" s, drain after SIGQUIT "), "{closing}");
     assert!(closing.ends_with("nginx exited with code 0"), "{closing}");
 }
 

@@ -57,7 +57,8 @@ fn a_stop_comes_to_its_end_while_orphans_flood_in() {
     run.wait().code(137).logged("drain timeout");
     let took = start.elapsed();
     assert!(took >= Duration::from_secs(1), "it took {took:?}");
-    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    // Without a bound on the reaping it would never come to its end; the machine is busy with the flood, and may be slow.
+    assert!(took < DEAD_MAN / 2, "it took {took:?}");
 }
 
 #[test]

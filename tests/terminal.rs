@@ -475,7 +475,7 @@ fn under_timeout_a_child_that_may_not_read_is_ended_in_time() {
     let Some(terminal) = bash() else { return };
     run(&terminal, "stty -echo");
     terminal.shows("prompt> ");
-    terminal.types(&format!("timeout 1 {SOFTSTOP} sh -c 'echo ready; read line'; echo code $?\r"));
+    terminal.types(&format!("timeout 4 {SOFTSTOP} sh -c 'echo ready; read line'; echo code $?\r"));
     terminal.shows("ready");
     terminal.shows("code 124");
 }

@@ -27,8 +27,9 @@ use libc::{SIGINT, SIGTERM};
 
 /// The quiet that these stops wait for, but where a test says otherwise.
 const QUIET: Duration = Duration::from_secs(1);
-/// Quiet is noticed at the next look; and the machine may have other things to do.
-const MARGIN: Duration = Duration::from_millis(2500);
+/// How late a wait may end. Quiet is noticed at the next look, up to a second later, and on a machine that is slow or busy
+/// everything is late; a stop that missed the quiet would take the 30 s of [`LONG`].
+const MARGIN: Duration = Duration::from_secs(10);
 /// A range that no stop here gets near to the end of.
 const LONG: &str = "1s..30s";
 /// Of clients that are to be told from others.
@@ -212,8 +213,9 @@ fn the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second() {
         let line = stop.run.logs("drain: sent ");
         let (_, time) = line.split_once(" has ").unwrap();
         let (time, _) = time.split_once(" to finish").unwrap();
-        // 9 s, and nearly 19 s more.
-        assert!(time.starts_with("27s") || time.starts_with("26s") || time.starts_with("25s"), "{line}");
+        // 9 s, and what the pre-delay left of its 20 s: nearly 19 s, and less on a slow machine.
+        let seconds: u32 = time.split_once('s').unwrap().0.parse().unwrap();
+        assert!((9 + 20 - 12..9 + 20 - 1).contains(&seconds), "{line}");
         assert!(!time.contains("us") && !time.contains("ns"), "{line}");
         stop.ends().0.code(143);
     });
@@ -452,7 +454,8 @@ fn a_sidecars_traffic_keeps_nobody_waiting() {
 fn only_the_ports_that_were_named_count() {
     both_ways_at_once("only_the_ports_that_were_named_count", |_| {
         for (named, waits) in [("18081", false), ("18082", true), ("18081,18082", true)] {
-            let options = ["--pre-delay", "1s..5s", "--quiet", "1s", "--ports", named];
+            let pre_delay = if waits { "1s..5s" } else { LONG };
+            let options = ["--pre-delay", pre_delay, "--quiet", "1s", "--ports", named];
             let listens = ["--listen", "127.0.0.1:18081", "--listen", "127.0.0.1:18082"];
             let (_, run) = server_under(&options, &listens);
             let _calls = Again::every(ms(200), || get(18082, "/"));
@@ -474,29 +477,30 @@ fn the_closing_line_counts_the_connections_of_the_stop() {
         return;
     }
     both_ways_at_once("the_closing_line_counts_the_connections_of_the_stop", |_| {
-        let (nginx, run) = nginx_under(&["--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
+        let (nginx, run) = nginx_under(&["-vv", "--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
         let before = Download::start(nginx.port, "/big").unwrap();
         let stop = Stop::of(run);
+        stop.run.logs("watches the ports of our own processes"); // after the first look, to which nothing is new
         for _ in 0..7 {
             nginx.get().unwrap();
         }
         let during = Download::start(nginx.port, "/big").unwrap();
+        let hurried = Instant::now();
         stop.run.signal(SIGINT); // in a hurry
         let drain = stop.run.logs("drain: sent SIGQUIT");
-        let drains = Instant::now();
         assert!(drain.ends_with("has 1m to finish its work; 3 connections open, 2 of them busy"), "{drain}");
         assert!(before.finish().is_ok());
         thread::sleep(ms(2500));
         assert!(during.finish().is_ok());
-        let closed = drains.elapsed();
-        let (outcome, _) = stop.ends();
+        let (outcome, end) = stop.ends();
         let line = outcome.code(0).stderr.lines().last().unwrap();
         let (_, rest) = line.split_once("8 new connections during the pre-delay, 3 open at SIGQUIT, ").unwrap();
         let after = rest.strip_prefix("last closed after ").unwrap().split_once(" s, ").unwrap().0;
         let after = Duration::from_secs_f64(after.parse().unwrap());
-        between(after + ms(100), closed, closed + ms(1500));
+        // softstop reads its clock once for all that a wake-up brings, which on a slow machine is a while.
+        between(after + ms(500), ms(2500), end - hurried + ms(1000));
     });
 }
 
@@ -557,16 +561,15 @@ fn a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_tr
     let name = "a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_traffic";
     both_ways_at_once(name, |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s", "--quiet-means", "traffic"], &[]);
+        let begun = Instant::now();
         let slow = Download::start(port, "/slow").unwrap();
         let stop = Stop::of(run);
-        let asked = stop.asked;
-        assert_eq!(slow.finish().map(|body| body.len()), Ok(3000));
-        let sent = Instant::now();
+        assert_eq!(slow.finish().map(|body| body.len()), Ok(6000));
         let (outcome, end) = stop.ends();
         outcome.code(143).logged("quiet: no request and no response for 1s");
-        // The client may notice its own end late.
-        between(end - sent + ms(300), QUIET, QUIET + MARGIN);
-        assert!(end - asked < Duration::from_secs(15));
+        // The last of its 120 pieces is sent 119 pauses of 50 ms after the first.
+        let sending = ms(119 * 50);
+        between(end - begun, sending + QUIET, sending + QUIET + MARGIN);
     });
 }
 
@@ -636,9 +639,9 @@ fn a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too() {
         let options = ["--pre-delay", "4s", "--drain-timeout", "40s", "--drain-until", "closed", "--quiet", "2s"];
         let (_, run) = server_under(&options, &["--hang-up-on-term"]);
         let stop = Stop::of(run);
-        let drains = stop.drains();
+        let asked = stop.asked;
         let (outcome, end) = stop.ends();
-        between(end - drains, ms(1900), ms(2000) + MARGIN);
+        between(end - asked, ms(4000 + 2000), ms(4000 + 2000) + MARGIN);
         outcome.code(137);
     });
 }
@@ -647,7 +650,8 @@ fn a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too() {
 fn ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is() {
     both_ways_at_once("ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is", |_| {
         for (ignored, waits) in [("192.0.2.1", true), ("::1,127.0.0.0/8", false)] {
-            let options = ["--pre-delay", "2s..5s", "--quiet", "2s", "--ignore-peers", ignored];
+            let pre_delay = if waits { "2s..5s" } else { "2s..30s" };
+            let options = ["--pre-delay", pre_delay, "--quiet", "2s", "--ignore-peers", ignored];
             let (port, run) = server_under(&options, &["--listen", "[::]:0"]);
             // In turn: a look names the last caller only.
             let _calls = Again::every(ms(300), move || {
@@ -695,8 +699,7 @@ fn before_a_stop_traffic_wakes_nobody() {
         // The control: during a stop it looks.
         let stop = Stop::of(run);
         let before = switches(stop.run.pid);
-        thread::sleep(ms(2000));
-        assert!(switches(stop.run.pid) > before + 3, "no look is seen, so this test cannot see any");
+        eventually("the looks of a stop are seen", || (switches(stop.run.pid) > before + 3).then_some(()));
     });
 }
 
