@@ -5,7 +5,7 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and may measure time and tell it"
+    reason = "a test panics when it fails; it measures times and prints them"
 )]
 
 mod common;

@@ -1,5 +1,5 @@
 //! What the main child leaves behind: who of it is told to stop, once, and who is none of ours.
-#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 mod common;
 use common::*;

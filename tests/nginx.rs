@@ -7,7 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and may look at the clock"
+    reason = "a test panics when it fails, and may read the clock"
 )]
 
 mod common;

@@ -1,5 +1,5 @@
 //! Under another init's name nothing of the soft stop is on, until somebody asks for it; and one variable turns all of it off.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 mod common;
 use common::*;
