@@ -1,5 +1,5 @@
 //! Bad input: one clear sentence that names the place and the remedy, exit code 2, and nothing has started.
-#![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use common::{Outcome, Softstop, program, softstop};
 

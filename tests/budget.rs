@@ -1,11 +1,11 @@
-//! What one copy in every container costs, beside the inits it replaces: the static binary as users get it.
+//! What the static binary costs in every container, compared with the inits that it replaces.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and may measure time and tell it"
+    reason = "a test panics when it fails; it measures times and prints them"
 )]
 
 use common::docker::{have_engine, static_softstop};
@@ -15,7 +15,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Each init of Debian's packages with the words that put it before a command, where it is not PID 1.
+/// Each init from Debian's packages, with the options that it needs before a command when it is not PID 1.
 const PEERS: [&[&str]; 4] = [&["tini-static", "-s", "--"], &["tini", "-s", "--"], &["dumb-init"], &["catatonit", "--"]];
 
 fn have_peers() -> bool {
@@ -36,7 +36,7 @@ fn the_static_binary_is_below_1_mib() {
     assert!(size < 1024 * 1024, "{size} bytes");
 }
 
-/// The crates that a build of this package has in it.
+/// The crates that a build with these options depends on.
 fn crates(options: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     command.args(["tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"]).args(options);
@@ -46,22 +46,22 @@ fn crates(options: &[&str]) -> String {
 }
 
 #[test]
-fn nothing_that_the_rehearsal_needs_reaches_the_init() {
+fn the_init_depends_on_none_of_the_crates_of_the_rehearsal() {
     let of_the_rehearsal = ["hyper", "resvg", "rustls", "serde_json", "tokio"];
     let has = |tree: &str, name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
     let (init, rehearsal) = (crates(&["-p", "softstop"]), crates(&["-p", "softstop-rehearse"]));
     for name in of_the_rehearsal {
-        assert!(has(&rehearsal, name), "{name} is not even in the rehearsal");
+        assert!(has(&rehearsal, name), "the rehearsal does not depend on {name} either");
         assert!(!has(&init, name), "{name} reaches the init:\n{init}");
     }
 }
 
-/// The anonymous memory of an init that sleeps, in kB: what a copy in each container adds, for the rest is the file's.
+/// The anonymous memory of an idle init in kB. This is what each container adds: file pages are shared.
 fn anonymous(init: &[&str]) -> u64 {
     let words = words(init, &["sleep", "1000"]);
     let run = program(words[0], &words[1..]).start();
-    // It has done all that it does at the start when it sleeps, with its child.
-    eventually("it sleeps", || {
+    // Its start is complete when its child runs and it sleeps.
+    eventually("the init sleeps", || {
         let child = run.children().into_iter().next()?;
         let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
         (name.trim() == "sleep" && state(run.pid) == Some('S')).then_some(())
@@ -72,11 +72,11 @@ fn anonymous(init: &[&str]) -> u64 {
 }
 
 #[test]
-fn asleep_it_holds_no_more_memory_of_its_own_than_any_peer() {
+fn an_idle_softstop_has_no_more_anonymous_memory_than_any_peer() {
     if !have_peers() {
         return;
     }
-    // The kernel counts whole pages and the stack begins where it likes: of three looks the least.
+    // The least of three, since the stack begins at a random address and memory is counted in pages.
     let least = |init: &[&str]| (0..3).map(|_| anonymous(init)).min().unwrap();
     let ours = least(&[static_softstop().to_str().unwrap()]);
     println!("softstop {ours} kB");
@@ -87,7 +87,7 @@ fn asleep_it_holds_no_more_memory_of_its_own_than_any_peer() {
     }
 }
 
-/// The time from the start of an init to the end of a command that does nothing.
+/// The time from the start of an init to the exit of a command that does nothing.
 fn start(init: &[&str]) -> Duration {
     let words = words(init, &["true"]);
     let start = Instant::now();
@@ -98,14 +98,14 @@ fn start(init: &[&str]) -> Duration {
 }
 
 #[test]
-fn it_starts_about_as_fast_as_its_peers() {
+fn softstop_starts_about_as_fast_as_its_peers() {
     if !have_peers() {
         return;
     }
     let softstop = static_softstop().to_str().unwrap();
     let inits = PEERS;
     let (mut ours, mut theirs) = (Vec::new(), vec![Vec::new(); inits.len()]);
-    // In turn, so that what else the machine does is the same to all.
+    // In turn, so that other load on the machine slows down all alike.
     for _ in 0..300 {
         ours.push(start(&[softstop]));
         for (times, init) in theirs.iter_mut().zip(&inits) {

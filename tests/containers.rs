@@ -4,7 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and waits for facts"
+    reason = "a test panics when it fails, and may block"
 )]
 
 use std::io::Write;
@@ -33,8 +33,8 @@ fn nothing_is_lost_by_docker_stop(container: Container) {
         let body = get(server, "/quick").body();
         let asked = Instant::now();
         // The listener may have been closed under this one, and the line that says so be on its way through the engine.
-        // Two seconds are long for that, and short beside a pre-delay, in which nothing may be lost.
-        while body.is_err() && !container.has_logged("drain: sent ") && asked.elapsed() < Duration::from_secs(2) {
+        // Four seconds are long for that, and less than any pre-delay here, in which nothing may be lost.
+        while body.is_err() && !container.has_logged("drain: sent ") && asked.elapsed() < Duration::from_secs(4) {
             thread::sleep(Duration::from_millis(20));
         }
         if container.has_logged("drain: sent ") {
@@ -66,7 +66,7 @@ fn a_locked_down_nginx_from_scratch_loses_nothing_by_docker_stop() {
         return;
     }
     let entrypoint =
-        format!(r#"ENTRYPOINT ["/softstop", "--pre-delay", "4s", "--grace-period", "60s", {}]"#, nginx_words());
+        format!(r#"ENTRYPOINT ["/softstop", "--pre-delay", "7s", "--grace-period", "60s", {}]"#, nginx_words());
     let image = nginx_image(&entrypoint);
     let container =
         image.container().locked_down().options(["--tmpfs=/tmp", "--publish=127.0.0.1::8080", "--stop-signal=SIGTERM"]);
@@ -80,7 +80,7 @@ fn an_nginx_that_is_root_with_the_engines_defaults_loses_nothing_either() {
     }
     let entrypoint = format!(r#"ENTRYPOINT ["/softstop", {}]"#, nginx_words());
     let image = nginx_image(&entrypoint);
-    let container = image.container().options(["--publish=127.0.0.1::8080", "--env=SOFTSTOP_PRE_DELAY=4s"]);
+    let container = image.container().options(["--publish=127.0.0.1::8080", "--env=SOFTSTOP_PRE_DELAY=7s"]);
     nothing_is_lost_by_docker_stop(container.start());
 }
 

@@ -4,7 +4,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and waits for facts"
+    reason = "a test panics when it fails, and may block"
 )]
 
 use std::fs;

@@ -1,11 +1,11 @@
-//! Idle means idle: once started, softstop does nothing until something happens.
+//! An idle softstop makes no system call and does not wake up.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -14,10 +14,10 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-/// Here time is what is measured: there is no other way to see that nothing happens.
+/// How long each softstop is watched. Only time can show that nothing happens.
 const WATCHED: Duration = Duration::from_secs(5);
 
-/// How often the kernel has taken the processor from it, because it slept or because others wanted it.
+/// How often the process has been switched out, because it slept or was preempted.
 fn switches(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let counts = status.lines().filter_map(|line| line.split_once("ctxt_switches:\t")?.1.parse::<u64>().ok());
@@ -26,7 +26,7 @@ fn switches(pid: i32) -> u64 {
 
 fn asleep(run: &Running) {
     let mut before = 0;
-    eventually("it has come to rest", || {
+    eventually("softstop has gone to sleep", || {
         let now = switches(run.pid);
         thread::sleep(Duration::from_millis(50));
         let rests = now == before && state(run.pid) == Some('S');
@@ -36,7 +36,7 @@ fn asleep(run: &Running) {
 }
 
 #[test]
-fn nothing_wakes_it_while_nothing_happens() {
+fn softstop_does_not_wake_up_while_nothing_happens() {
     let in_a_drain = softstop(recorder_until(&["99=0"])).pid_one().start();
     in_a_drain.says("ready");
     in_a_drain.signal(15);
@@ -56,7 +56,7 @@ fn nothing_wakes_it_while_nothing_happens() {
         ("called catatonit", program(called("catatonit"), ["sleep", "1000"]).pid_one().start()),
         ("in a pause", softstop(["-P"]).pid_one().start()),
     ];
-    // The control: an init that looks for zombies every second is seen to wake up.
+    // The control: tini, which looks for zombies every second, is seen to wake up.
     let tini = have_program("tini").then(|| program("tini", ["--", "sleep", "1000"]).pid_one().start());
     let all = || quiet.iter().map(|(_, run)| run).chain(&tini);
     all().for_each(asleep);
@@ -67,7 +67,7 @@ fn nothing_wakes_it_while_nothing_happens() {
         assert_eq!(after[index], before[index], "{name} woke up");
     }
     if tini.is_some() {
-        assert!(after[quiet.len()] > before[quiet.len()], "tini did not wake up, so this test cannot see it");
+        assert!(after[quiet.len()] > before[quiet.len()], "tini did not wake up either, so this test proves nothing");
     }
 }
 
@@ -86,7 +86,8 @@ fn no_system_call_is_made_while_nothing_happens() {
     let words = ["--signal=INT", &seconds, "strace", "-f", "-p", &pid, "-o", trace.to_str().unwrap()];
     program("timeout", words).run().logged("attached");
     let trace = fs::read_to_string(&trace).unwrap();
-    // To be traced interrupts the poll(2) that it sleeps in; that one goes on, and is under way still at the end.
+    // Attaching interrupts the poll(2) that softstop sleeps in. The call is restarted, and still runs when strace
+    // detaches.
     let calls: Vec<&str> = trace.lines().map(|line| line.split_once(' ').unwrap().1.trim()).collect();
     assert_eq!(calls.len(), 1, "{calls:?}");
     assert!(calls[0].starts_with("restart_syscall(<... resuming interrupted"), "{calls:?}");

@@ -1,16 +1,17 @@
-//! What the main child leaves behind: who of it is told to stop, once, and who is none of ours.
-#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+//! Processes that the main child leaves behind: which of them get the stop signal, once, and which softstop leaves
+//! alone.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 use common::*;
 
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// Leaves somebody behind who is ready for SIGTERM, says that it came, and then does THEN. Needs a directory.
+/// Leaves a subshell behind that prints a line on SIGTERM and then runs THEN. Needs a directory of its own.
 const LEAVES: &str = "(trap 'echo rest got it; THEN' TERM; touch ready; while [ ! -e end ]; do sleep 0.05; done) & \
                       until [ -e ready ]; do :; done";
 
-/// A process that is stopped, once it is what it is: before its execve it has the shell's handlers.
+/// Stops a background process, but only after its execve: before that it has the signal handlers of the shell.
 const STOPPED: &str = "sleep 1000 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!";
 
 fn sh(script: &str) -> [String; 3] {
@@ -18,24 +19,27 @@ fn sh(script: &str) -> [String; 3] {
 }
 
 #[test]
-fn a_childs_child_of_before_is_none_of_ours_when_its_parent_dies() {
-    // A shell's background job, itself a parent, is handed over with `exec`; when it dies its child becomes ours.
+fn an_inherited_grandchild_that_softstop_adopts_is_left_alone() {
+    // softstop inherits a background job of the shell through `exec`. When the job dies, softstop adopts its child.
     let script = format!(
-        "(sleep 1000 >/dev/null 2>&1 & echo grandchild $! >told; exec sleep 1) & until [ -s told ]; do :; done; \
+        "(sleep 1000 >/dev/null 2>&1 & echo grandchild $! >told; exec sleep 1000) & until [ -s told ]; do :; done; \
          cat told; exec {SOFTSTOP} --wait-for all \
-         --drain-timeout 300ms sh -c 'trap : TERM; sleep 2 & while ! wait $!; do :; done; exit 5'"
+         --drain-timeout 300ms sh -c 'trap : TERM; echo ready; until [ -e end ]; do sleep 0.05; done; exit 5'"
     );
     let directory = tempfile::tempdir().unwrap();
     let run = program("sh", ["-c", &script]).directory(directory.path()).start();
     let grandchild = Stray(run.says("grandchild ").rsplit(' ').next().unwrap().parse().unwrap());
-    let softstop = run.pid;
-    eventually("it is adopted", || children(softstop).contains(&grandchild.0).then_some(()));
+    run.says("ready");
+    let parent = children(run.pid).into_iter().find(|&pid| children(pid).contains(&grandchild.0)).unwrap();
+    send(parent, libc::SIGKILL);
+    eventually("softstop adopts the grandchild", || run.children().contains(&grandchild.0).then_some(()));
+    std::fs::write(directory.path().join("end"), "").unwrap();
     run.wait().code(5);
     assert!(grandchild.is_alive());
 }
 
 #[test]
-fn a_process_whose_main_thread_has_ended_is_not_dead() {
+fn a_process_whose_main_thread_has_exited_is_killed_too() {
     if !have_program("python3") {
         return;
     }
@@ -52,7 +56,7 @@ fn a_process_whose_main_thread_has_ended_is_not_dead() {
         let run = run.start();
         run.says("threads");
         let family = |pid| descendants(pid).into_iter().find(|&pid| state(pid) == Some('Z'));
-        let lives_on = eventually("its main thread has ended", || family(run.pid));
+        let lives_on = eventually("the main thread has exited", || family(run.pid));
         run.signal(15);
         run.wait().code(137).logged("(python3)").not_logged("some processes still exist");
         gone(lives_on);
@@ -60,7 +64,7 @@ fn a_process_whose_main_thread_has_ended_is_not_dead() {
 }
 
 #[test]
-fn who_is_stopped_is_woken_for_the_stop_signal() {
+fn a_stopped_process_that_remains_is_continued_for_the_stop_signal() {
     let script = format!("{STOPPED}; echo stopped; exit 5");
     let run = softstop(["--wait-for", "all"].into_iter().map(str::to_owned).chain(sh(&script))).pid_one().start();
     run.says("stopped");
@@ -68,7 +72,7 @@ fn who_is_stopped_is_woken_for_the_stop_signal() {
 }
 
 #[test]
-fn a_stopped_member_of_the_group_is_woken_for_the_stop_signal() {
+fn a_stopped_member_of_the_group_is_continued_for_the_stop_signal() {
     let script = format!("trap 'wait; exit 6' TERM; {STOPPED}; echo stopped; while :; do wait; done");
     let run = softstop(["-g"].into_iter().map(str::to_owned).chain(sh(&script))).pid_one().start();
     run.says("stopped");
@@ -77,7 +81,7 @@ fn a_stopped_member_of_the_group_is_woken_for_the_stop_signal() {
 }
 
 #[test]
-fn the_group_is_sent_its_stop_signal_once_not_again_when_the_main_child_has_gone() {
+fn the_group_gets_the_stop_signal_once_and_not_again_when_the_main_child_exits() {
     let recorder = recorder();
     let script =
         format!("{} --exit-on 12=0 & echo $!; trap 'exit 6' INT; while :; do sleep 0.05; done", recorder.display());
@@ -93,7 +97,7 @@ fn the_group_is_sent_its_stop_signal_once_not_again_when_the_main_child_has_gone
 }
 
 #[test]
-fn the_platforms_request_after_the_main_child_went_by_itself_is_one_and_is_passed_on() {
+fn a_stop_request_after_the_main_child_has_exited_is_passed_on_to_the_others() {
     let script = format!("{}; exit 5", LEAVES.replace("THEN", ":"));
     let directory = tempfile::tempdir().unwrap();
     let run = softstop(["--wait-for", "all"].into_iter().map(str::to_owned).chain(sh(&script)));
@@ -108,7 +112,7 @@ fn the_platforms_request_after_the_main_child_went_by_itself_is_one_and_is_passe
 }
 
 #[test]
-fn pid_1_without_proc_tells_all_that_is_left() {
+fn as_pid_1_without_proc_all_remaining_processes_get_the_stop_signal() {
     if !have("root, to unmount /proc", is_root()) {
         return;
     }
@@ -122,7 +126,7 @@ fn pid_1_without_proc_tells_all_that_is_left() {
 }
 
 #[test]
-fn a_wrapper_without_proc_says_that_it_can_tell_nobody() {
+fn a_wrapper_without_proc_says_that_it_cannot_signal_the_remaining_processes() {
     if !have("root, to unmount /proc", is_root()) {
         return;
     }
@@ -138,13 +142,13 @@ fn a_wrapper_without_proc_says_that_it_can_tell_nobody() {
 }
 
 #[test]
-fn a_drain_of_no_time_says_what_was_sent_and_who_was_killed() {
+fn a_drain_timeout_of_zero_logs_the_stop_signal_and_the_killed_processes() {
     let run = softstop(["--drain-timeout", "0s", "sh", "-c", "trap '' TERM; echo ready; sleep 1000"]).pid_one().start();
     run.says("ready");
     run.signal(15);
     let outcome = run.wait();
     outcome.code(137).logged("drain: sent SIGTERM to sh").logged("killed pid 2 (sh)").not_logged("does not show");
-    // And what is left behind by a child that ended by itself has a closing line too.
+    // There is a closing line too when the main child exits by itself and leaves a process behind.
     let options = ["--wait-for", "all", "--drain-timeout", "0s"];
     let run = softstop(options.into_iter().map(str::to_owned).chain(sh("(trap '' TERM; sleep 1000) & exit 5")))
         .pid_one()
@@ -153,20 +157,20 @@ fn a_drain_of_no_time_says_what_was_sent_and_who_was_killed() {
 }
 
 #[test]
-fn by_the_name_of_dumb_init_the_group_is_bidden_farewell_each_time() {
+fn as_dumb_init_softstop_always_sends_sigterm_to_the_group_when_the_child_exits() {
     let marker = format!("1000.{}", std::process::id());
     let is_left = || {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         let mut lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
         lines.any(|line| line == format!("sleep\0{marker}\0").as_bytes())
     };
-    // The child exits as early as it can, so that its end comes at any moment of ours.
+    // The child exits as early as it can, so that softstop sees the exit at various points of its start.
     let leaves = format!("sleep {marker} >&- 2>&- & exit 3");
     for round in 0..200 {
         program(called("dumb-init"), ["sh", "-c", &leaves]).run().code(3);
-        eventually(&format!("round {round}: the sleeper hears of it"), || (!is_left()).then_some(()));
+        eventually(&format!("round {round}: sleep is gone"), || (!is_left()).then_some(()));
     }
-    // The control: with the farewell rewritten to nothing it is left, and would be seen.
+    // The control: with SIGTERM rewritten to nothing, sleep is left and is seen.
     program(called("dumb-init"), ["-r", "15:0", "sh", "-c", &leaves]).run().code(3);
     assert!(is_left());
     program("pkill", ["-f", &format!("^sleep {marker}$")]).run().code(0);

@@ -1,13 +1,13 @@
 //! A real nginx stops under softstop without losing a request.
 //!
-//! The responses in flight are of two kinds: big ones, whose client reads no further until the test lets it, and one
-//! that nginx itself sends slowly.
+//! The responses in flight are of two kinds: big ones, which the client reads to the end only when the test says so,
+//! and one that nginx sends slowly (`limit_rate`).
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and may look at the clock"
+    reason = "a test panics when it fails, and may read the clock"
 )]
 
 use std::fs;
@@ -34,7 +34,7 @@ fn start_big(nginx: &Nginx) -> Vec<Download> {
 #[track_caller]
 fn arrive_whole(downloads: Vec<Download>) {
     for download in downloads {
-        // No assert_eq: nobody wants to read that many bytes.
+        // Not assert_eq, which would print 48 MB.
         assert!(download.finish().unwrap() == big(), "a response has the right length and the wrong content");
     }
 }
@@ -46,7 +46,7 @@ fn are_cut(downloads: Vec<Download>) {
     }
 }
 
-/// The promise of the whole project.
+/// The main promise of the project.
 #[test]
 fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
     if !have_nginx() {
@@ -65,7 +65,7 @@ fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
     let served = served_since(stop, || nginx.get());
     assert!(served.lasted >= Duration::from_secs(3) && served.answers >= 10, "{served:?}");
     nginx.logs("gracefully shutting down");
-    assert_eq!(run.ended(), None, "softstop left while responses were in flight");
+    assert_eq!(run.ended(), None, "softstop exited while responses were in flight");
 
     arrive_whole(downloads);
     assert!(trickle.join().unwrap().unwrap() == Nginx::trickle());
@@ -77,13 +77,15 @@ fn nginx_serves_through_the_pre_delay_then_drains_and_loses_nothing() {
         .logged("drain: sent SIGQUIT to nginx")
         .logged("waiting up to 20s for its exit");
     let closing = outcome.stderr.lines().last().unwrap();
-    assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3.0 s, drain after SIGQUIT "), "{closing}");
+    // 3.0 s, and more on a slow machine.
+    assert!(closing.contains("stopped in ") && closing.contains("pre-delay 3."), "{closing}");
+    assert!(closing.contains(" s, drain after SIGQUIT "), "{closing}");
     assert!(closing.ends_with("nginx exited with code 0"), "{closing}");
 }
 
-/// The negative control: what clients see today.
+/// The negative control: what clients see without softstop.
 #[test]
-fn without_softstop_sigterm_to_nginx_cuts_the_responses_and_refuses_new_ones_at_once() {
+fn without_softstop_sigterm_makes_nginx_cut_responses_and_refuse_connections_at_once() {
     if !have_nginx() {
         return;
     }
@@ -100,9 +102,9 @@ fn without_softstop_sigterm_to_nginx_cuts_the_responses_and_refuses_new_ones_at_
     are_cut(downloads);
 }
 
-/// The other control: it is the mapping to SIGQUIT that saves the responses, not our mere presence.
+/// The second control: the mapping to SIGQUIT saves the responses, not softstop's presence alone.
 #[test]
-fn with_the_profile_off_sigterm_reaches_nginx_as_it_is_and_cuts() {
+fn with_profile_none_sigterm_reaches_nginx_and_cuts_its_responses() {
     if !have_nginx() {
         return;
     }
@@ -138,9 +140,10 @@ fn nginx_needs_no_flag() {
         .logged("nginx exited with code 0");
 }
 
-/// The official image's entry point execs what it is given: softstop sees a script and must think of nginx.
+/// The entrypoint script of the official image execs its arguments. softstop sees the script and must find nginx behind
+/// it.
 #[test]
-fn nginx_needs_no_flag_behind_the_images_entry_point_either() {
+fn nginx_behind_the_images_entrypoint_script_needs_no_flag_either() {
     if !have_nginx() {
         return;
     }
@@ -162,9 +165,9 @@ fn nginx_needs_no_flag_behind_the_images_entry_point_either() {
     run.wait().code(0).logged("drain after SIGQUIT");
 }
 
-/// nginx's image sets STOPSIGNAL SIGQUIT, so that is what the platform sends.
+/// The official image sets STOPSIGNAL to SIGQUIT, so that the platform sends that.
 #[test]
-fn sigquit_from_the_platform_is_a_stop_request_with_the_whole_pre_delay() {
+fn sigquit_from_the_platform_starts_a_stop_with_the_whole_pre_delay() {
     if !have_nginx() {
         return;
     }
@@ -182,7 +185,7 @@ fn sigquit_from_the_platform_is_a_stop_request_with_the_whole_pre_delay() {
 }
 
 #[test]
-fn a_reload_works_during_the_pre_delay_and_loses_nothing_either() {
+fn a_reload_during_the_pre_delay_works_and_loses_nothing() {
     if !have_nginx() {
         return;
     }
@@ -201,14 +204,14 @@ fn a_reload_works_during_the_pre_delay_and_loses_nothing_either() {
     let new_workers = children(master).into_iter().filter(|pid| !old_workers.contains(pid));
     assert_eq!(new_workers.count(), 2, "a reload starts new workers");
 
-    run.signal(SIGINT); // in a hurry: nobody needs the rest of the pre-delay
+    run.signal(SIGINT); // ends the pre-delay
     run.logs("drain: sent SIGQUIT");
     arrive_whole(downloads);
     run.wait().code(0);
 }
 
 #[test]
-fn a_second_sigterm_during_the_drain_cuts_nothing() {
+fn a_second_sigterm_during_the_drain_cuts_no_response() {
     if !have_nginx() {
         return;
     }
@@ -225,7 +228,6 @@ fn a_second_sigterm_during_the_drain_cuts_nothing() {
     run.wait().code(0);
 }
 
-/// What is not done in time goes, and the log names it.
 #[test]
 fn a_response_that_outlasts_the_drain_timeout_is_cut_and_the_log_says_so() {
     if !have_nginx() {

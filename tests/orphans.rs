@@ -1,11 +1,11 @@
-//! Nobody stays a zombie, and a flood of orphans delays no stop.
+//! Every orphan is reaped, and a flood of orphans does not delay a stop.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -27,7 +27,7 @@ fn twenty_thousand_orphans_leave_no_zombie() {
 }
 
 #[test]
-fn twenty_thousand_orphans_leave_no_zombie_to_a_wrapper() {
+fn twenty_thousand_orphans_of_a_wrapper_leave_no_zombie() {
     let run = softstop(flood("20000")).start();
     run.says("flooded");
     eventually("the main child is alone", || (run.children().len() == 1).then_some(()));
@@ -37,16 +37,16 @@ fn twenty_thousand_orphans_leave_no_zombie_to_a_wrapper() {
 
 #[test]
 fn sleep_as_pid_1_leaves_zombies() {
-    // The negative control. (`sh` in its place would reap by itself, and prove nothing.)
+    // The negative control. (`sh` as PID 1 reaps orphans itself and would prove nothing.)
     let script = format!("{} 200 & exec sleep 1000", flood("").first().unwrap());
     let run = program("sh", ["-c", &script]).pid_one().start();
     run.says("flooded");
-    // Each middle process of the fixture is its own parent's, who reaps it; the 200 are everybody's.
+    // The fixture reaps its middle processes. The 200 orphans are left to PID 1.
     eventually("zombies", || (run.zombies() == 200).then_some(()));
 }
 
 #[test]
-fn a_stop_comes_to_its_end_while_orphans_flood_in() {
+fn a_stop_ends_in_time_during_a_flood_of_orphans() {
     let options = ["--pre-delay", "300ms", "--drain-timeout", "700ms"];
     let script = format!("trap '' TERM; {} forever & wait; wait", flood("").first().unwrap());
     let run = softstop(words(options, &["sh".into(), "-c".into(), script])).pid_one().start();
@@ -56,11 +56,12 @@ fn a_stop_comes_to_its_end_while_orphans_flood_in() {
     run.wait().code(137).logged("drain timeout");
     let took = start.elapsed();
     assert!(took >= Duration::from_secs(1), "it took {took:?}");
-    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    // Without a bound on reaping in one go, the stop would never end. The flood itself makes the machine slow.
+    assert!(took < DEAD_MAN / 2, "it took {took:?}");
 }
 
 #[test]
-fn signals_reach_the_child_while_orphans_flood_in() {
+fn signals_reach_the_child_during_a_flood_of_orphans() {
     let script = format!("{} forever & exec {} --exit-on 15=3", flood("").first().unwrap(), recorder().display());
     let run = softstop(["sh", "-c", &script]).pid_one().start();
     run.says("flooding");
@@ -73,7 +74,7 @@ fn signals_reach_the_child_while_orphans_flood_in() {
     run.wait().code(3);
 }
 
-/// A program that leaves an orphan that lives, and says its pid.
+/// A program that leaves a running orphan and prints its pid.
 const LEAVES_AN_ORPHAN: &str = "(sleep 1000 & echo orphan $!) ; echo ready; exec sleep 1000";
 
 fn orphan_of(run: &Running) -> Stray {
@@ -97,8 +98,8 @@ fn a_wrapper_adopts_orphans_by_itself() {
 }
 
 #[test]
-fn tini_without_s_adopts_nobody() {
-    // The negative control: without prctl(2) the orphan is somebody else's.
+fn tini_without_s_does_not_adopt_orphans() {
+    // The negative control: without PR_SET_CHILD_SUBREAPER another process adopts the orphan.
     if !have_program("tini") {
         return;
     }
@@ -108,8 +109,8 @@ fn tini_without_s_adopts_nobody() {
 }
 
 #[test]
-fn a_reaped_orphan_is_worth_a_warning_with_w_only() {
-    // `wait_for = all` keeps us until the orphan is reaped too.
+fn with_w_only_a_reaped_orphan_is_logged() {
+    // With `--wait-for all` softstop runs until the orphan is reaped too.
     let script = "(sleep 0.2 &) ; exit 0";
     let outcome = softstop(["-w", "--wait-for", "all", "sh", "-c", script]).pid_one().run();
     outcome.code(0).logged("reaped orphan with pid");

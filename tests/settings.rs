@@ -1,5 +1,5 @@
 //! Settings: where each value comes from, and who wins.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 use common::softstop;
 

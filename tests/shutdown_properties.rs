@@ -1,5 +1,5 @@
 //! The state machine under any order of events: what may never happen, and what always does.
-#![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::time::Duration;
 

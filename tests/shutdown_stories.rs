@@ -1,5 +1,5 @@
 //! The state machine, told as stories: what happens, when, and what the init does.
-#![allow(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::time::Duration;
 

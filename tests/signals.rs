@@ -1,11 +1,11 @@
-//! Which signals reach the app, under which number, and whom of the app.
+//! Which signals reach the app, under which number, and which of its processes.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -18,10 +18,10 @@ use softstop::signal::Signal;
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// What softstop cannot catch, and no test can send it without ending or stopping it.
+/// softstop cannot catch these, so that a test from outside would kill or stop it.
 const UNCATCHABLE: [i32; 2] = [libc::SIGKILL, libc::SIGSTOP];
 
-/// Sends each catchable signal in turn, and says what the app got.
+/// Sends each catchable signal in turn. Returns the signals that the app received.
 fn got_of_all(run: &Running, send: impl Fn(i32)) -> Vec<i32> {
     for signal in Signal::all() {
         let number = signal.number();
@@ -30,11 +30,11 @@ fn got_of_all(run: &Running, send: impl Fn(i32)) -> Vec<i32> {
         }
         send(number);
         if signal.is_forwarded() {
-            // Before the next one: signals are a set, and the order within a set is the kernel's.
+            // Wait before the next one: pending signals are a set, whose order the kernel chooses.
             run.says_times(&format!("got {number}"), 1);
         }
     }
-    // A last one shows that softstop has dealt with all before it.
+    // A last one shows that softstop has handled all signals before it.
     send(libc::SIGUSR1);
     run.says_times("got 10", 2);
     run.stdout.all().iter().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
@@ -46,7 +46,7 @@ fn forwarded_and_the_last() -> Vec<i32> {
 }
 
 #[test]
-fn each_signal_from_outside_reaches_the_child_once_or_is_ours() {
+fn each_signal_from_outside_reaches_the_child_once_or_is_for_softstop() {
     let run = softstop(recorder_until(&["99=0"])).pid_one().start();
     run.says("ready");
     let got = got_of_all(&run, |signal| {
@@ -57,7 +57,7 @@ fn each_signal_from_outside_reaches_the_child_once_or_is_ours() {
 }
 
 #[test]
-fn each_signal_to_a_wrapper_reaches_the_child_once_or_is_ours() {
+fn each_signal_to_a_wrapper_reaches_the_child_once_or_is_for_softstop() {
     let run = softstop(recorder_until(&["99=0"])).start();
     run.says("ready");
     let got = got_of_all(&run, |signal| {
@@ -68,11 +68,11 @@ fn each_signal_to_a_wrapper_reaches_the_child_once_or_is_ours() {
 }
 
 #[test]
-fn each_signal_from_inside_reaches_the_child_once_or_is_ours() {
+fn each_signal_from_inside_reaches_the_child_once_or_is_for_softstop() {
     let directory = tempfile::tempdir().unwrap();
     let orders = directory.path().join("orders");
     make_fifo(&orders);
-    // The sender is a child of the recorder, which is PID 2 as the shell was before.
+    // The sender is a child of the recorder: the shell with pid 2 becomes the recorder by exec.
     let script = format!(
         "while read n; do kill -$n 1; done <'{}' & exec {} --exit-on 99=0",
         orders.display(),
@@ -81,7 +81,7 @@ fn each_signal_from_inside_reaches_the_child_once_or_is_ours() {
     let run = softstop(["sh", "-c", &script]).pid_one().start();
     run.says("ready");
     let mut orders = OpenOptions::new().write(true).open(&orders).unwrap();
-    // From inside the kernel keeps even these two from PID 1; not from any init's merit, but all the same.
+    // The kernel does not deliver these two to PID 1 from inside its namespace.
     for signal in UNCATCHABLE {
         writeln!(orders, "{signal}").unwrap();
     }
@@ -91,7 +91,7 @@ fn each_signal_from_inside_reaches_the_child_once_or_is_ours() {
 }
 
 #[test]
-fn a_rewritten_signal_arrives_as_the_other_one_however_it_is_written() {
+fn a_rewrite_may_name_signals_in_any_notation() {
     for (rewrite, sent, got) in [
         ("HUP:USR1", 1, 10),
         ("SIGHUP:SIGUSR1", 1, 10),
@@ -100,7 +100,7 @@ fn a_rewritten_signal_arrives_as_the_other_one_however_it_is_written() {
         ("USR2:RTMIN+3", 12, 37),
         ("RTMAX-1:USR1", 63, 10),
         ("33:HUP", 33, 1),
-        ("TTIN:USR1", 21, 10), // not passed on by itself, but a person chose it
+        ("TTIN:USR1", 21, 10), // not forwarded by default, but rewritten on request
     ] {
         let run = softstop(words(["-r", rewrite], &recorder_until(&["15=0"]))).pid_one().start();
         run.says("ready");
@@ -132,7 +132,7 @@ fn a_rewrite_reaches_only_the_signal_it_names() {
     let run = softstop(words(["-r", "HUP:USR1", "-r", "USR1:USR2"], &recorder_until(&["15=0"]))).pid_one().start();
     run.says("ready");
     run.signal(1);
-    run.says("got 10"); // and not 12: rewrites are no chain
+    run.says("got 10"); // and not 12: rewrites are not chained
     run.signal(10);
     run.says("got 12");
     run.signal(15);
@@ -140,21 +140,21 @@ fn a_rewrite_reaches_only_the_signal_it_names() {
 }
 
 #[test]
-fn a_rewritten_stop_request_is_a_stop_request_still() {
+fn a_rewritten_stop_request_still_starts_a_stop() {
     let run = softstop(words(["-r", "TERM:QUIT"], &recorder_until(&["3=0"]))).pid_one().start();
     run.says("ready");
     run.signal(15);
     run.wait().code(0).logged("stop requested: SIGTERM").logged("SIGQUIT");
 }
 
-/// A shell that ignores the signals and leaves it to the recorder, in its group, to hear them.
+/// A shell that ignores the signals, with a recorder in its process group.
 fn behind_a_shell() -> Vec<String> {
     let script = format!("trap '' HUP TERM; {} --exit-on 15=0 & wait; wait", recorder().display());
     vec!["sh".into(), "-c".into(), script]
 }
 
 #[test]
-fn with_group_as_the_target_a_signal_reaches_the_grandchild() {
+fn with_target_group_a_signal_reaches_the_grandchild() {
     for option in ["-g", "--target=group"] {
         let run = softstop(words([option], &behind_a_shell())).pid_one().start();
         run.says("ready");
@@ -167,7 +167,7 @@ fn with_group_as_the_target_a_signal_reaches_the_grandchild() {
 }
 
 #[test]
-fn with_child_as_the_target_the_grandchild_hears_nothing() {
+fn with_target_child_a_signal_does_not_reach_the_grandchild() {
     let run = softstop(words([], &behind_a_shell())).pid_one().start();
     run.says("ready");
     let shell = run.child();
@@ -180,12 +180,12 @@ fn with_child_as_the_target_the_grandchild_hears_nothing() {
 }
 
 #[test]
-fn a_child_that_left_its_group_gets_the_groups_signals_still() {
-    // In the group that is named after it nobody is left then, and the kernel says ESRCH.
+fn a_child_that_has_left_its_process_group_still_gets_its_signals() {
+    // The child's own process group is then empty, so that a kill of the group fails with ESRCH.
     let run = softstop(["-g", recorder().to_str().unwrap(), "--join-parents-group"]).start();
     run.says("ready");
     let child = run.child();
-    assert_ne!(group_of(child), child, "the recorder is to be in another group");
+    assert_ne!(group_of(child), child, "the recorder did not join another group");
     run.signal(15);
     run.says("got 15");
     run.wait().code(0);
@@ -197,13 +197,13 @@ fn group_of(pid: i32) -> i32 {
 }
 
 #[test]
-fn a_child_that_may_not_be_signalled_does_not_end_us() {
-    // As another user without privileges we may not signal root's processes: EPERM is told, and lived with.
+fn softstop_survives_a_child_that_it_may_not_signal() {
+    // An unprivileged user may not signal root's processes: the kill fails with EPERM, which is logged.
     if !have("root, for a child with more rights than softstop", is_root()) || !have_program("setpriv") {
         return;
     }
     let directory = tempfile::tempdir_in("/tmp").unwrap();
-    // A set-uid child of a user's softstop: its real user is root, too, once it has asked for that.
+    // The child is set-uid root, and makes root its real user too.
     open_to_all(directory.path(), 0o755);
     let [init, child] = ["softstop", "child"].map(|name| directory.path().join(name));
     fs::copy(SOFTSTOP, &init).unwrap();

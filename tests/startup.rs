@@ -5,7 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -19,7 +19,7 @@ const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 const RUNS: u64 = 300;
 
-/// Times from 0 to 4 ms, spread evenly but in no order: the golden ratio's multiples.
+/// Times from 0 to 4 ms, evenly distributed in no order: multiples of the golden ratio.
 fn moments() -> impl Iterator<Item = Duration> {
     let mut fraction = 0.5_f64;
     (0..RUNS).map(move |_| {
@@ -28,7 +28,7 @@ fn moments() -> impl Iterator<Item = Duration> {
     })
 }
 
-/// Starts a plain program, sends SIGTERM at each of the moments, and expects the end each time.
+/// Starts a plain program for each of the moments, sends SIGTERM at that moment, and expects the program to end.
 fn storm(options: &[&str], is_pid_one: bool) {
     storm_of(Path::new(SOFTSTOP), options, is_pid_one, moments());
 }
@@ -38,7 +38,7 @@ fn storm_of(init: &Path, options: &[&str], is_pid_one: bool, moments: impl Itera
         let command: Vec<&str> = options.iter().copied().chain(["sleep", "1000"]).collect();
         let run = program(init, command);
         let run = if is_pid_one { run.pid_one().start() } else { run.start() };
-        // What comes before softstop's first act is lost, by the kernel's rules, to PID 1, and ends anybody else.
+        // Before softstop blocks signals, the kernel discards a SIGTERM to PID 1, and lets it kill any other process.
         run.listens();
         let listening = Instant::now();
         while listening.elapsed() < moment {
@@ -71,8 +71,8 @@ fn a_sigterm_in_the_first_4_ms_ends_a_wrapper_and_its_group() {
 }
 
 #[test]
-fn a_sigterm_in_the_first_4_ms_is_not_lost_by_the_name_of_an_init_that_loses_some() {
-    // tini -g, dumb-init in both modes and catatonit -g each lose one in 30 to 50.
+fn a_sigterm_in_the_first_4_ms_is_not_lost_under_the_name_of_an_init_that_loses_some() {
+    // The real tini -g, dumb-init in both modes and catatonit -g each lose one SIGTERM in 30 to 50.
     for (name, options) in
         [("tini", &["-s", "-g"][..]), ("dumb-init", &[]), ("dumb-init", &["-c"]), ("catatonit", &["-g"])]
     {
@@ -83,8 +83,8 @@ fn a_sigterm_in_the_first_4_ms_is_not_lost_by_the_name_of_an_init_that_loses_som
 }
 
 #[test]
-fn a_sigterm_before_we_listen_leaves_no_child_behind() {
-    // At no moment may a wrapper be dead and its child alive.
+fn a_sigterm_before_signals_are_blocked_leaves_no_child_behind() {
+    // At no moment may the wrapper be dead and its child alive.
     let marker = format!("1000.{}", std::process::id());
     for moment in moments() {
         let run = softstop(["sleep", &marker]).start();
@@ -93,14 +93,14 @@ fn a_sigterm_before_we_listen_leaves_no_child_behind() {
         run.wait().code(143);
     }
     assert!(!is_running(&marker));
-    // The control: it would be found.
+    // The control: a child that is alive is found.
     let run = softstop(["sleep", &marker]).start();
     eventually("the marked process", || is_running(&marker).then_some(()));
     run.signal(15);
     run.wait().code(143);
 }
 
-/// Whether a process other than softstop has this word for its last.
+/// Whether a `sleep` with this argument runs.
 fn is_running(word: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
@@ -108,8 +108,8 @@ fn is_running(word: &str) -> bool {
 }
 
 #[test]
-fn a_signal_that_is_no_stop_request_is_not_lost_either() {
-    // The recorder blocks all signals as its first act; before that SIGUSR1 ends it, and that is heard too.
+fn a_signal_that_is_not_a_stop_request_is_not_lost_either() {
+    // The recorder first blocks all signals. Before that SIGUSR1 kills it, which gives another exit code.
     for (index, moment) in moments().take(100).enumerate() {
         let run = softstop(recorder_until(&["10=42"])).pid_one().start();
         run.listens();

@@ -1,11 +1,11 @@
-//! The log loses lines before it delays a stop, and is never a reason to end.
+//! softstop drops log lines rather than delay a stop, and no failure to log ends it.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// What must take no time takes less than this, on the slowest machine.
+/// An upper limit for what should take no time, even on a very slow machine.
 const SOON: Duration = Duration::from_secs(25);
 
 const LEVELS: [&[&str]; 5] = [&[], &["-v"], &["-vv"], &["-vvv"], &["-vvv", "-w", "--log-format=json"]];
@@ -28,11 +28,11 @@ fn sleeps(options: &[&str]) -> Vec<String> {
     words(options.iter().copied(), &["sleep".into(), "1000".into()])
 }
 
-/// A pipe that takes not one more byte.
+/// A pipe that has no room for a single byte.
 fn full_pipe() -> (File, File) {
     let (reader, mut writer) = pipe();
     set_non_blocking(&writer, true);
-    // Big ones first, then single ones: a pipe's last page may have room for a line.
+    // Pages first, then single bytes: the last page of a pipe may have room left.
     for size in [4096, 1] {
         while writer.write(&vec![b'.'; size]).is_ok() {}
     }
@@ -49,7 +49,7 @@ fn set_non_blocking(fd: &impl AsRawFd, on: bool) {
 fn stops_soon(run: Running, what: &str) {
     run.listens();
     let start = Instant::now();
-    // A reload first: with -vv it is logged, too.
+    // Two other signals first: with -vv they are logged too.
     for signal in [28, 23] {
         run.signal(signal);
         run.takes(signal);
@@ -60,7 +60,7 @@ fn stops_soon(run: Running, what: &str) {
 }
 
 #[test]
-fn a_full_pipe_delays_no_stop() {
+fn a_full_pipe_does_not_delay_a_stop() {
     for options in LEVELS {
         let (reader, writer) = full_pipe();
         stops_soon(softstop(sleeps(options)).stderr(writer).pid_one().start(), &format!("PID 1, {options:?}"));
@@ -72,7 +72,7 @@ fn a_full_pipe_delays_no_stop() {
 }
 
 #[test]
-fn a_full_pipe_delays_no_stop_by_another_name_however_much_it_says() {
+fn a_full_pipe_does_not_delay_a_stop_under_another_name_at_any_log_level() {
     for name in OTHER_NAMES {
         let options: &[&str] = match name {
             "dumb-init" => &["-v"],
@@ -87,8 +87,8 @@ fn a_full_pipe_delays_no_stop_by_another_name_however_much_it_says() {
 }
 
 #[test]
-fn a_full_pipe_of_another_users_delays_no_stop() {
-    // It cannot be opened again for us alone: then it is asked for room, line by line.
+fn a_full_pipe_of_another_user_does_not_delay_a_stop() {
+    // softstop may not reopen such a pipe to set O_NONBLOCK on it alone, and polls for room before each line.
     if !have("root, to make another user's pipe", is_root()) || !have_program("setpriv") {
         return;
     }
@@ -107,14 +107,14 @@ fn a_full_pipe_of_another_users_delays_no_stop() {
 }
 
 #[test]
-fn a_full_pipe_holds_tini_up() {
-    // The negative control, and proof that the pipe is full: tini blocks in its first line.
+fn a_full_pipe_blocks_tini() {
+    // The negative control, and proof that the pipe is full: tini blocks in its first write.
     if !have_program("tini") {
         return;
     }
     let (reader, writer) = full_pipe();
     let run = program("tini", ["-vvv", "--", "sleep", "1000"]).stderr(writer).start();
-    eventually("tini writes", || {
+    eventually("tini blocks in write", || {
         fs::read_to_string(format!("/proc/{}/wchan", run.pid)).ok()?.contains("pipe_w").then_some(())
     });
     run.signal(15);
@@ -124,14 +124,14 @@ fn a_full_pipe_holds_tini_up() {
 }
 
 #[test]
-fn what_a_full_pipe_lost_is_counted() {
+fn log_lines_lost_to_a_full_pipe_are_counted() {
     let (mut reader, writer) = full_pipe();
     let run = softstop(words(["-vv"], &recorder_until(&["15=0"]))).stderr(writer).start();
     run.says("ready");
     run.signal(1);
     run.says("got 1");
     run.takes(1);
-    // Now somebody reads, and the next line has room.
+    // Now there is room for the next line.
     let mut room = vec![0; 16384];
     reader.read_exact(&mut room).unwrap();
     run.signal(15);
@@ -145,7 +145,7 @@ fn what_a_full_pipe_lost_is_counted() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_any_more_ends_nobody() {
+fn softstop_survives_a_closed_log_pipe() {
     for options in LEVELS {
         let (reader, writer) = pipe();
         drop(reader);
@@ -154,7 +154,7 @@ fn a_pipe_that_nobody_reads_any_more_ends_nobody() {
 }
 
 #[test]
-fn a_reader_that_goes_during_the_drain_ends_nobody() {
+fn softstop_survives_a_log_reader_that_exits_during_the_drain() {
     let (reader, writer) = pipe();
     let run = softstop(words(["-vvv"], &recorder_until(&["10=7"]))).stderr(writer).pid_one().start();
     run.says("ready");
@@ -165,12 +165,12 @@ fn a_reader_that_goes_during_the_drain_ends_nobody() {
     run.says("got 1");
     run.signal(10);
     let outcome = run.wait();
-    // Our own SIGPIPE is none of the app's.
+    // A SIGPIPE from softstop's own write must not be forwarded.
     assert!(!outcome.code(7).stdout.contains("got 13"), "{outcome:?}");
 }
 
 #[test]
-fn closed_descriptors_end_nobody() {
+fn softstop_survives_closed_standard_descriptors() {
     for redirections in ["2>&-", "0<&- 2>&-", "0<&- 1>&- 2>&-", "1>&-"] {
         for options in LEVELS {
             let run = softstop(sleeps(options)).redirected(redirections).pid_one().start();
@@ -180,7 +180,7 @@ fn closed_descriptors_end_nobody() {
 }
 
 #[test]
-fn a_socket_carries_the_log_and_delays_no_stop() {
+fn a_socket_takes_the_log_and_does_not_delay_a_stop() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let run = softstop(words(["-vvv"], &recorder_until(&["15=0"]))).stderr(OwnedFd::from(theirs)).pid_one().start();
     run.says("ready");
@@ -190,7 +190,7 @@ fn a_socket_carries_the_log_and_delays_no_stop() {
     ours.read_to_string(&mut log).unwrap();
     assert!(log.contains("stop requested: SIGTERM") && log.contains("stopped in"), "{log}");
 
-    // A full one, and one whose other end is closed.
+    // A full socket, and one whose other end is closed.
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     while theirs.write(&[b'.'; 4096]).is_ok() {}
@@ -204,9 +204,9 @@ fn a_socket_carries_the_log_and_delays_no_stop() {
 }
 
 #[test]
-fn a_file_carries_the_log_behind_what_the_app_wrote() {
+fn a_log_file_has_the_lines_of_softstop_and_the_app_in_order() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    // Without O_APPEND, as a shell's `2>FILE` has it: the offset is one for all.
+    // Without O_APPEND, like `2>FILE` of a shell: all processes share the file offset.
     let stderr = File::create(file.path()).unwrap();
     let run = softstop([
         "sh",
@@ -225,7 +225,7 @@ fn a_file_carries_the_log_behind_what_the_app_wrote() {
 }
 
 #[test]
-fn dev_null_and_a_full_disk_end_nobody() {
+fn softstop_survives_dev_null_and_a_full_disk() {
     for path in ["/dev/null", "/dev/full"] {
         let stderr = File::options().write(true).open(path).unwrap();
         stops_soon(softstop(sleeps(&["-vvv"])).stderr(stderr).pid_one().start(), path);

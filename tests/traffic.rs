@@ -1,11 +1,11 @@
-//! The stop that watches traffic: it lasts as long as requests come, and not much longer. Real servers and real clients,
-//! in a network namespace of their own, once with netlink and once where a seccomp filter refuses it.
+//! A pre-delay that watches traffic: it lasts as long as requests come, and not much longer. Real servers and clients
+//! run in a network namespace, once with netlink and once with a seccomp filter that refuses netlink.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong, and may look at the clock"
+    reason = "a test panics when it fails, and may read the clock"
 )]
 
 use std::fs;
@@ -27,24 +27,25 @@ use libc::{SIGINT, SIGTERM};
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// The quiet that these stops wait for, but where a test says otherwise.
+/// The `--quiet` of these stops, unless a test says otherwise.
 const QUIET: Duration = Duration::from_secs(1);
-/// Quiet is noticed at the next look; and the machine may have other things to do.
-const MARGIN: Duration = Duration::from_millis(2500);
-/// A range that no stop here gets near to the end of.
+/// How late a wait may end. Quiet is noticed at the next snapshot, up to a second later, and a slow or busy machine is
+/// late with everything. A stop that missed the quiet would take the 30 s of [`LONG`].
+const MARGIN: Duration = Duration::from_secs(10);
+/// A range whose upper bound none of these stops should reach.
 const LONG: &str = "1s..30s";
-/// Of clients that are to be told from others.
+/// The address of clients that a test distinguishes from others.
 const PROBE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// An nginx that answers, under softstop as PID 1 with these options.
+/// Starts nginx under softstop as PID 1 with these options, and waits until it answers.
 #[track_caller]
 fn nginx_under(options: &[&str]) -> (Nginx, Running) {
     let nginx = Nginx::new();
-    nginx.says("hello"); // as the home-made server does
+    nginx.says("hello"); // the answer of the fixture server too
     let run = softstop(words(options.iter().copied().chain(["--"]), &nginx.command())).pid_one().start();
     is_up(|| {
         assert!(run.is_running(), "{:?}", run.stderr.all());
@@ -53,7 +54,7 @@ fn nginx_under(options: &[&str]) -> (Nginx, Running) {
     (nginx, run)
 }
 
-/// The home-made server, which listens, under softstop as PID 1 with these options; its port.
+/// Starts the fixture server under softstop as PID 1 with these options, and waits until it listens. Returns its port.
 #[track_caller]
 fn server_under(options: &[&str], arguments: &[&str]) -> (u16, Running) {
     let server = fixture("server");
@@ -64,7 +65,7 @@ fn server_under(options: &[&str], arguments: &[&str]) -> (u16, Running) {
     (port[5..].parse().unwrap(), run)
 }
 
-/// A stop that was asked for.
+/// A softstop that has been asked to stop.
 struct Stop {
     run: Running,
     asked: Instant,
@@ -77,14 +78,14 @@ impl Stop {
         Self { run, asked }
     }
 
-    /// Waits for its end: how it ended, and when.
+    /// Waits for the end. Returns how softstop ended, and when.
     #[track_caller]
     fn ends(self) -> (Outcome, Instant) {
         let outcome = self.run.wait();
         (outcome, Instant::now())
     }
 
-    /// Waits for the end of its pre-delay.
+    /// Waits for the end of the pre-delay.
     #[track_caller]
     fn drains(&self) -> Instant {
         self.run.logs("drain: sent ");
@@ -98,10 +99,10 @@ impl Stop {
 
 #[track_caller]
 fn between(took: Duration, least: Duration, most: Duration) {
-    assert!(took + ms(50) >= least && took <= most, "it took {took:?}, which is not {least:?} to {most:?}");
+    assert!(took + ms(50) >= least && took <= most, "it took {took:?}, not {least:?} to {most:?}");
 }
 
-/// Sends requests over fresh connections until `end`; each is answered. Says when the last was sent.
+/// Sends requests until `end` and expects an answer to each. Returns when the last one was sent.
 #[track_caller]
 fn ask_until(end: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
     loop {
@@ -114,13 +115,13 @@ fn ask_until(end: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> In
     }
 }
 
-/// A whole response to somebody at this address.
+/// Sends a request from this address and reads the whole response.
 fn get_from(from: Ipv4Addr, port: u16) -> Result<Vec<u8>, Lost> {
     let stream = connect_from(from, (Ipv4Addr::LOCALHOST, port).into()).map_err(|_| Lost::Refused)?;
     Download::over(stream, "/")?.finish()
 }
 
-/// Somebody who does the same again and again, until he is dropped.
+/// A thread that repeats an action until this is dropped.
 struct Again {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -147,7 +148,7 @@ impl Drop for Again {
     }
 }
 
-/// A connection that is kept alive.
+/// A keep-alive connection.
 struct Kept(TcpStream);
 
 impl Kept {
@@ -161,7 +162,7 @@ impl Kept {
         Self(stream)
     }
 
-    /// A request, and its answer of five bytes.
+    /// Sends a request and reads its answer of five bytes.
     fn ask(&mut self) -> std::io::Result<()> {
         self.0.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
         let mut got = Vec::new();
@@ -176,7 +177,7 @@ impl Kept {
     }
 }
 
-/// What both servers answer.
+/// The answer of both servers.
 const HELLO: &[u8] = b"hello";
 
 fn have_nginx() -> bool {
@@ -184,11 +185,11 @@ fn have_nginx() -> bool {
 }
 
 #[test]
-fn nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later() {
+fn nginx_serves_while_requests_come_and_stops_when_they_have_been_quiet() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later", |_| {
+    both_ways_at_once("nginx_serves_while_requests_come_and_stops_when_they_have_been_quiet", |_| {
         thread::scope(|scope| {
             for lag in [500, 4000].map(ms) {
                 scope.spawn(move || {
@@ -206,22 +207,23 @@ fn nginx_serves_as_long_as_requests_come_and_leaves_a_quiet_later() {
 }
 
 #[test]
-fn the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second() {
-    both_ways_at_once("the_drain_gets_what_quiet_has_saved_and_is_told_in_tenths_of_a_second", |_| {
+fn the_drain_gets_the_time_that_the_pre_delay_did_not_need() {
+    both_ways_at_once("the_drain_gets_the_time_that_the_pre_delay_did_not_need", |_| {
         let options = ["--pre-delay", "1s..20s", "--quiet", "1s", "--grace-period", "30s"];
         let (_, run) = server_under(&options, &[]);
         let stop = Stop::of(run);
         let line = stop.run.logs("drain: sent ");
         let (_, time) = line.split_once("waiting up to ").unwrap();
         let (time, _) = time.split_once(" for its exit").unwrap();
-        // 9 s, and nearly 19 s more.
-        assert!(time.starts_with("27s") || time.starts_with("26s") || time.starts_with("25s"), "{line}");
+        // 9 s, and what the pre-delay left of its 20 s: nearly 19 s, and less on a slow machine.
+        let seconds: u32 = time.split_once('s').unwrap().0.parse().unwrap();
+        assert!((9 + 20 - 12..9 + 20 - 1).contains(&seconds), "{line}");
         assert!(!time.contains("us") && !time.contains("ns"), "{line}");
         stop.ends().0.code(143);
     });
 }
 
-/// The control: the lag above is one that a fixed pre-delay of the same lower bound does not survive.
+/// The control: with a fixed pre-delay of the same lower bound, the longer of the lags above loses requests.
 #[test]
 fn a_fixed_pre_delay_that_is_shorter_than_the_lag_loses_requests() {
     if !have_nginx() {
@@ -235,18 +237,19 @@ fn a_fixed_pre_delay_that_is_shorter_than_the_lag_loses_requests() {
 }
 
 #[test]
-fn a_slow_response_is_no_request_and_is_not_cut_either() {
+fn a_slow_response_does_not_prolong_the_pre_delay_and_is_not_cut_off() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("a_slow_response_is_no_request_and_is_not_cut_either", |way| {
+    both_ways_at_once("a_slow_response_does_not_prolong_the_pre_delay_and_is_not_cut_off", |way| {
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
         let trickle = Download::start(nginx.port, "/trickle").unwrap();
         let trickle = thread::spawn(|| trickle.finish());
         let stop = Stop::of(run);
         let drains = stop.drains();
         if way == Way::Netlink {
-            // The text cannot exclude that a segment which came was a request.
+            // /proc/net/tcp cannot exclude that an arriving segment was a request, so that the pre-delay may last
+            // longer.
             between(drains - stop.asked, QUIET, QUIET + MARGIN);
             assert!(!trickle.is_finished());
         }
@@ -256,29 +259,29 @@ fn a_slow_response_is_no_request_and_is_not_cut_either() {
 }
 
 #[test]
-fn where_quiet_means_traffic_a_slow_response_is_waited_for() {
+fn with_quiet_means_traffic_a_slow_response_prolongs_the_pre_delay() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("where_quiet_means_traffic_a_slow_response_is_waited_for", |_| {
-        // nginx sends what it limits a second's worth at a time.
+    both_ways_at_once("with_quiet_means_traffic_a_slow_response_prolongs_the_pre_delay", |_| {
+        // With `limit_rate` nginx sends about once a second, so that the quiet has to be longer.
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "2s", "--quiet-means", "traffic"]);
         let trickle = Download::start(nginx.port, "/trickle").unwrap();
         let stop = Stop::of(run);
         assert!(trickle.finish().unwrap() == Nginx::trickle());
         let sent = Instant::now();
-        assert!(!stop.is_draining(), "it did not wait for the response");
+        assert!(!stop.is_draining(), "the drain began before the response was complete");
         between(stop.drains() - sent, ms(1000), ms(2000) + MARGIN);
         stop.ends().0.code(0).logged("quiet: no request and no response for 2s");
     });
 }
 
 #[test]
-fn with_no_traffic_a_stop_takes_the_lower_bound() {
+fn without_traffic_the_pre_delay_takes_its_lower_bound() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("with_no_traffic_a_stop_takes_the_lower_bound", |_| {
+    both_ways_at_once("without_traffic_the_pre_delay_takes_its_lower_bound", |_| {
         let (_nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
         let stop = Stop::of(run);
         let asked = stop.asked;
@@ -289,8 +292,8 @@ fn with_no_traffic_a_stop_takes_the_lower_bound() {
 }
 
 #[test]
-fn where_nothing_listens_there_is_nothing_to_wait_for_beyond_the_lower_bound() {
-    let name = "where_nothing_listens_there_is_nothing_to_wait_for_beyond_the_lower_bound";
+fn without_a_listener_the_pre_delay_takes_its_lower_bound() {
+    let name = "without_a_listener_the_pre_delay_takes_its_lower_bound";
     both_ways_at_once(name, |_| {
         let options = ["--pre-delay", LONG, "--quiet", "20s"];
         let run = softstop(words(options, &recorder_until(&[]))).pid_one().start();
@@ -304,15 +307,16 @@ fn where_nothing_listens_there_is_nothing_to_wait_for_beyond_the_lower_bound() {
 }
 
 #[test]
-fn without_any_evidence_the_upper_bound_is_waited_for_and_said_once() {
-    let name = "without_any_evidence_the_upper_bound_is_waited_for_and_said_once";
+fn without_evidence_the_pre_delay_takes_its_upper_bound_and_one_line_says_so() {
+    let name = "without_evidence_the_pre_delay_takes_its_upper_bound_and_one_line_says_so";
     if Way::here().is_none() && !have("root, to unmount /proc", is_root()) {
         return;
     }
     within(name, &[], &[Way::ProcNet], |_| {
-        let blind = "umount -l /proc; umount -l /proc; [ ! -e /proc/self ] && exec \"$@\"";
+        let without_proc = "umount -l /proc; umount -l /proc; [ ! -e /proc/self ] && exec \"$@\"";
         let options = ["--pre-delay", "1s..4s", "--quiet", "1s"];
-        let run = softstop(words(options, &recorder_until(&[]))).through(["sh", "-c", blind, "sh"]).pid_one().start();
+        let run =
+            softstop(words(options, &recorder_until(&[]))).through(["sh", "-c", without_proc, "sh"]).pid_one().start();
         run.says("ready");
         let stop = Stop::of(run);
         let asked = stop.asked;
@@ -324,11 +328,11 @@ fn without_any_evidence_the_upper_bound_is_waited_for_and_said_once() {
 }
 
 #[test]
-fn an_idle_kept_alive_connection_is_quiet() {
+fn an_idle_keep_alive_connection_does_not_prolong_the_pre_delay() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("an_idle_kept_alive_connection_is_quiet", |_| {
+    both_ways_at_once("an_idle_keep_alive_connection_does_not_prolong_the_pre_delay", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
@@ -339,11 +343,11 @@ fn an_idle_kept_alive_connection_is_quiet() {
 }
 
 #[test]
-fn requests_on_one_kept_alive_connection_are_not() {
+fn requests_on_one_keep_alive_connection_prolong_the_pre_delay() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("requests_on_one_kept_alive_connection_are_not", |_| {
+    both_ways_at_once("requests_on_one_keep_alive_connection_prolong_the_pre_delay", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", LONG, "--quiet", "1s"]);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
@@ -356,17 +360,17 @@ fn requests_on_one_kept_alive_connection_are_not() {
 }
 
 #[test]
-fn a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named() {
+fn a_probe_prolongs_the_pre_delay_to_its_upper_bound_and_is_named() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named", |_| {
+    both_ways_at_once("a_probe_prolongs_the_pre_delay_to_its_upper_bound_and_is_named", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", "1s..5s", "--quiet", "2s"]);
         let port = nginx.port;
         let _probe = Again::every(ms(500), move || get_from(PROBE, port));
         let stop = Stop::of(run);
         let asked = stop.asked;
-        // Many others came too, but no more at the end.
+        // Many other clients call at first. Only the probe goes on until the end.
         for number in 10..30 {
             get_from(Ipv4Addr::new(127, 0, 0, number), port).unwrap();
             thread::sleep(ms(50));
@@ -380,11 +384,11 @@ fn a_probe_keeps_the_stop_waiting_to_the_upper_bound_and_is_named() {
 }
 
 #[test]
-fn a_probe_that_is_to_be_ignored_keeps_nothing_waiting_and_others_do() {
+fn an_ignored_probe_does_not_prolong_the_pre_delay_and_other_requests_do() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("a_probe_that_is_to_be_ignored_keeps_nothing_waiting_and_others_do", |_| {
+    both_ways_at_once("an_ignored_probe_does_not_prolong_the_pre_delay_and_other_requests_do", |_| {
         let options = ["--pre-delay", LONG, "--quiet", "1s", "--ignore-peers", "127.0.0.7,10.0.0.0/8"];
         let (nginx, run) = nginx_under(&options);
         let port = nginx.port;
@@ -398,7 +402,7 @@ fn a_probe_that_is_to_be_ignored_keeps_nothing_waiting_and_others_do() {
     });
 }
 
-/// Somebody else in the same network namespace, whom everybody calls all the time: this test itself.
+/// A server beside softstop's in the same network namespace, with a steady flow of calls. It runs in the test process.
 struct Sidecar {
     _calls: Again,
     address: SocketAddr,
@@ -414,7 +418,7 @@ impl Sidecar {
             let (mut server, _) = listener.accept().unwrap();
             client.write_all(b"question").unwrap();
             server.read_exact(&mut [0; 8]).unwrap();
-            // Whoever closes first; and now and then a reset, which leaves no trace behind.
+            // In turn the client closes first, the server does, or the connection is reset, which leaves no trace.
             turn += 1;
             match turn % 3 {
                 0 => drop(client),
@@ -422,7 +426,7 @@ impl Sidecar {
                 _ => {
                     server.write_all(b"answer").unwrap();
                     client.peek(&mut [0; 1]).unwrap();
-                    drop(client); // with something unread
+                    drop(client); // with an unread byte, so that the kernel sends a reset
                 }
             }
         });
@@ -431,11 +435,11 @@ impl Sidecar {
 }
 
 #[test]
-fn a_sidecars_traffic_keeps_nobody_waiting() {
+fn a_sidecars_traffic_does_not_prolong_the_pre_delay() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("a_sidecars_traffic_keeps_nobody_waiting", |_| {
+    both_ways_at_once("a_sidecars_traffic_does_not_prolong_the_pre_delay", |_| {
         let sidecar = Sidecar::new();
         let (nginx, run) = nginx_under(&["-vv", "--pre-delay", LONG, "--quiet", "1s"]);
         let stop = Stop::of(run);
@@ -446,15 +450,16 @@ fn a_sidecars_traffic_keeps_nobody_waiting() {
             .code(0)
             .logged(&format!("watching the ports of our own processes: [{}]", nginx.port))
             .logged("quiet: no request for 1s");
-        assert!(TcpStream::connect(sidecar.address).is_ok(), "the sidecar was there to the end");
+        assert!(TcpStream::connect(sidecar.address).is_ok(), "the sidecar did not run until the end");
     });
 }
 
 #[test]
-fn only_the_ports_that_were_named_count() {
-    both_ways_at_once("only_the_ports_that_were_named_count", |_| {
+fn only_the_named_ports_count() {
+    both_ways_at_once("only_the_named_ports_count", |_| {
         for (named, waits) in [("18081", false), ("18082", true), ("18081,18082", true)] {
-            let options = ["--pre-delay", "1s..5s", "--quiet", "1s", "--ports", named];
+            let pre_delay = if waits { "1s..5s" } else { LONG };
+            let options = ["--pre-delay", pre_delay, "--quiet", "1s", "--ports", named];
             let listens = ["--listen", "127.0.0.1:18081", "--listen", "127.0.0.1:18082"];
             let (_, run) = server_under(&options, &listens);
             let _calls = Again::every(ms(200), || get(18082, "/"));
@@ -476,38 +481,40 @@ fn the_closing_line_counts_the_connections_of_the_stop() {
         return;
     }
     both_ways_at_once("the_closing_line_counts_the_connections_of_the_stop", |_| {
-        let (nginx, run) = nginx_under(&["--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
+        let (nginx, run) = nginx_under(&["-vv", "--pre-delay", "50s..60s", "--drain-timeout", "60s"]);
         let mut kept = Kept::with(nginx.port);
         kept.ask().unwrap();
         let before = Download::start(nginx.port, "/big").unwrap();
         let stop = Stop::of(run);
+        // Logged after the first snapshot, to which no connection is new.
+        stop.run.logs("watching the ports of our own processes");
         for _ in 0..7 {
             nginx.get().unwrap();
         }
         let during = Download::start(nginx.port, "/big").unwrap();
-        stop.run.signal(SIGINT); // in a hurry
+        let hurried = Instant::now();
+        stop.run.signal(SIGINT); // ends the pre-delay
         let drain = stop.run.logs("drain: sent SIGQUIT");
-        let drains = Instant::now();
         assert!(drain.ends_with("waiting up to 1m for its exit; 3 connections open, 2 of them busy"), "{drain}");
         assert!(before.finish().is_ok());
         thread::sleep(ms(2500));
         assert!(during.finish().is_ok());
-        let closed = drains.elapsed();
-        let (outcome, _) = stop.ends();
+        let (outcome, end) = stop.ends();
         let line = outcome.code(0).stderr.lines().last().unwrap();
         let (_, rest) = line.split_once("8 new connections during the pre-delay, 3 open at SIGQUIT, ").unwrap();
         let after = rest.strip_prefix("last closed after ").unwrap().split_once(" s, ").unwrap().0;
         let after = Duration::from_secs_f64(after.parse().unwrap());
-        between(after + ms(100), closed, closed + ms(1500));
+        // softstop reads the clock once per wake-up, which may be long before the event is handled on a slow machine.
+        between(after + ms(500), ms(2500), end - hurried + ms(1000));
     });
 }
 
 #[test]
-fn who_is_cut_off_by_sigkill_is_named_with_what_he_did_not_get() {
+fn a_client_that_sigkill_cuts_off_is_named_with_the_bytes_not_delivered() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("who_is_cut_off_by_sigkill_is_named_with_what_he_did_not_get", |_| {
+    both_ways_at_once("a_client_that_sigkill_cuts_off_is_named_with_the_bytes_not_delivered", |_| {
         let (nginx, run) = nginx_under(&["--pre-delay", "0s", "--drain-timeout", "1s"]);
         let stream = connect_from(PROBE, (Ipv4Addr::LOCALHOST, nginx.port).into()).unwrap();
         let address = stream.local_addr().unwrap();
@@ -525,8 +532,8 @@ fn who_is_cut_off_by_sigkill_is_named_with_what_he_did_not_get() {
 }
 
 #[test]
-fn clients_in_the_accept_queue_are_warned_of_before_they_are_reset() {
-    both_ways_at_once("clients_in_the_accept_queue_are_warned_of_before_they_are_reset", |_| {
+fn the_log_warns_of_clients_in_the_accept_queue_before_they_are_reset() {
+    both_ways_at_once("the_log_warns_of_clients_in_the_accept_queue_before_they_are_reset", |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &["--never-accept"]);
         let mut asking: Vec<_> = (0..2).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
         for client in &mut asking {
@@ -537,15 +544,15 @@ fn clients_in_the_accept_queue_are_warned_of_before_they_are_reset() {
         outcome.code(143).logged("; 3 connections open, 2 of them busy");
         outcome.logged("3 connections in the accept queue of server (pid 2), 2 with a request: reset unless");
         for client in &mut asking {
-            assert!(client.read(&mut [0]).is_err(), "that was no reset");
+            assert!(client.read(&mut [0]).is_err(), "the connection was not reset");
         }
     });
 }
 
-/// The control: who is served is not warned of.
+/// The control for the warning.
 #[test]
-fn clients_that_were_accepted_are_not() {
-    both_ways_at_once("clients_that_were_accepted_are_not", |_| {
+fn the_log_does_not_warn_of_accepted_clients() {
+    both_ways_at_once("the_log_does_not_warn_of_accepted_clients", |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
         let mut kept = Kept::with(port);
         kept.ask().unwrap();
@@ -555,27 +562,26 @@ fn clients_that_were_accepted_are_not() {
 }
 
 #[test]
-fn a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_traffic() {
-    let name = "a_server_without_a_graceful_signal_finishes_its_response_where_quiet_means_traffic";
+fn with_quiet_means_traffic_a_server_without_a_graceful_signal_finishes_its_response() {
+    let name = "with_quiet_means_traffic_a_server_without_a_graceful_signal_finishes_its_response";
     both_ways_at_once(name, |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s", "--quiet-means", "traffic"], &[]);
+        let begun = Instant::now();
         let slow = Download::start(port, "/slow").unwrap();
         let stop = Stop::of(run);
-        let asked = stop.asked;
-        assert_eq!(slow.finish().map(|body| body.len()), Ok(3000));
-        let sent = Instant::now();
+        assert_eq!(slow.finish().map(|body| body.len()), Ok(6000));
         let (outcome, end) = stop.ends();
         outcome.code(143).logged("quiet: no request and no response for 1s");
-        // The client may notice its own end late.
-        between(end - sent + ms(300), QUIET, QUIET + MARGIN);
-        assert!(end - asked < Duration::from_secs(15));
+        // The last of its 120 pieces is sent 119 pauses of 50 ms after the first.
+        let sending = ms(119 * 50);
+        between(end - begun, sending + QUIET, sending + QUIET + MARGIN);
     });
 }
 
 #[test]
-fn where_quiet_means_requests_the_same_server_cuts_it() {
-    // Without netlink it cannot be excluded that the client's acknowledgements are requests, and so it is waited for.
-    within("where_quiet_means_requests_the_same_server_cuts_it", &[], &[Way::Netlink], |_| {
+fn with_quiet_means_requests_the_same_server_cuts_its_response_off() {
+    // Without netlink the client's acknowledgements may be requests, so that softstop waits.
+    within("with_quiet_means_requests_the_same_server_cuts_its_response_off", &[], &[Way::Netlink], |_| {
         let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
         let slow = Download::start(port, "/slow").unwrap();
         Stop::of(run).ends().0.code(143).logged("; 1 connection open");
@@ -584,8 +590,8 @@ fn where_quiet_means_requests_the_same_server_cuts_it() {
 }
 
 #[test]
-fn a_program_that_has_closed_all_its_connections_and_stays_goes_early() {
-    both_ways_at_once("a_program_that_has_closed_all_its_connections_and_stays_goes_early", |_| {
+fn with_drain_until_closed_a_program_without_connections_is_killed_early() {
+    both_ways_at_once("with_drain_until_closed_a_program_without_connections_is_killed_early", |_| {
         let options = ["--pre-delay", "0s", "--drain-timeout", "40s", "--drain-until", "closed", "--quiet", "1s"];
         let (port, run) = server_under(&options, &["--hang-up-on-term"]);
         let mut kept = Kept::with(port);
@@ -599,10 +605,10 @@ fn a_program_that_has_closed_all_its_connections_and_stays_goes_early() {
     });
 }
 
-/// The control for the setting.
+/// The control: the other value of `drain_until`.
 #[test]
-fn a_program_that_stays_has_its_whole_time_otherwise() {
-    both_ways_at_once("a_program_that_stays_has_its_whole_time_otherwise", |_| {
+fn with_drain_until_exit_a_program_without_connections_has_the_whole_drain_timeout() {
+    both_ways_at_once("with_drain_until_exit_a_program_without_connections_has_the_whole_drain_timeout", |_| {
         let options = ["--pre-delay", "0s", "--drain-timeout", "4s", "--drain-until", "exit", "--quiet", "1s"];
         let (_, run) = server_under(&options, &["--hang-up-on-term"]);
         let stop = Stop::of(run);
@@ -613,13 +619,13 @@ fn a_program_that_stays_has_its_whole_time_otherwise() {
     });
 }
 
-/// The control for the fact.
+/// The control: the same value with a connection open.
 #[test]
-fn a_program_that_has_a_connection_open_has_its_whole_time() {
+fn with_drain_until_closed_a_program_with_a_connection_has_the_whole_drain_timeout() {
     if !have_nginx() {
         return;
     }
-    both_ways_at_once("a_program_that_has_a_connection_open_has_its_whole_time", |_| {
+    both_ways_at_once("with_drain_until_closed_a_program_with_a_connection_has_the_whole_drain_timeout", |_| {
         let options = ["--pre-delay", "0s", "--drain-timeout", "4s", "--drain-until", "closed", "--quiet", "1s"];
         let (nginx, run) = nginx_under(&options);
         let _in_flight = Download::start(nginx.port, "/big").unwrap();
@@ -631,27 +637,29 @@ fn a_program_that_has_a_connection_open_has_its_whole_time() {
     });
 }
 
-/// What nobody has called for long is not killed with its stop signal: it may have something to write down.
+/// A program that has long been without a connection is not killed right after its stop signal: it may have work to
+/// finish.
 #[test]
-fn a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too() {
-    both_ways_at_once("a_program_without_a_connection_has_a_quiet_after_its_stop_signal_too", |_| {
+fn with_drain_until_closed_the_quiet_time_is_counted_from_the_stop_signal() {
+    both_ways_at_once("with_drain_until_closed_the_quiet_time_is_counted_from_the_stop_signal", |_| {
         let options = ["--pre-delay", "4s", "--drain-timeout", "40s", "--drain-until", "closed", "--quiet", "2s"];
         let (_, run) = server_under(&options, &["--hang-up-on-term"]);
         let stop = Stop::of(run);
-        let drains = stop.drains();
+        let asked = stop.asked;
         let (outcome, end) = stop.ends();
-        between(end - drains, ms(1900), ms(2000) + MARGIN);
+        between(end - asked, ms(4000 + 2000), ms(4000 + 2000) + MARGIN);
         outcome.code(137);
     });
 }
 
 #[test]
-fn ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is() {
-    both_ways_at_once("ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is", |_| {
+fn ipv6_requests_count_and_an_ipv4_mapped_peer_is_named_by_its_ipv4_address() {
+    both_ways_at_once("ipv6_requests_count_and_an_ipv4_mapped_peer_is_named_by_its_ipv4_address", |_| {
         for (ignored, waits) in [("192.0.2.1", true), ("::1,127.0.0.0/8", false)] {
-            let options = ["--pre-delay", "2s..5s", "--quiet", "2s", "--ignore-peers", ignored];
+            let pre_delay = if waits { "2s..5s" } else { "2s..30s" };
+            let options = ["--pre-delay", pre_delay, "--quiet", "2s", "--ignore-peers", ignored];
             let (port, run) = server_under(&options, &["--listen", "[::]:0"]);
-            // In turn: a look names the last caller only.
+            // The two peers call in turn: a snapshot names the last caller only.
             let _calls = Again::every(ms(300), move || {
                 let _ = get_from(PROBE, port);
                 thread::sleep(ms(300));
@@ -673,38 +681,38 @@ fn ipv6_is_traffic_and_ipv4_to_an_ipv6_listener_is_named_as_what_it_is() {
     });
 }
 
-/// How often the kernel has taken the processor from it.
+/// How often the process has been switched out.
 fn switches(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().filter_map(|line| line.split_once("ctxt_switches:\t")?.1.parse::<u64>().ok()).sum()
 }
 
 #[test]
-fn before_a_stop_traffic_wakes_nobody() {
-    both_ways_at_once("before_a_stop_traffic_wakes_nobody", |_| {
+fn before_a_stop_traffic_does_not_wake_softstop() {
+    both_ways_at_once("before_a_stop_traffic_does_not_wake_softstop", |_| {
         let (port, run) = server_under(&["--pre-delay", "20s..30s"], &[]);
         let _calls = Again::every(ms(50), move || get(port, "/"));
         run.listens();
-        eventually("it has come to rest", || {
+        eventually("softstop has gone to sleep", || {
             let before = switches(run.pid);
             thread::sleep(ms(100));
             (switches(run.pid) == before).then_some(())
         });
-        // Here time is what is measured: there is no other way to see that nothing happens.
+        // Only time can show that nothing happens.
         let before = switches(run.pid);
         thread::sleep(ms(3000));
-        assert_eq!(switches(run.pid), before, "it woke up");
-        // The control: during a stop it looks.
+        assert_eq!(switches(run.pid), before, "traffic has woken softstop");
+        // The control: the snapshots of a stop do wake it.
         let stop = Stop::of(run);
         let before = switches(stop.run.pid);
-        thread::sleep(ms(2000));
-        assert!(switches(stop.run.pid) > before + 3, "no look is seen, so this test cannot see any");
+        eventually("softstop wakes up for snapshots", || (switches(stop.run.pid) > before + 3).then_some(()));
     });
 }
 
-/// In a container as hard as the engine can make it, each way: the stop ends a quiet after the last request.
+/// Without capabilities, as an unprivileged user, on a read-only root; once more with a seccomp filter that refuses
+/// netlink.
 #[test]
-fn in_a_locked_down_container_all_is_the_same() {
+fn a_stop_in_a_locked_down_container_ends_when_requests_have_been_quiet() {
     if !have_engine() {
         return;
     }

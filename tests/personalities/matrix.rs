@@ -24,7 +24,7 @@ const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A fact that need not be true at once has this long; what is seen by then is what is compared.
-pub(crate) const SETTLES: Duration = Duration::from_millis(1500);
+pub(crate) const SETTLES: Duration = Duration::from_secs(3);
 
 /// The signal behind each signal of [`Step::Each`], which shows that the one before it has been dealt with: the kernel
 /// hands out the lowest number first.

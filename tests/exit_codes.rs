@@ -1,11 +1,11 @@
-//! How softstop leaves: with the child's own code, always, and at once.
+//! softstop exits with the exit code of its main child, as soon as that has exited.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test ends where it is wrong; it is no init, so it may measure time and wait for its own children"
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
 use common::*;
@@ -15,37 +15,37 @@ use std::time::Instant;
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// The signals whose default action ends a process: all but those that stop it, wake it or do nothing.
+/// The signals whose default action ends a process, in contrast to those that stop it, continue it or do nothing.
 fn lethal() -> impl Iterator<Item = i32> {
     (1..=64).filter(|signal| !matches!(signal, 17..=23 | 28))
 }
 
 #[test]
-fn every_exit_code_of_the_child_is_ours() {
-    // 127 and 126 too, which might be taken for a failure of ours.
+fn softstop_exits_with_every_exit_code_of_the_child() {
+    // This includes 125 to 127, which softstop also uses for its own errors.
     for code in 0..=255 {
         softstop(["sh", "-c", &format!("exit {code}")]).pid_one().run().code(code);
     }
 }
 
 #[test]
-fn every_exit_code_of_the_child_is_a_wrappers_too() {
+fn a_wrapper_exits_with_every_exit_code_of_the_child() {
     for code in 0..=255 {
         softstop(["sh", "-c", &format!("exit {code}")]).run().code(code);
     }
 }
 
 #[test]
-fn a_child_that_a_signal_ended_makes_128_and_its_number() {
+fn a_child_killed_by_a_signal_gives_128_plus_its_number() {
     for signal in lethal() {
-        // No core file, whatever the limits here are.
+        // No core file, whatever the limits of the test are.
         let suicide = format!("ulimit -c 0; kill -{signal} $$");
         softstop(["sh", "-c", &suicide]).pid_one().run().code(128 + signal);
     }
 }
 
 #[test]
-fn what_is_not_there_makes_127_and_one_sentence() {
+fn a_missing_program_gives_127_and_one_sentence() {
     for missing in ["no-such-program", "/no/such/program", "/etc/passwd/program"] {
         let outcome = softstop([missing]).pid_one().run();
         outcome.code(127).logged(missing);
@@ -54,7 +54,7 @@ fn what_is_not_there_makes_127_and_one_sentence() {
 }
 
 #[test]
-fn what_names_a_missing_interpreter_makes_127_and_says_so() {
+fn a_missing_interpreter_gives_127_and_is_named_as_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("script");
     std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
@@ -63,7 +63,7 @@ fn what_names_a_missing_interpreter_makes_127_and_says_so() {
 }
 
 #[test]
-fn what_cannot_be_run_makes_126() {
+fn a_program_that_cannot_be_executed_gives_126() {
     let directory = tempfile::tempdir().unwrap();
     let not_runnable = directory.path().join("text");
     std::fs::write(&not_runnable, "echo ran\n").unwrap();
@@ -85,14 +85,14 @@ fn a_remapped_code_becomes_zero_and_no_other_does() {
     softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(143)]).pid_one().run().code(0);
     softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(7)]).pid_one().run().code(0);
     softstop(["-e", "143", "-e", "7", "sh", "-c", &exit(8)]).pid_one().run().code(8);
-    // JVMs end with 143 on SIGTERM, by exit(3); a death by SIGTERM counts alike.
+    // A JVM exits with 143 on SIGTERM. A child killed by SIGTERM has the same code.
     softstop(["-e", "143", "sh", "-c", "kill -15 $$"]).pid_one().run().code(0);
 }
 
 #[test]
-fn a_child_that_ends_with_fifty_others_at_the_same_moment_is_not_missed() {
-    // One SIGCHLD may stand for all of them. Each is a process that the kernel kills together with the main child,
-    // as they all are in one group: fifty orphans and fifty children of ours die at once.
+fn the_exit_of_the_main_child_is_not_missed_among_fifty_others() {
+    // One SIGCHLD may stand for all of them: the kernel kills the whole process group, with 25 children of the main
+    // child and 25 orphans, at once.
     for round in 0..20 {
         let script = "i=0; while [ $i -lt 25 ]; do sleep 1000 & (sleep 1000 &) ; i=$((i + 1)); done; kill -9 0";
         let start = Instant::now();
@@ -102,8 +102,8 @@ fn a_child_that_ends_with_fifty_others_at_the_same_moment_is_not_missed() {
 }
 
 #[test]
-fn a_process_that_cannot_be_made_makes_125() {
-    // `ulimit -u` counts the processes of a user, and root's not at all.
+fn a_failed_fork_gives_125() {
+    // RLIMIT_NPROC counts the processes of a user. It does not apply to root.
     if !have("root, to become a user with no other process", is_root()) || !have_program("setpriv") {
         return;
     }
@@ -111,13 +111,13 @@ fn a_process_that_cannot_be_made_makes_125() {
     let binary = readable_by_all();
     let outcome = program(&*binary, ["true"]).through(limited).through(["prlimit", "--nproc=1", "--"]).run();
     outcome.code(125).logged("cannot create a process for `true`");
-    // The control: nothing else stands in its way.
+    // The control: without the limit softstop runs.
     program(&*binary, ["true"]).through(limited).run().code(0);
 }
 
-/// A copy of softstop where every user can reach it: a build directory may be closed to others.
+/// A copy of softstop that every user can execute, since the build directory may be closed to others.
 fn readable_by_all() -> tempfile::TempPath {
-    // Closed, for what is open for writing cannot be run.
+    // The file is closed: execve of a file that is open for writing fails with ETXTBSY.
     let file = tempfile::Builder::new().prefix("softstop-").tempfile_in("/tmp").unwrap().into_temp_path();
     std::fs::copy(SOFTSTOP, &file).unwrap();
     make_runnable(&file);

@@ -1,5 +1,6 @@
-//! Under another init's name nothing of the soft stop is on, until somebody asks for it; and one variable turns all of it off.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
+//! Under another init's name there is no soft stop until a setting asks for one, and `SOFTSTOP_DISABLED` turns it off
+//! again.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 use common::*;
 
@@ -8,14 +9,14 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-/// A child that is called nginx, which ends on SIGTERM with 15 and on SIGQUIT with 3.
-struct Place(TempDir);
+/// A directory with a child that is called nginx and exits with 15 on SIGTERM and with 3 on SIGQUIT.
+struct FakeNginx(TempDir);
 
-impl Place {
+impl FakeNginx {
     fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        symlink(recorder(), place.at("nginx")).unwrap();
-        place
+        let fake = Self(tempfile::tempdir().unwrap());
+        symlink(recorder(), fake.at("nginx")).unwrap();
+        fake
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -38,45 +39,45 @@ fn stopped(run: Softstop) -> Outcome {
 }
 
 #[test]
-fn by_another_name_a_known_server_is_a_program_like_any_other() {
-    let place = Place::new();
+fn under_another_inits_name_a_known_server_gets_no_soft_stop() {
+    let fake = FakeNginx::new();
     for name in OTHER_NAMES {
-        let outcome = stopped(place.called(name));
+        let outcome = stopped(fake.called(name));
         outcome.code(15);
         assert_eq!(outcome.stderr, "", "{name}");
     }
-    // The control: by its own name it knows better.
-    stopped(place.called("softstop").env("SOFTSTOP_PRE_DELAY", "0s")).code(3).logged("stop requested: SIGTERM");
+    // The control: under its own name softstop recognises nginx.
+    stopped(fake.called("softstop").env("SOFTSTOP_PRE_DELAY", "0s")).code(3).logged("stop requested: SIGTERM");
 }
 
 #[test]
-fn a_variable_of_softstops_turns_the_soft_stop_on() {
-    let place = Place::new();
+fn a_softstop_variable_turns_the_soft_stop_on() {
+    let fake = FakeNginx::new();
     for name in OTHER_NAMES {
-        let outcome = stopped(place.called(name).env("SOFTSTOP_PRE_DELAY", "10ms"));
+        let outcome = stopped(fake.called(name).env("SOFTSTOP_PRE_DELAY", "10ms"));
         outcome.code(3).logged("stop requested: SIGTERM").logged("drain: sent SIGQUIT");
     }
-    // Whichever it is, and whatever it leaves to the profile.
-    stopped(place.called("tini").env("SOFTSTOP_WAIT_FOR", "main")).code(3).logged("pre-delay: nginx");
+    // Any setting does, even one that says nothing about the stop itself.
+    stopped(fake.called("tini").env("SOFTSTOP_WAIT_FOR", "main")).code(3).logged("pre-delay: nginx");
 }
 
 #[test]
-fn its_lines_have_the_others_prefix() {
-    let place = Place::new();
+fn log_lines_have_the_prefix_of_the_other_init() {
+    let fake = FakeNginx::new();
     let prefixes = [
         ("docker-init", "[INFO  tini (1)] stop requested: SIGTERM"),
         ("dumb-init", "[dumb-init] stop requested: SIGTERM"),
         ("podman-init", "INFO (catatonit:1): stop requested: SIGTERM"),
     ];
     for (name, line) in prefixes {
-        stopped(place.called(name).env("SOFTSTOP_PRE_DELAY", "0s")).code(3).logged(line);
+        stopped(fake.called(name).env("SOFTSTOP_PRE_DELAY", "0s")).code(3).logged(line);
     }
 }
 
 #[test]
-fn a_file_turns_the_soft_stop_on_an_empty_one_too() {
-    let place = Place::new();
-    let file = place.at("softstop.toml");
+fn a_configuration_file_turns_the_soft_stop_on_even_an_empty_one() {
+    let fake = FakeNginx::new();
+    let file = fake.at("softstop.toml");
     if !have("root (a mount)", is_root()) {
         return;
     }
@@ -86,7 +87,7 @@ fn a_file_turns_the_soft_stop_on_an_empty_one_too() {
     );
     let with_file = |name: &str, content: &str| {
         std::fs::write(&file, content).unwrap();
-        stopped(place.called(name).through(["unshare", "--mount", "sh", "-c", &put, "sh"]))
+        stopped(fake.called(name).through(["unshare", "--mount", "sh", "-c", &put, "sh"]))
     };
     for name in OTHER_NAMES {
         with_file(name, "pre_delay = '10ms'").code(3).logged("drain: sent SIGQUIT");
@@ -95,8 +96,8 @@ fn a_file_turns_the_soft_stop_on_an_empty_one_too() {
 }
 
 #[test]
-fn what_is_no_setting_turns_nothing_on() {
-    let place = Place::new();
+fn variables_that_are_not_settings_do_not_turn_the_soft_stop_on() {
+    let fake = FakeNginx::new();
     let others = [
         ("SOFTSTOP_DISABLED", "0"),
         ("SOFTSTOP_VERSION", "1.0"),
@@ -104,26 +105,26 @@ fn what_is_no_setting_turns_nothing_on() {
         ("SOFTSTOP_PROFILE", ""),
     ];
     for (variable, value) in others {
-        let outcome = stopped(place.called("tini").env(variable, value));
+        let outcome = stopped(fake.called("tini").env(variable, value));
         assert_eq!((outcome.code, outcome.stderr.as_str()), (15, ""), "{variable}");
     }
 }
 
 #[test]
-fn disabled_it_is_a_plain_init_under_every_name_whatever_else_is_set() {
-    let place = Place::new();
-    std::fs::write(place.at("broken.toml"), "pre_delay = [").unwrap();
+fn softstop_disabled_makes_it_a_plain_init_under_every_name() {
+    let fake = FakeNginx::new();
+    std::fs::write(fake.at("broken.toml"), "pre_delay = [").unwrap();
     for name in OTHER_NAMES.into_iter().chain(["softstop"]) {
-        let run = place.called(name).env("SOFTSTOP_DISABLED", "1");
+        let run = fake.called(name).env("SOFTSTOP_DISABLED", "1");
         let run = run.env("SOFTSTOP_PROFILE", "nginx").env("SOFTSTOP_PRE_DELAY", "3").env("SOFTSTOP_NONSENSE", "1");
-        let outcome = stopped(run.env("SOFTSTOP_CONFIG", place.at("broken.toml")));
+        let outcome = stopped(run.env("SOFTSTOP_CONFIG", fake.at("broken.toml")));
         assert_eq!((outcome.code, outcome.stderr.as_str()), (15, ""), "{name}");
     }
 }
 
 #[test]
-fn disabled_the_flags_of_a_soft_stop_have_no_effect_and_those_of_a_plain_init_have_theirs() {
-    let place = Place::new();
+fn softstop_disabled_turns_off_the_flags_of_a_soft_stop_and_no_others() {
+    let fake = FakeNginx::new();
     let flags = [
         "--pre-delay",
         "1m",
@@ -138,7 +139,7 @@ fn disabled_the_flags_of_a_soft_stop_have_no_effect_and_those_of_a_plain_init_ha
         "-e",
         "15",
     ];
-    let nginx = place.at("nginx");
+    let nginx = fake.at("nginx");
     let words = flags.into_iter().chain([nginx.to_str().unwrap(), "--exit-on", "15=15"]);
     let run = softstop(words).pid_one().env("SOFTSTOP_DISABLED", "true").start();
     run.says("ready");
@@ -154,7 +155,7 @@ fn disabled_the_flags_of_a_soft_stop_have_no_effect_and_those_of_a_plain_init_ha
 }
 
 #[test]
-fn a_slip_in_the_switch_is_told() {
+fn a_wrong_value_or_spelling_of_softstop_disabled_is_an_error() {
     softstop(["true"])
         .env("SOFTSTOP_DISABLED", "yes")
         .run()
@@ -164,12 +165,12 @@ fn a_slip_in_the_switch_is_told() {
 }
 
 #[test]
-fn a_wrong_setting_is_told_by_every_name_before_the_child_starts() {
-    let place = Place::new();
+fn a_wrong_setting_is_an_error_under_every_name_before_the_child_starts() {
+    let fake = FakeNginx::new();
     for (name, begin) in
         [("tini", "[FATAL tini (1)] "), ("dumb-init", "[dumb-init] "), ("catatonit", "ERROR (catatonit:1): ")]
     {
-        let outcome = place.called(name).env("SOFTSTOP_PRE_DELAY", "5").run();
+        let outcome = fake.called(name).env("SOFTSTOP_PRE_DELAY", "5").run();
         outcome.code(2);
         let sentence = "SOFTSTOP_PRE_DELAY: `5` has no unit: write 5s for seconds, or 5ms, 5m\n";
         assert_eq!((outcome.stdout.as_str(), outcome.stderr), ("", format!("{begin}{sentence}")), "{name}");
@@ -177,7 +178,7 @@ fn a_wrong_setting_is_told_by_every_name_before_the_child_starts() {
 }
 
 #[test]
-fn one_may_wait_for_all_by_the_name_of_an_init_that_adopts_nobody() {
+fn wait_for_all_works_under_the_name_of_an_init_that_is_no_subreaper() {
     let script = ["sh", "-c", "(sleep 0.3; echo last) & echo first"];
     for name in ["tini", "dumb-init"] {
         let outcome = program(called(name), script).env("SOFTSTOP_WAIT_FOR", "all").run();
@@ -187,7 +188,7 @@ fn one_may_wait_for_all_by_the_name_of_an_init_that_adopts_nobody() {
 }
 
 #[test]
-fn pause_leaves_on_term_and_int_alone() {
+fn pause_ends_on_sigterm_and_sigint_only() {
     for name in ["catatonit", "podman-init", "softstop"] {
         for signal in [libc::SIGTERM, libc::SIGINT] {
             let run = program(called(name), ["-P"]).pid_one().start();
@@ -203,8 +204,8 @@ fn pause_leaves_on_term_and_int_alone() {
 }
 
 #[test]
-fn a_signal_that_a_person_made_a_stop_request_is_one_whatever_the_other_init_does_with_it() {
-    // catatonit drops it, and dumb-init makes it a SIGSTOP.
+fn stop_on_has_precedence_over_what_the_other_init_does_with_a_signal() {
+    // catatonit drops SIGTSTP, and dumb-init turns it into SIGSTOP.
     for name in ["catatonit", "dumb-init"] {
         let run = program(called(name), recorder_until(&["10=9"])).pid_one();
         let run = run.env("SOFTSTOP_STOP_ON", "TSTP").env("SOFTSTOP_STOP_SIGNAL", "USR1").start();
@@ -212,7 +213,7 @@ fn a_signal_that_a_person_made_a_stop_request_is_one_whatever_the_other_init_doe
         run.signal(libc::SIGTSTP);
         run.wait().code(9).logged("stop requested: SIGTSTP");
     }
-    // What its own option says of the signal stays.
+    // dumb-init's own option for the signal still holds.
     let words = words(["-r", "15:10"], &recorder_until(&["10=9"]));
     let run = program(called("dumb-init"), words).pid_one().env("SOFTSTOP_STOP_ON", "TERM").start();
     run.says("ready");
