@@ -49,7 +49,7 @@ fn any_stop_signal() -> impl Strategy<Value = StopSignal> {
 fn any_rules() -> impl Strategy<Value = Rules> {
     let step = (option::of(any_stop_signal()), any_wait()).prop_map(|(send, wait)| Step { send, wait });
     let rewrite = prop_oneof![any_signal().prop_map(Rewrite::To), Just(Rewrite::Ignore)];
-    let wait_for = prop_oneof![Just(WaitFor::Main), Just(WaitFor::All)];
+    let wait_for = prop_oneof![Just(WaitFor::Main), Just(WaitFor::All), Just(WaitFor::AllInStop)];
     let sets = (any_set(), any_set(), any_set());
     (sets, btree_map(any_signal(), rewrite, 0..3), vec(step, 0..4), any::<bool>(), wait_for).prop_map(
         |((stop_on, hurry_on, suspend_on), rewrite, steps, drain_gets_the_rest, wait_for)| Rules {
@@ -72,6 +72,9 @@ enum Happening {
     Continued,
     MainExits(u8, bool),
     LastExits,
+    ServersExit,
+    Serving(bool),
+    Started,
     Quiet(Duration),
     TimePasses,
 }
@@ -83,6 +86,9 @@ fn any_happening() -> impl Strategy<Value = (Happening, Duration)> {
         1 => Just(Happening::Continued),
         1 => (any::<u8>(), any::<bool>()).prop_map(|(code, last)| Happening::MainExits(code, last)),
         1 => Just(Happening::LastExits),
+        1 => Just(Happening::ServersExit),
+        1 => any::<bool>().prop_map(Happening::Serving),
+        1 => Just(Happening::Started),
         2 => any_length().prop_map(Happening::Quiet),
         6 => Just(Happening::TimePasses),
     ];
@@ -94,6 +100,7 @@ struct World {
     now: Moment,
     main_gone: bool,
     nobody_left: bool,
+    servers_gone: bool,
 }
 
 impl World {
@@ -114,9 +121,19 @@ impl World {
                 self.nobody_left = true;
                 Some(Event::NobodyLeft)
             }
+            Happening::ServersExit if !self.servers_gone => {
+                self.servers_gone = true;
+                Some(Event::ServersExited)
+            }
+            Happening::Serving(serving) => Some(Event::Serving(serving)),
+            Happening::Started => Some(Event::Started),
             Happening::Quiet(so_far) => Some(Event::Quiet(so_far)),
             Happening::TimePasses => Some(Event::Time),
-            Happening::Stopped | Happening::Continued | Happening::MainExits(..) | Happening::LastExits => None,
+            Happening::Stopped
+            | Happening::Continued
+            | Happening::MainExits(..)
+            | Happening::LastExits
+            | Happening::ServersExit => None,
         }
     }
 }
@@ -129,6 +146,7 @@ struct Done {
     steps: Vec<usize>,
     stops: usize,
     stops_of_the_rest: usize,
+    stops_of_main: usize,
     hurried: bool,
     main_exit: Option<u8>,
 }
@@ -146,6 +164,7 @@ impl Done {
             Action::Note(Note::Waiting { step, .. }) => self.steps.push(step),
             Action::Note(Note::Hurried(..)) => self.hurried = true,
             Action::Suspend => assert_eq!(self.requested, None, "no stop waits for somebody who would wake us"),
+            Action::StopMain(_) => self.stops_of_main += 1,
             Action::Forward(_) | Action::Continue | Action::Note(_) => {}
         }
     }
@@ -164,8 +183,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_rules_that_always_hold(rules in any_rules(), happenings in vec(any_happening(), 0..40)) {
-        let mut shutdown = Shutdown::new(rules.clone());
+    fn the_rules_that_always_hold(rules in any_rules(), happenings in vec(any_happening(), 0..40), has_server in any::<bool>()) {
+        let mut shutdown = Shutdown::starting(rules.clone());
+        shutdown.prepare_stop(rules.clone(), has_server);
         let mut world = World::default();
         let mut done = Done::default();
         for (happening, after) in happenings {
@@ -195,9 +215,10 @@ proptest! {
             prop_assert!(done.killed.len() <= 1);
             prop_assert!(done.stops <= rules.plan.0.len());
             prop_assert!(done.stops_of_the_rest <= 1 + rules.plan.0.len());
+            prop_assert!(done.stops_of_main <= 1);
             // SIGKILL never before its time.
             if let (Some(&killed), Some(requested), false) = (done.killed.first(), done.requested, done.hurried) {
-                if !world.main_gone {
+                if !world.main_gone && !world.servers_gone {
                     prop_assert!(killed >= requested + lower_bounds(&rules.plan));
                     prop_assert!(upper_bounds(&rules.plan).is_some(), "a wait without an end never leads to SIGKILL");
                 }
@@ -240,7 +261,7 @@ proptest! {
             world.now = world.now.max(deadline);
             shutdown.on(Event::Time, world.now);
             rounds += 1;
-            prop_assert!(rounds <= rules.plan.0.len() + 2);
+            prop_assert!(rounds <= rules.plan.0.len() + 5);
         }
         prop_assert!(shutdown.exit_code().is_some());
     }

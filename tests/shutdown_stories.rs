@@ -466,3 +466,151 @@ fn without_stop_requests_each_signal_is_like_any_other() {
     app.on(EXITS, at(1));
     app.ends_with(0);
 }
+
+// Behind a script: the server is another process than the main child.
+
+/// nginx behind a script that waits for it.
+fn behind_a_script() -> Story {
+    let mut shutdown = Shutdown::new(plain());
+    shutdown.prepare_stop(Rules { wait_for: WaitFor::AllInStop, ..nginx() }, true);
+    Story(shutdown)
+}
+
+/// The same without a drain timeout.
+fn behind_a_script_without_a_limit() -> Story {
+    let mut story = behind_a_script();
+    let plan = Plan::soft(Wait::fixed(at(5)), StopSignal::Mapped(Some(Signal::QUIT)), Wait::up_to(None));
+    story.0.prepare_stop(Rules { plan, wait_for: WaitFor::AllInStop, ..nginx() }, true);
+    story
+}
+
+#[test]
+fn a_script_that_exits_after_its_server_is_sent_nothing() {
+    let mut script = behind_a_script();
+    script.on(arrives(Signal::TERM), at(0));
+    assert_eq!(script.on(Event::Time, at(5)), [Stop(Signal::QUIT)]);
+    assert_eq!(script.on(Event::ServersExited, at(6)), []);
+    script.goes_on();
+    assert_eq!(script.on(EXITS, at(7)), []);
+    script.ends_with(0);
+}
+
+#[test]
+fn a_script_that_stays_is_asked_after_five_seconds_and_killed_at_the_drain_timeout() {
+    let mut script = behind_a_script();
+    script.on(arrives(Signal::TERM), at(0));
+    script.on(Event::Time, at(5));
+    script.on(Event::ServersExited, at(6));
+    assert_eq!(script.0.deadline(), Some(at(11)));
+    assert_eq!(script.on(Event::Time, at(11)), [Action::StopMain(Signal::TERM)]);
+    assert_eq!(script.0.deadline(), Some(at(25)), "the end of the drain timeout");
+    assert_eq!(script.on(Event::Time, at(25)), [KillAll]);
+}
+
+#[test]
+fn a_script_that_exits_first_leaves_its_server_the_whole_plan() {
+    let mut script = behind_a_script();
+    script.on(arrives(Signal::TERM), at(0));
+    assert_eq!(script.on(EXITS_BEFORE_OTHERS, at(1)), []);
+    assert_eq!(script.on(Event::Time, at(5)), [Stop(Signal::QUIT)], "the server, and not what the script left");
+    script.on(Event::ServersExited, at(6));
+    script.goes_on();
+    assert_eq!(script.on(Event::NobodyLeft, at(6)), []);
+    script.ends_with(3);
+}
+
+#[test]
+fn with_wait_for_main_a_script_that_exits_ends_the_stop() {
+    let mut script = behind_a_script();
+    script.0.prepare_stop(Rules { wait_for: WaitFor::Main, ..nginx() }, true);
+    script.on(arrives(Signal::TERM), at(0));
+    assert_eq!(script.on(EXITS_BEFORE_OTHERS, at(1)), []);
+    script.ends_with(3);
+}
+
+#[test]
+fn what_serves_nobody_has_two_seconds_then_a_signal_then_two_seconds() {
+    let mut script = behind_a_script_without_a_limit();
+    script.on(arrives(Signal::TERM), at(0));
+    script.on(Event::Time, at(5));
+    script.on(Event::ServersExited, at(6));
+    script.on(EXITS_BEFORE_OTHERS, at(6));
+    assert_eq!(script.0.deadline(), Some(at(8)));
+    assert_eq!(script.on(Event::Time, at(8)), [StopRest(Signal::TERM)]);
+    assert_eq!(script.0.on(Event::Time, at(10)), [Action::Note(Note::LeftBehind)]);
+    script.ends_with(3);
+}
+
+#[test]
+fn with_a_drain_timeout_what_is_left_has_all_of_it() {
+    let mut script = behind_a_script();
+    script.on(arrives(Signal::TERM), at(0));
+    script.on(Event::Time, at(5));
+    script.on(Event::ServersExited, at(6));
+    script.on(EXITS_BEFORE_OTHERS, at(6));
+    script.on(Event::Time, at(8));
+    assert_eq!(script.on(Event::Time, at(10)), []);
+    script.goes_on();
+    assert_eq!(script.on(Event::Time, at(25)), [KillAll]);
+}
+
+#[test]
+fn who_holds_a_clients_connection_is_waited_for() {
+    let mut script = behind_a_script_without_a_limit();
+    script.on(arrives(Signal::TERM), at(0));
+    script.on(Event::Time, at(5));
+    script.on(Event::ServersExited, at(6));
+    script.on(EXITS_BEFORE_OTHERS, at(6));
+    script.on(Event::Serving(true), at(7));
+    assert_eq!(script.0.deadline(), None);
+    assert_eq!(script.on(Event::Serving(false), at(60)), []);
+    assert_eq!(script.on(Event::Time, at(62)), [StopRest(Signal::TERM)]);
+}
+
+#[test]
+fn hurry_ends_the_time_of_what_is_left() {
+    let mut script = behind_a_script();
+    script.on(arrives(Signal::TERM), at(0));
+    script.on(Event::Time, at(5));
+    script.on(Event::ServersExited, at(6));
+    assert_eq!(script.on(arrives(Signal::INT), at(6)), [Action::StopMain(Signal::TERM)]);
+    assert_eq!(script.on(arrives(Signal::INT), at(7)), [KillAll]);
+}
+
+/// A plain program that leaves others in a stop. The control is [`with_wait_for_main_a_script_that_exits_ends_the_stop`].
+#[test]
+fn what_a_plain_program_leaves_in_a_stop_has_the_same_times() {
+    let mut plain = Story::of(Rules { wait_for: WaitFor::AllInStop, ..plain() });
+    assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
+    plain.on(EXITS_BEFORE_OTHERS, at(1));
+    plain.goes_on();
+    assert_eq!(plain.on(Event::Time, at(3)), [StopRest(Signal::TERM)]);
+    plain.on(Event::Time, at(5));
+    plain.ends_with(3);
+}
+
+#[test]
+fn outside_a_stop_nobody_waits_for_what_is_left() {
+    let mut plain = Story::of(Rules { wait_for: WaitFor::AllInStop, ..plain() });
+    plain.on(EXITS_BEFORE_OTHERS, at(1));
+    plain.ends_with(3);
+}
+
+// Before the execve.
+
+#[test]
+fn before_the_execve_the_child_is_sent_the_request_itself_and_the_clocks_run() {
+    let mut nginx = Story(Shutdown::starting(nginx()));
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(0)), [Forward(Signal::TERM)]);
+    assert_eq!(nginx.0.deadline(), Some(at(5)));
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(1)), [Forward(Signal::TERM)], "it may have started since");
+    nginx.on(Event::Started, at(2));
+    assert_eq!(nginx.on(arrives(Signal::TERM), at(3)), [], "the control: it has started");
+    assert_eq!(nginx.on(Event::Time, at(5)), [Stop(Signal::QUIT)]);
+}
+
+#[test]
+fn a_plain_program_is_sent_the_request_once_before_its_execve() {
+    let mut plain = Story(Shutdown::starting(plain()));
+    assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
+}
