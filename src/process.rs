@@ -67,5 +67,7 @@ pub enum SpawnError {
         error: io::Error,
         /// Whether the program's file exists, so that a missing file (ENOENT) is its interpreter.
         file_exists: bool,
+        /// That interpreter, if the file names one behind `#!`.
+        interpreter: Option<String>,
     },
 }

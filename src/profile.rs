@@ -406,7 +406,24 @@ impl Profile {
     /// gives itself counts only where `comm` or the script agrees.
     #[must_use]
     pub fn of_process<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> Option<&'static Self> {
-        Self::of_command(cmdline).filter(|profile| profile.programs.iter().any(|program| comm.starts_with(program)))
+        let first = cmdline.first()?.as_ref().to_str()?;
+        // `nginx: master process nginx ..`: a title, whose first word counts where the kernel's name agrees.
+        let title = first.split([':', ' ']).next().unwrap_or(first);
+        let base = title.rsplit('/').next().unwrap_or(title);
+        let of_title = Self::of_program(base);
+        let of_comm = Self::of_program(comm);
+        if of_comm.is_some() && (of_comm == of_title || first.starts_with(|c: char| c == '/' || c.is_ascii_lowercase()))
+        {
+            return of_comm;
+        }
+        let script =
+            cmdline.iter().skip(1).filter_map(|word| word.as_ref().to_str()).find(|word| !word.starts_with('-'));
+        of_title.or_else(|| Self::of_program(script?.rsplit('/').next()?))
+    }
+
+    fn of_program(base: &str) -> Option<&'static Self> {
+        let unversioned = base.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        PROFILES.iter().find(|profile| profile.programs.contains(&base) || profile.programs.contains(&unversioned))
     }
 
     /// The stop signal of a server that was started by this command line: uwsgi's depends on its arguments.

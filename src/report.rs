@@ -31,6 +31,9 @@ pub struct Recipient {
     pub handles: Vec<(String, i32)>,
 }
 
+/// The number of processes that are named when we leave them.
+const MOST_NAMED: usize = 8;
+
 /// Follows one stop.
 #[derive(Debug)]
 pub struct Report {
@@ -40,6 +43,9 @@ pub struct Report {
     server: Option<(String, i32)>,
     recipients: Vec<Recipient>,
     watches_ports: bool,
+    is_uncertain: bool,
+    ok_on_stop: &'static [u8],
+    is_success: bool,
     request: Option<Request>,
     /// When the stop began: at the request, or at the main child's exit if that left other processes.
     began: Option<Moment>,
@@ -81,6 +87,9 @@ impl Report {
             server: None,
             recipients: Vec::new(),
             watches_ports: false,
+            is_uncertain: false,
+            ok_on_stop: &[],
+            is_success: false,
             request: None,
             began: None,
             phases: Vec::new(),
@@ -91,15 +100,22 @@ impl Report {
 
     /// Notes what the search for the server has found, and logs what a person would not expect. `name` is the main child's present
     /// name: a script that has called execve(2) has the program's.
-    pub fn found(&mut self, found: &Found, name: Option<String>, recipients: Vec<Recipient>, request: Signal) {
+    pub fn found(&mut self, found: &Found, name: Option<String>, recipients: Vec<Recipient>) {
         if let Some(name) = name {
             self.name = name;
         }
         self.server = found.servers.first().map(|server| (server.name.clone(), server.pid));
-        if found.is_uncertain {
+        self.is_uncertain = found.is_uncertain;
+        self.ok_on_stop = found.profile.map_or(&[], |profile| profile.ok_on_stop);
+        self.recipients = recipients;
+    }
+
+    /// Logs what a person would not expect of the search.
+    fn explain_recipients(&self, request: Signal) {
+        if self.is_uncertain {
             info!(target: STOP, "cannot see which process listens, so {request} is for the main child, {}", self.main_child());
         }
-        for Recipient { name, pid, handles, .. } in &recipients {
+        for Recipient { name, pid, handles, .. } in &self.recipients {
             if handles.is_empty() {
                 continue;
             }
@@ -110,7 +126,51 @@ impl Report {
                 "{name} (pid {pid}) handles {request} itself: {servers} {verb} left to it (target = \"server\" changes that)"
             );
         }
-        self.recipients = recipients;
+    }
+
+    /// Notes that a recipient could not be sent its signal.
+    pub fn not_sent(&mut self, pid: i32) {
+        self.recipients.retain(|recipient| recipient.pid != pid);
+    }
+
+    /// Whether a stop was under way.
+    #[must_use]
+    pub fn is_stop(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// The exit code after a stop: 0 for a code with which the server's profile says that a clean stop ends. We found it
+    /// listening, so it was no job that was interrupted.
+    #[must_use]
+    pub fn judged(&mut self, code: u8) -> u8 {
+        self.is_success = self.request.is_some() && self.killed.is_none() && self.ok_on_stop.contains(&code);
+        if self.is_success { 0 } else { code }
+    }
+
+    /// Logs that a signal ended the main child which was not sent through us.
+    pub fn unexpected_death(&self, signal: Signal, oom_kills: u64) {
+        let hint = match oom_kills {
+            0 => String::new(),
+            kills => format!(": out of memory? (the cgroup counts {})", count(kills, "out-of-memory kill")),
+        };
+        warn!("{} was killed by {signal}, which softstop did not send{hint}", self.main_child());
+    }
+
+    /// Logs the processes that are left though nobody asked for a stop.
+    pub fn left_outside_a_stop(&self, left: &[Process], is_young: bool) {
+        if left.is_empty() {
+            return;
+        }
+        let names: Vec<String> =
+            left.iter().take(MOST_NAMED).map(|process| format!("{} (pid {})", process.name, process.pid)).collect();
+        let more = left.len().saturating_sub(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let hint = if is_young && self.main == Some(Exit::Code(0)) {
+            "; a server must stay in the foreground (for example `daemon off;` of nginx)"
+        } else {
+            ""
+        };
+        warn!("{} exited and leaves {}{more}{hint}", self.main_child(), names.join(", "));
     }
 
     /// Notes whether anything of ours listens on a TCP port.
@@ -123,6 +183,7 @@ impl Report {
         match note {
             Note::Requested(signal, origin) => {
                 info!(target: STOP, "stop requested: {signal} {origin}");
+                self.explain_recipients(signal);
                 self.request = Some(Request { signal, origin, at: SystemTime::now() });
                 self.began.get_or_insert(now);
             }
@@ -257,6 +318,7 @@ impl Report {
             count => format!("SIGKILL to {count} processes"),
         }));
         parts.push(match self.main {
+            Some(exit) if self.is_success => format!("{} {exit}, as after every clean stop", self.name),
             Some(exit) => format!("{} {exit}", self.name),
             None => format!("{} still runs", self.name),
         });

@@ -110,6 +110,8 @@ pub struct Found {
     pub ancestors: Vec<Process>,
     /// Whether a process hides its descriptors and nothing else tells who the server is.
     pub is_uncertain: bool,
+    /// Whether anything listens in the network namespace, of whatever process, as far as is known.
+    pub has_listeners: bool,
     /// Whether the main child is an init like us, so that everything is left to it at once.
     pub is_nested: bool,
 }

@@ -5,6 +5,7 @@
 mod stop_targets;
 mod traffic_monitor;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
@@ -21,9 +22,10 @@ use crate::profile::{Finishes, Profile};
 use crate::report::{Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
-use crate::shutdown::{Action, Event, Moment, Note, Shutdown};
-use crate::signal::{Origin, Signal};
+use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown};
+use crate::signal::{Origin, Signal, SignalSet};
 use crate::sys::child::Child;
+use crate::sys::memory;
 use crate::sys::procfs;
 use crate::sys::signals::{self, Inbox};
 use crate::sys::sockets::accepted_connections;
@@ -31,6 +33,13 @@ use crate::sys::terminal::{self, Suspended};
 use crate::sys::tracked::Tracked;
 use crate::sys::wait::{self, Change};
 use crate::traffic::Traffic;
+
+/// How long filters on the main child's output have to write the last lines, and how often we look whether they have.
+const FILTER_WAIT: Duration = Duration::from_secs(1);
+const FILTER_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A program that exits this soon and leaves others has become a daemon.
+const DAEMON_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often is looked for what no descriptor tells: processes that are left, and servers on a kernel without pidfds.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -76,6 +85,8 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         report,
         start,
         accepted_at_start,
+        has_listeners: true,
+        sent: Cell::default(),
         targets: StopTargets::default(),
         monitor: None,
         is_group_stopped: false,
@@ -104,6 +115,8 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         supervisor.watch_leftovers(now);
         supervisor.handle(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
+            supervisor.leave_others(&inbox, now);
+            let code = supervisor.report.judged(code);
             supervisor.report.close(now, supervisor.traffic());
             supervisor.options.style.log(LogEvent::Exits(code));
             return Ending::Exited(code);
@@ -145,6 +158,10 @@ struct Supervisor {
     start: Instant,
     /// The connections that the namespace had accepted when we started.
     accepted_at_start: Option<u64>,
+    /// Whether anything listens in the namespace, as far as is known.
+    has_listeners: bool,
+    /// The signals that we have sent.
+    sent: Cell<SignalSet>,
     /// From the beginning of the stop on.
     targets: StopTargets,
     /// From the beginning of the stop on.
@@ -214,7 +231,8 @@ impl Supervisor {
         self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);
         let main = self.child.pid();
         let name = procfs::name(main);
-        self.report.found(&found, name, self.targets.recipients(), signal);
+        self.has_listeners = found.has_listeners;
+        self.report.found(&found, name, self.targets.recipients());
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
     }
 
@@ -230,6 +248,21 @@ impl Supervisor {
         let nobody_called = accepted.is_some() && accepted == self.accepted_at_start;
         let is_called = !nobody_called && !self.options.has_terminal;
         Some(Subject::Server { is_called, finishes: found.finishes == Finishes::Yes })
+    }
+
+    /// Outside a stop we exit with the main child, and what it leaves is killed with the container. Filters on its output get a
+    /// moment for the last lines, and the others are named.
+    fn leave_others(&self, inbox: &Inbox, now: Moment) {
+        if self.report.is_stop() || !self.options.settings.looks_for_server() {
+            return;
+        }
+        let end = self.start.elapsed().saturating_add(FILTER_WAIT);
+        while self.start.elapsed() < end && self.child.has_filters() {
+            sleep(inbox, None, Some(FILTER_INTERVAL));
+            wait::reap_all();
+        }
+        let left = self.child.tree().unwrap_or_default();
+        self.report.left_outside_a_stop(&left, now < DAEMON_LIMIT);
     }
 
     /// Notes servers that have ended.
@@ -254,7 +287,9 @@ impl Supervisor {
         if self.monitor.is_none() && self.shutdown.is_stopping() {
             // Before the app is sent a signal, on which it may close its listeners.
             let pids = |processes: Vec<Process>| processes.iter().map(|process| process.pid).collect();
-            let own_pids: Option<Vec<i32>> = self.child.processes().map(pids);
+            // Without a listener there is nothing to look for in thousands of processes.
+            let own_pids: Option<Vec<i32>> =
+                if self.has_listeners { self.child.processes().map(pids) } else { Some(Vec::new()) };
             let (ports, ignore) = (&self.options.settings.ports.value, &self.options.settings.ignore_peers.value);
             let monitor = TrafficMonitor::start(ports, ignore, own_pids.as_deref(), self.decides(), now);
             self.report.watches_ports(monitor.watches_ports());
@@ -293,8 +328,14 @@ impl Supervisor {
                     monitor.stop_signal(now);
                 }
                 if !self.targets.is_main_child_only() {
-                    for failed in self.targets.stop(&self.sender()) {
-                        warn!("could not send {} to {} (pid {})", failed.signal, failed.name, failed.pid);
+                    let failed = self.targets.stop(&self.sender());
+                    for failed in failed {
+                        warn!(
+                            "could not send {} to {} (pid {}), so the main child is asked",
+                            failed.signal, failed.name, failed.pid
+                        );
+                        self.report.not_sent(failed.pid);
+                        self.send(signal);
                     }
                     return;
                 }
@@ -316,6 +357,7 @@ impl Supervisor {
                 signals::stop_ourselves();
             }
             Action::KillAll => {
+                self.note_sent(Signal::KILL);
                 let cut_off = self.monitor.as_mut().map(|monitor| monitor.about_to_be_cut_off(now));
                 self.report.killed(self.child.kill_all().as_deref());
                 self.report.cut_off(cut_off.as_ref());
@@ -350,15 +392,34 @@ impl Supervisor {
             let is_main = tracked.process().pid == self.child.pid() && !self.child.is_reaped();
             let sent = if is_main { self.child.send(signal, Target::Child).is_ok() } else { tracked.send(signal) };
             if sent {
+                self.note_sent(signal);
                 self.options.style.log(LogEvent::Sent(signal));
             }
             sent
         }
     }
 
+    fn note_sent(&self, signal: Signal) {
+        self.sent.set(self.sent.get().iter().chain([signal]).collect());
+    }
+
+    /// Logs that a signal ended the main child which nobody sent through us.
+    fn explain_death(&self, exit: Exit) {
+        let Exit::Signal(signal) = exit else { return };
+        let by_terminal = self.options.has_terminal && matches!(signal, Signal::INT | Signal::QUIT | Signal::HUP);
+        if by_terminal || self.sent.get().contains(signal) || !self.options.settings.looks_for_server() {
+            return;
+        }
+        let oom_kills = if signal == Signal::KILL { memory::oom_kills() } else { None };
+        self.report.unexpected_death(signal, oom_kills.unwrap_or(0));
+    }
+
     fn log_sending(&self, signal: Signal, result: io::Result<()>) {
         match result {
-            Ok(()) => self.options.style.log(LogEvent::Sent(signal)),
+            Ok(()) => {
+                self.note_sent(signal);
+                self.options.style.log(LogEvent::Sent(signal));
+            }
             Err(error) => warn!("could not send {signal} to the app: {error}"),
         }
     }
@@ -397,6 +458,7 @@ impl Supervisor {
         }
         if let Some(exit) = main_exit {
             self.options.style.log(LogEvent::MainExited { pid, exit });
+            self.explain_death(exit);
             self.report.main_exited(exit);
             self.give_terminal_back();
             if let Some(monitor) = &mut self.monitor {

@@ -228,29 +228,35 @@ fn describe(event: LogEvent<'_>) -> Option<(Level, String)> {
 
 fn not_started(program: &OsStr, error: &SpawnError) -> (u8, String) {
     let shown = program.to_string_lossy();
-    let (error, file_exists) = match error {
+    let (error, file_exists, interpreter) = match error {
         SpawnError::Fork(error) => {
             return (OWN_FAILURE, format!("cannot create a process for `{shown}`: {error}"));
         }
         SpawnError::Setup(error) => {
             return (OWN_FAILURE, format!("cannot set up the process for `{shown}`: {error}"));
         }
-        SpawnError::Exec { error, file_exists } => (error, *file_exists),
+        SpawnError::Exec { error, file_exists, interpreter } => (error, *file_exists, interpreter),
     };
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOEXEC) => {
             (NOT_RUNNABLE, format!("`{shown}` cannot be run: it is neither a program for this machine nor a script"))
         }
-        Some(Errno::ENOENT) if file_exists => (
-            NOT_FOUND,
-            format!(
-                "`{shown}` exists, but its interpreter does not (the one that its `#!` line names, or its dynamic loader): \
-                 add it to the image"
-            ),
-        ),
+        Some(Errno::ENOENT) if file_exists => (NOT_FOUND, missing_interpreter(&shown, interpreter.as_deref())),
         Some(Errno::ENOENT | Errno::ENOTDIR) => {
             (NOT_FOUND, format!("`{shown}` was not found: check its name and PATH"))
         }
         _ => (NOT_RUNNABLE, format!("`{shown}` cannot be run: {error}")),
+    }
+}
+
+fn missing_interpreter(shown: &str, interpreter: Option<&str>) -> String {
+    match interpreter {
+        Some(named) if named.ends_with('\r') => format!(
+            "`{shown}` exists, but its interpreter does not: its first line ends in a carriage return after `{}` (saved with \
+             Windows line ends?), so convert it, for example with dos2unix",
+            named.trim_end_matches('\r')
+        ),
+        Some(named) => format!("`{shown}` exists, but its interpreter does not: add `{named}` to the image"),
+        None => format!("`{shown}` exists, but its interpreter does not: add its dynamic loader to the image"),
     }
 }

@@ -219,7 +219,11 @@ mod tests {
     #[test]
     fn the_exit_code_of_a_failed_exec_depends_on_errno() {
         let code = |errno: Errno| {
-            not_started(OsStr::new("x"), &SpawnError::Exec { error: errno.into(), file_exists: false }).0
+            not_started(
+                OsStr::new("x"),
+                &SpawnError::Exec { error: errno.into(), file_exists: false, interpreter: None },
+            )
+            .0
         };
         assert_eq!([Errno::ENOENT, Errno::EACCES, Errno::EPERM, Errno::ENOEXEC].map(code), [127, 126, 1, 1]);
     }

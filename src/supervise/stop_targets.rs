@@ -38,7 +38,7 @@ pub(super) struct StopTargets {
 
 /// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
 pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_late: &dyn Fn() -> bool) -> Found {
-    let uncertain = Found { is_uncertain: true, ..Found::default() };
+    let uncertain = Found { is_uncertain: true, has_listeners: true, ..Found::default() };
     let Some(sockets) = listening() else { return uncertain };
     if sockets.is_empty() {
         return Found::default();
@@ -47,6 +47,7 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
         return uncertain;
     };
     let mut found = server::find(&search.candidates, request, target == Some(Target::Server));
+    found.has_listeners = true;
     found.is_uncertain = found.servers.is_empty() && !found.is_nested && search.has_hidden;
     found
 }

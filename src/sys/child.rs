@@ -217,6 +217,15 @@ impl Child {
         procfs::descendants(&self.preexisting)
     }
 
+    /// Whether a process of ours reads from a pipe that is not our own stdin: a filter on the output of the main child, such as
+    /// `tee`. It ends by itself when it has read everything.
+    #[must_use]
+    pub fn has_filters(&self) -> bool {
+        let ours = procfs::stdin_pipe("self");
+        let pipe_of = |process: &Process| procfs::stdin_pipe(&process.pid.to_string());
+        self.tree().unwrap_or_default().iter().filter_map(pipe_of).any(|pipe| Some(&pipe) != ours.as_ref())
+    }
+
     /// Whether one of our processes besides the main child holds one of these sockets, or hides what it holds.
     #[must_use]
     pub fn others_hold(&self, inodes: &[u64]) -> bool {

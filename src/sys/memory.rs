@@ -1,5 +1,6 @@
-//! Memory: an init sleeps in every container, so pages that only the start needed are given back.
+//! Memory. An init sleeps in every container, so pages that only the start needed are given back.
 
+use std::fs;
 use std::ptr;
 
 use nix::libc;
@@ -23,4 +24,21 @@ pub fn give_back_stack() {
     // below the stack (`Documentation/admin-guide/kernel-parameters.txt`, stack_guard_gap). If the stack is shorter the rest
     // of the range is unmapped, which the kernel reports (ENOMEM) after it has done the rest.
     unsafe { libc::madvise(ptr::without_provenance_mut(start), end - start, libc::MADV_DONTNEED) };
+}
+
+/// How many processes the kernel has killed in our memory cgroup because it was out of memory (cgroup v2, else v1). `None`:
+/// unknown.
+#[must_use]
+pub fn oom_kills() -> Option<u64> {
+    let ours = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let path = |controller: &str| ours.lines().find_map(|line| line.split_once(':')?.1.strip_prefix(controller));
+    // In a container the path is often that of the host, and the cgroup is mounted at the root.
+    let files = [
+        format!("/sys/fs/cgroup{}/memory.events", path(":").unwrap_or_default()),
+        "/sys/fs/cgroup/memory.events".to_owned(),
+        format!("/sys/fs/cgroup/memory{}/memory.oom_control", path("memory:").unwrap_or_default()),
+        "/sys/fs/cgroup/memory/memory.oom_control".to_owned(),
+    ];
+    let text = files.iter().find_map(|file| fs::read_to_string(file).ok())?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }

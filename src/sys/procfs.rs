@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -92,6 +93,11 @@ pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64)) -> io::Result<
 
 fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The pipe that a process has for its stdin, if it is one.
+pub(super) fn stdin_pipe(process: &str) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{process}/fd/0")).ok().filter(|target| target.to_string_lossy().starts_with("pipe:"))
 }
 
 /// Whether an error of /proc says that the process, or its descriptor, has gone.

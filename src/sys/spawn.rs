@@ -63,14 +63,15 @@ pub(super) fn spawn(
     group: ChildGroup,
     in_foreground: bool,
 ) -> Result<(Pid, ExecStatus), SpawnError> {
-    let mut program = Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false })?;
+    let mut program =
+        Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false, interpreter: None })?;
     let pid_variables = listen_pid::of_this_process();
     let (ours, childs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|error| SpawnError::Fork(error.into()))?;
     // SAFETY: this process has one thread. Until execve(2) or _exit(2) the child makes only system calls on memory that was
     // prepared before the fork: it allocates nothing, takes no lock and runs no destructor (`man 7 signal-safety`).
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let setup_failure = |errno| Failure { stage: Stage::Setup, errno, file_exists: false };
+        let setup_failure = |errno| Failure::new(Stage::Setup, errno);
         let failure = set_up_child(group, in_foreground, pid_variables)
             .map_err(setup_failure)
             .and_then(|()| program.check())
@@ -108,6 +109,8 @@ struct Failure {
     stage: Stage,
     errno: Errno,
     file_exists: bool,
+    /// How the file begins whose interpreter is missing; zero bytes fill it up.
+    beginning: [u8; Self::BEGINNING],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,16 +121,29 @@ enum Stage {
 
 impl Failure {
     /// A pipe takes a record of this size whole (`man 7 pipe`, `PIPE_BUF`).
-    const SIZE: usize = 6;
+    const SIZE: usize = 6 + Self::BEGINNING;
+    const BEGINNING: usize = 128;
 
-    fn encode(&self) -> [u8; Self::SIZE] {
-        let [a, b, c, d] = (self.errno as i32).to_ne_bytes();
-        [u8::from(self.stage == Stage::Exec), u8::from(self.file_exists), a, b, c, d]
+    fn new(stage: Stage, errno: Errno) -> Self {
+        Self { stage, errno, file_exists: false, beginning: [0; Self::BEGINNING] }
     }
 
-    fn decode([is_exec, file_exists, a, b, c, d]: [u8; Self::SIZE]) -> SpawnError {
+    fn encode(&self) -> [u8; Self::SIZE] {
+        let mut record = [0; Self::SIZE];
+        let head = [u8::from(self.stage == Stage::Exec), u8::from(self.file_exists)];
+        let errno = (self.errno as i32).to_ne_bytes();
+        let bytes = head.into_iter().chain(errno).chain(self.beginning);
+        record.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        record
+    }
+
+    fn decode(record: [u8; Self::SIZE]) -> SpawnError {
+        let [is_exec, file_exists, a, b, c, d, ref beginning @ ..] = record;
         let error = io::Error::from_raw_os_error(i32::from_ne_bytes([a, b, c, d]));
-        if is_exec == 0 { SpawnError::Setup(error) } else { SpawnError::Exec { error, file_exists: file_exists != 0 } }
+        if is_exec == 0 {
+            return SpawnError::Setup(error);
+        }
+        SpawnError::Exec { error, file_exists: file_exists != 0, interpreter: interpreter(beginning) }
     }
 
     /// Ends the child. Its exit code is never seen: the record stands in for it.
@@ -175,33 +191,37 @@ impl Program {
                 _ => return Ok(()),
             }
         }
-        Err(Failure { stage: Stage::Exec, errno, file_exists: false })
+        Err(Failure::new(Stage::Exec, errno))
     }
 
     /// Runs the first candidate that can be run, as execvp(3) does (`man 3 exec`, "Special semantics for `execlp()` and
     /// `execvp()`"): a directory that lacks the file is passed over. So is a file that may not be run (EACCES), but that is
     /// the error if no other candidate runs. Returns only on failure. Runs in the child.
     fn exec(&mut self) -> Failure {
-        let (mut last, mut is_denied, mut file_exists) = (Errno::ENOENT, false, false);
-        let failure = |errno, file_exists| Failure { stage: Stage::Exec, errno, file_exists };
+        let (mut last, mut is_denied) = (Errno::ENOENT, false);
+        let mut failure = Failure::new(Stage::Exec, last);
         for file in &self.files {
             exec(file.as_ptr(), &self.argv);
             last = Errno::last();
             match last {
                 Errno::EACCES => is_denied = true,
-                Errno::ENOENT => file_exists |= exists(file.as_ptr()),
+                Errno::ENOENT if exists(file.as_ptr()) => {
+                    failure.file_exists = true;
+                    read_beginning(file.as_ptr(), &mut failure.beginning);
+                }
+                Errno::ENOENT => {}
                 Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
                 Errno::ENOEXEC => {
                     if let Some(script) = self.shell_argv.get_mut(1).filter(|_| is_text(file.as_ptr())) {
                         *script = file.as_ptr();
                         exec(SHELL.as_ptr(), &self.shell_argv);
                     }
-                    return failure(last, true);
+                    return Failure { errno: last, file_exists: true, ..failure };
                 }
-                _ => return failure(last, true),
+                _ => return Failure { errno: last, file_exists: true, ..failure },
             }
         }
-        failure(if is_denied { Errno::EACCES } else { last }, file_exists)
+        Failure { errno: if is_denied { Errno::EACCES } else { last }, ..failure }
     }
 }
 
@@ -227,11 +247,24 @@ fn exists(file: *const c_char) -> bool {
 /// Whether the file may be a script: its beginning has no zero byte. A program for another machine has some.
 fn is_text(file: *const c_char) -> bool {
     let mut beginning = [0_u8; 128];
+    let length = read_beginning(file, &mut beginning);
+    length.and_then(|length| beginning.get(..length)).is_some_and(|bytes| !bytes.contains(&0))
+}
+
+/// Reads the first bytes of a file. `None`: it cannot be read.
+fn read_beginning(file: *const c_char, buffer: &mut [u8]) -> Option<usize> {
     // SAFETY: reads a C string. The descriptor ends with the process, or at its execve(2).
     let descriptor = unsafe { libc::open(file, libc::O_RDONLY | libc::O_CLOEXEC) };
     // SAFETY: the buffer has this length.
-    let length = unsafe { libc::read(descriptor, beginning.as_mut_ptr().cast(), beginning.len()) };
-    usize::try_from(length).ok().and_then(|length| beginning.get(..length)).is_some_and(|bytes| !bytes.contains(&0))
+    let length = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(length).ok()
+}
+
+/// The interpreter that a script's first line names.
+fn interpreter(beginning: &[u8]) -> Option<String> {
+    let line = beginning.strip_prefix(b"#!")?.split(|&byte| byte == b'\n' || byte == 0).next()?;
+    let text = String::from_utf8_lossy(line);
+    Some(text.trim_start_matches([' ', '\t']).split([' ', '\t']).next()?.to_owned())
 }
 
 /// The files that a program's name may stand for: the path itself, or the name in each directory of PATH. An empty entry of
@@ -259,10 +292,13 @@ mod tests {
 
     #[test]
     fn a_failure_is_read_as_it_was_written() {
-        let failure = Failure { stage: Stage::Exec, errno: Errno::ENOENT, file_exists: true };
-        let SpawnError::Exec { error, file_exists: true } = Failure::decode(failure.encode()) else { panic!() };
-        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
-        let failure = Failure { stage: Stage::Setup, errno: Errno::EPERM, file_exists: false };
+        let mut failure = Failure { file_exists: true, ..Failure::new(Stage::Exec, Errno::ENOENT) };
+        failure.beginning[..13].copy_from_slice(b"#! /bin/x\r -y");
+        let SpawnError::Exec { error, file_exists: true, interpreter } = Failure::decode(failure.encode()) else {
+            panic!()
+        };
+        assert_eq!((error.raw_os_error(), interpreter.as_deref()), (Some(libc::ENOENT), Some("/bin/x\r")));
+        let failure = Failure::new(Stage::Setup, Errno::EPERM);
         assert!(
             matches!(Failure::decode(failure.encode()), SpawnError::Setup(error) if error.raw_os_error() == Some(1))
         );
