@@ -21,7 +21,7 @@ use std::process::Stdio;
 const SIGNALS: [&str; 4] = ["sed", "-n", "/^Sig[BI]/p", "/proc/self/status"];
 
 /// Runs the command without softstop, and behind it as PID 1 and as a wrapper. Expects the same output each time.
-fn is_the_same_behind_us(before: &[&str], command: &[&str]) -> String {
+fn has_the_same_output_behind_softstop(before: &[&str], command: &[&str]) -> String {
     let alone = program(command[0], &command[1..]).through(before).run();
     for options in [&[][..], &["-g", "-s"], &["-vvv"]] {
         let words = || options.iter().chain(command);
@@ -33,19 +33,20 @@ fn is_the_same_behind_us(before: &[&str], command: &[&str]) -> String {
 
 #[test]
 fn the_signal_mask_is_inherited() {
-    let found = is_the_same_behind_us(&["env", "--block-signal=USR1,TERM,CHLD,RTMIN+5"], &SIGNALS);
+    let found = has_the_same_output_behind_softstop(&["env", "--block-signal=USR1,TERM,CHLD,RTMIN+5"], &SIGNALS);
     assert!(found.contains("SigBlk:\t0000004000014200"), "{found}");
 }
 
 #[test]
 fn an_empty_mask_is_inherited() {
-    let found = is_the_same_behind_us(&[], &SIGNALS);
+    let found = has_the_same_output_behind_softstop(&[], &SIGNALS);
     assert!(found.contains("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000"), "{found}");
 }
 
 #[test]
 fn ignored_signals_are_inherited() {
-    let found = is_the_same_behind_us(&["env", "--ignore-signal=HUP,INT,PIPE,TERM,CHLD,TTOU,RTMAX"], &SIGNALS);
+    let found =
+        has_the_same_output_behind_softstop(&["env", "--ignore-signal=HUP,INT,PIPE,TERM,CHLD,TTOU,RTMAX"], &SIGNALS);
     assert!(found.contains("SigIgn:\t8000000000215003"), "{found}");
 }
 

@@ -511,7 +511,7 @@ fn a_sigcont_that_arrives_before_softstop_suspends_itself_is_not_lost() {
     run.signal(libc::SIGTSTP);
     eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
     run.signal(libc::SIGCONT);
-    eventually("the child is woken", || (state(child) == Some('S')).then_some(()));
+    eventually("the child is continued", || (state(child) == Some('S')).then_some(()));
     run.signal(15);
     run.wait().code(143);
 }
