@@ -74,7 +74,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     let wait_for = match s.wait_for.value {
         WaitFor::Main => "main",
         WaitFor::All => "all",
-        WaitFor::AllInStop => "all in a stop",
+        WaitFor::AllInStop => "main; all in a stop",
     };
     row("wait_for", wait_for.into(), s.wait_for.source.to_string())?;
     let subreaper = s.subreaper.value.map_or("unless PID 1".into(), |on| on.to_string());

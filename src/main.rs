@@ -174,9 +174,7 @@ fn open_inbox(style: LogStyle) -> Result<Inbox, Failure> {
 
 /// Gives back what the start needed, except these descriptors, and what the system or the app may miss.
 fn settle(keep: [Option<RawFd>; 3]) {
-    // First: a child that looks at us at once must find us there. A file system cannot be unmounted while it is our working
-    // directory.
-    let _ = env::set_current_dir("/");
+    let _ = env::set_current_dir("/"); // if the start could not do it
     descriptors::close_inherited(keep.into_iter().flatten().collect());
     memory::give_back_stack();
 }

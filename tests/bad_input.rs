@@ -1,4 +1,4 @@
-//! Bad input: one clear sentence that names the place and the remedy, exit code 2, and nothing has started.
+//! Bad input: one sentence that names the place and the remedy, exit code 2, and no process has been started.
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use common::{Outcome, Softstop, program, softstop};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// A command whose start would be seen.
+/// A command whose start is visible.
 const STARTED: [&str; 3] = ["sh", "-c", "echo started"];
 
 #[track_caller]
@@ -22,8 +22,8 @@ fn is_refused(softstop: Softstop, sentence: &str) {
 #[track_caller]
 fn refused_by(outcome: &Outcome, sentence: &str) {
     outcome.code(2);
-    assert_eq!(outcome.stdout, "", "nothing may have started");
-    assert_eq!(outcome.stderr, format!("softstop: error: {sentence}\n"), "exactly one sentence");
+    assert_eq!(outcome.stdout, "", "the command was started");
+    assert_eq!(outcome.stderr, format!("softstop: error: {sentence}\n"), "stderr is not exactly this sentence");
 }
 
 fn with_flags(flags: &[&str]) -> Softstop {
@@ -44,7 +44,7 @@ fn file_is_refused(text: impl AsRef<[u8]>, sentence: &str) {
 }
 
 #[test]
-fn the_control_without_bad_input_starts() {
+fn control_good_input_is_accepted() {
     let (run, _directory) = with_file("pre_delay = \"1s\"\n[signals]\nSIGHUP = \"SIGUSR1\"\nSIGUSR2 = \"ignore\"\n");
     let outcome = run.run();
     outcome.code(0);
@@ -81,8 +81,8 @@ fn an_unknown_variable() {
 }
 
 #[test]
-fn variables_that_are_not_ours_to_judge_are_left_alone() {
-    // What Kubernetes makes for a service that is called "softstop", and an empty value.
+fn foreign_variables_with_softstops_prefix_are_ignored() {
+    // The variables that Kubernetes sets for a service called "softstop", and an empty value.
     let run = with_flags(&[])
         .env("SOFTSTOP_SERVICE_HOST", "10.0.0.1")
         .env("SOFTSTOP_PORT_80_TCP_ADDR", "10.0.0.1")
@@ -123,7 +123,7 @@ fn a_signal_that_cannot_be_caught() {
     is_refused(with_flags(&["--stop-on", "KILL"]), "--stop-on: no process can catch SIGKILL: name another signal here");
     is_refused(with_flags(&["--hurry-on", "9"]), "--hurry-on: no process can catch SIGKILL: name another signal here");
     is_refused(with_flags(&["-r", "STOP:TERM"]), "--rewrite: no process can catch SIGSTOP: name another signal here");
-    with_flags(&["--stop-signal", "KILL"]).run().code(0); // it can be sent
+    with_flags(&["--stop-signal", "KILL"]).run().code(0); // SIGKILL can be sent
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn a_signal_that_is_softstops_own() {
 }
 
 #[test]
-fn bounds_of_a_pre_delay_that_are_upside_down() {
-    let sentence = "the lower bound of 15s is above the upper bound of 2s: write the shorter first";
+fn a_pre_delay_whose_lower_bound_is_above_the_upper_one() {
+    let sentence = "the lower bound of 15s is above the upper one of 2s: write the shorter first";
     is_refused(with_flags(&["--pre-delay", "15s..2s"]), &format!("--pre-delay: {sentence}"));
     file_is_refused("pre_delay = \"15s..2s\"", &format!("softstop.toml:1:1: {sentence}"));
     is_refused(
@@ -172,7 +172,7 @@ fn a_port_out_of_range() {
 }
 
 #[test]
-fn a_network_that_is_none() {
+fn an_invalid_network() {
     for (word, reason) in [
         ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
         ("10.0.0/8", "`10.0.0` is no IP address"),
@@ -188,7 +188,7 @@ fn a_network_that_is_none() {
 }
 
 #[test]
-fn a_drain_until_closed_that_nothing_follows() {
+fn drain_until_closed_without_a_drain_timeout() {
     is_refused(
         with_flags(&["--drain-until", "closed"]),
         "--drain-until: without a drain timeout there is nothing to end early: set drain_timeout or grace_period",
@@ -215,7 +215,7 @@ fn a_negative_duration() {
 }
 
 #[test]
-fn what_is_no_duration_at_all() {
+fn an_invalid_duration() {
     is_refused(
         with_flags(&["--pre-delay", "5parsecs"]),
         "--pre-delay: `5parsecs` is not a duration (`parsecs` is no unit): write it like 500ms, 5s or 1m30s",
@@ -238,7 +238,7 @@ fn a_rewrite_given_twice_for_one_signal() {
 }
 
 #[test]
-fn what_is_no_rewrite() {
+fn an_invalid_rewrite() {
     is_refused(
         with_flags(&["-r", "HUP"]),
         "--rewrite: `HUP` is not a rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore",
@@ -246,12 +246,12 @@ fn what_is_no_rewrite() {
 }
 
 #[test]
-fn a_stop_request_that_is_to_be_ignored() {
+fn a_stop_request_that_is_rewritten_to_ignore() {
     is_refused(
         with_flags(&["-r", "TERM:ignore"]).env("SOFTSTOP_STOP_ON", "TERM"),
         "SOFTSTOP_STOP_ON: SIGTERM is named here, but --rewrite says to ignore it: take one of the two back",
     );
-    with_flags(&["-r", "TERM:ignore"]).run().code(0); // then it is none
+    with_flags(&["-r", "TERM:ignore"]).run().code(0); // without stop_on, SIGTERM is then no stop request
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_plan_longer_than_its_grace_period() {
 }
 
 #[test]
-fn a_grace_period_with_no_time_in_it() {
+fn a_grace_period_that_leaves_no_time() {
     is_refused(
         with_flags(&["--grace-period", "1s"]),
         "--grace-period: a grace period of 1s leaves no time for a stop, since softstop keeps 1 s of it for its last report: lengthen it",
@@ -299,7 +299,7 @@ fn a_configuration_file_that_is_unreadable() {
             "softstop.toml: cannot read the configuration file that --config names: Permission denied (os error 13)",
         );
     } else {
-        run.run().code(0); // root reads everything
+        run.run().code(0); // root can read every file
     }
 }
 
@@ -335,7 +335,7 @@ fn a_value_of_the_wrong_type() {
 }
 
 #[test]
-fn a_list_where_one_value_is_wanted() {
+fn a_list_instead_of_a_single_value() {
     file_is_refused(
         "pre_delay = [\"5s\"]",
         "softstop.toml:1:13: `pre_delay` is array: write a word in quotes, such as \"5s\" or \"TERM\"",
@@ -356,7 +356,7 @@ fn a_flags_name_in_the_file() {
 }
 
 #[test]
-fn months_which_nobody_means() {
+fn a_duration_in_months() {
     is_refused(
         with_flags(&["--pre-delay", "5M"]),
         "--pre-delay: `5M` is not a duration (minutes are written with a small m): write it like 500ms, 5s or 1m30s",
@@ -372,7 +372,7 @@ fn a_stop_signal_that_would_freeze_the_program() {
 }
 
 #[test]
-fn to_wait_for_all_and_to_adopt_nobody() {
+fn wait_for_all_without_a_subreaper() {
     is_refused(
         with_flags(&["--wait-for", "all"]).env("SOFTSTOP_SUBREAPER", "false"),
         "--wait-for: to wait for all processes softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: take one of the two back",
@@ -380,7 +380,7 @@ fn to_wait_for_all_and_to_adopt_nobody() {
 }
 
 #[test]
-fn to_hurry_on_what_is_to_be_ignored() {
+fn a_hurry_signal_that_is_rewritten_to_ignore() {
     is_refused(
         with_flags(&["--hurry-on", "INT", "-r", "INT:ignore"]),
         "--hurry-on: SIGINT is named here, but --rewrite says to ignore it: take one of the two back",
@@ -388,13 +388,13 @@ fn to_hurry_on_what_is_to_be_ignored() {
 }
 
 #[test]
-fn what_cannot_be_started_is_said_in_the_logs_own_format() {
+fn a_program_that_cannot_be_started_is_reported_in_the_log_format() {
     let outcome = softstop(["--log-format", "json", "softstop-no-such-program"]).run();
     outcome.code(127).logged("\"level\":\"error\",\"message\":\"`softstop-no-such-program` was not found");
 }
 
 #[test]
-fn no_descriptor_left_is_125() {
+fn running_out_of_descriptors_gives_125() {
     let outcome = program("sh", ["-c", &format!("ulimit -n 5; exec {SOFTSTOP} true")]).run();
     outcome.code(125);
 }
@@ -404,14 +404,14 @@ fn an_unknown_profile() {
     is_refused(with_flags(&["--profile", "ngnix"]), "--profile: unknown profile `ngnix`: did you mean `nginx`?");
     is_refused(
         with_flags(&["--profile", "xyz"]),
-        "--profile: unknown profile `xyz`: write a name that --list-profiles shows, auto, or none",
+        "--profile: unknown profile `xyz`: write a name that --list-profiles shows, auto, server or none",
     );
 }
 
 #[test]
 fn an_unknown_word() {
     is_refused(with_flags(&["--wait-for", "al"]), "--wait-for: unknown value of wait_for `al`: did you mean `all`?");
-    is_refused(with_flags(&["--target", "xyz"]), "--target: unknown target `xyz`: write child, group");
+    is_refused(with_flags(&["--target", "xyz"]), "--target: unknown target `xyz`: write child, group, server");
     is_refused(
         with_flags(&[]).env("SOFTSTOP_LOG", "loud"),
         "SOFTSTOP_LOG: unknown log level `loud`: write off, error, warn, info, debug or trace",
@@ -422,20 +422,20 @@ fn an_unknown_word() {
 }
 
 #[test]
-fn a_command_that_is_not_found_is_127() {
+fn a_command_that_is_not_found_gives_127() {
     let outcome = softstop(["softstop-no-such-program"]).run();
     outcome.code(127);
     assert_eq!(outcome.stderr, "softstop: error: `softstop-no-such-program` was not found: check its name and PATH\n");
 }
 
 #[test]
-fn a_command_that_is_not_runnable_is_126() {
+fn a_command_that_is_not_executable_gives_126() {
     softstop(["/etc/passwd"]).run().code(126).logged("`/etc/passwd` cannot be run: Permission denied");
     softstop(["/"]).run().code(126);
 }
 
 #[test]
-fn a_missing_interpreter_is_told_from_a_missing_program() {
+fn a_missing_interpreter_is_distinguished_from_a_missing_program() {
     let directory = TempDir::new().unwrap();
     let script = directory.path().join("script");
     fs::write(&script, "#!/nonexistent/interpreter\n").unwrap();

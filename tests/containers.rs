@@ -1,4 +1,4 @@
-//! Real containers: `FROM scratch`, locked down, stopped by `docker stop`.
+//! Real containers, `FROM scratch` and locked down, that `docker stop` stops.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use common::docker::*;
 use common::*;
 
-/// softstop, this machine's nginx with its libraries, and what it serves; nothing else.
+/// An image with softstop, nginx with its libraries, the files that it serves, and nothing else.
 fn nginx_image(entrypoint: &str) -> Image {
     Files::with_softstop().nginx().image([entrypoint])
 }
 
-/// Stops a container by `docker stop` with slow responses in flight, and asks it for more as long as it is in its
-/// pre-delay. All must arrive whole.
+/// Runs `docker stop` while slow responses are in flight, and sends requests as long as the pre-delay lasts. All
+/// responses must be complete.
 fn nothing_is_lost_by_docker_stop(container: Container) {
     let server = container.address();
     eventually("nginx answers", || get(server, "/quick").body().ok());
@@ -32,22 +32,22 @@ fn nothing_is_lost_by_docker_stop(container: Container) {
     loop {
         let body = get(server, "/quick").body();
         let asked = Instant::now();
-        // The listener may have been closed under this one, and the line that says so be on its way through the engine.
-        // Four seconds are long for that, and less than any pre-delay here, in which nothing may be lost.
+        // A request may fail because nginx has just closed its listener, before the engine delivers the log line that
+        // says so. Four seconds are enough for that, and less than any pre-delay here, in which no request may fail.
         while body.is_err() && !container.has_logged("drain: sent ") && asked.elapsed() < Duration::from_secs(4) {
             thread::sleep(Duration::from_millis(20));
         }
         if container.has_logged("drain: sent ") {
             break;
         }
-        assert_eq!(body.as_deref(), Ok(b"here".as_slice()), "request {answered} of the pre-delay");
+        assert_eq!(body.as_deref(), Ok(b"here".as_slice()), "request {answered} during the pre-delay");
         answered += 1;
         thread::sleep(Duration::from_millis(50));
     }
     assert!(answered > 0);
 
     container.logs("gracefully shutting down");
-    assert!(in_flight.iter().all(Response::is_in_flight), "the drain had nothing to wait for");
+    assert!(in_flight.iter().all(Response::is_in_flight), "no response was in flight when the drain began");
     for response in in_flight {
         assert!(response.body().unwrap() == slow_body());
     }
@@ -61,7 +61,7 @@ fn nothing_is_lost_by_docker_stop(container: Container) {
 }
 
 #[test]
-fn a_locked_down_nginx_from_scratch_loses_nothing_by_docker_stop() {
+fn docker_stop_of_a_locked_down_nginx_from_scratch_loses_nothing() {
     if !(have_engine() && have_program("nginx")) {
         return;
     }
@@ -74,7 +74,7 @@ fn a_locked_down_nginx_from_scratch_loses_nothing_by_docker_stop() {
 }
 
 #[test]
-fn an_nginx_that_is_root_with_the_engines_defaults_loses_nothing_either() {
+fn docker_stop_of_nginx_as_root_with_the_engines_defaults_loses_nothing() {
     if !(have_engine() && have_program("nginx")) {
         return;
     }
@@ -111,14 +111,14 @@ fn shell_image() -> Image {
     Files::with_softstop().shell().image([r#"ENTRYPOINT ["/softstop"]"#])
 }
 
-/// A script as the program, with nothing that it could need but /tmp.
+/// A locked-down container that runs a script, without a network and with /tmp only.
 fn script(image: &Image, options: &[&str], script: &str) -> Setup {
     let container = image.container().locked_down().options(["--network=none", "--tmpfs=/tmp"]);
     container.command(options.iter().copied().chain(["sh", "-c", script]))
 }
 
 #[test]
-fn a_script_cleans_up_on_docker_stop_and_its_exit_code_is_the_containers() {
+fn on_docker_stop_a_script_cleans_up_and_its_exit_code_is_the_containers() {
     if !have_shell() {
         return;
     }
@@ -139,7 +139,7 @@ fn a_script_cleans_up_on_docker_stop_and_its_exit_code_is_the_containers() {
 }
 
 #[test]
-fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_not_by_the_engine() {
+fn processes_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_not_by_the_engine() {
     if !have_shell() {
         return;
     }
@@ -150,10 +150,10 @@ fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_
     container.logs("ready");
     let asked = Instant::now();
     assert!(container.stop(600).join().unwrap().status.success());
-    assert!(asked.elapsed() < Duration::from_secs(300), "the engine's own timeout has ended it");
+    assert!(asked.elapsed() < Duration::from_secs(300), "the timeout of the engine ended the container");
     let (code, log) = container.wait();
     assert_eq!(code, 137, "{log}");
-    // The engine's SIGKILL would have left softstop no time for its last words.
+    // After a SIGKILL from the engine these lines would be missing.
     for part in [
         "drain timeout: still running after 1s",
         "killed pid ",
@@ -164,8 +164,8 @@ fn a_script_and_a_child_that_ignore_sigterm_are_killed_at_the_drain_timeout_and_
     }
 }
 
-/// Leaves twenty processes to PID 1, which the program of a container becomes, and ends them then: a shell would reap
-/// them itself.
+/// Leaves twenty orphans to PID 1 and then executes `sleep`: a shell as PID 1 would reap them. They exit when
+/// `/tmp/end` exists.
 const TWENTY_ORPHANS: &str = "
     i=0
     while [ $i -lt 20 ]; do
@@ -177,7 +177,7 @@ const TWENTY_ORPHANS: &str = "
 
 fn end_the_orphans(container: &Container) {
     let words = "for comm in /proc/[0-9]*/comm; do cat $comm 2>/dev/null; done; echo of PID 1: $(cat /proc/1/comm)";
-    eventually("the shell has become another program", || {
+    eventually("the shell has executed sleep", || {
         let names = container.exec(&["sh", "-c", words]);
         let is_done = names.ends_with("PID 1: sleep") || names.ends_with("PID 1: softstop");
         let orphans = names.lines().filter(|name| *name == "sh" || *name == "exe").count();
@@ -194,7 +194,7 @@ fn orphans_are_reaped() {
     let image = shell_image();
     let container = script(&image, &["--warn-on-reap"], TWENTY_ORPHANS).start();
     end_the_orphans(&container);
-    eventually("each of twenty is reaped", || {
+    eventually("twenty orphans are reaped", || {
         let reaped = container.logs.all().iter().filter(|line| line.contains("reaped orphan")).count();
         (reaped == 20).then_some(())
     });
@@ -213,7 +213,7 @@ fn without_softstop_orphans_stay_zombies() {
 }
 
 #[test]
-fn a_stop_request_by_docker_exec_is_told_from_one_from_outside() {
+fn the_log_tells_a_stop_request_by_docker_exec_from_one_by_the_engine() {
     if !have_shell() {
         return;
     }
@@ -227,12 +227,12 @@ fn a_stop_request_by_docker_exec_is_told_from_one_from_outside() {
 }
 
 #[test]
-fn what_cannot_be_started_is_said_in_the_containers_log() {
+fn the_containers_log_says_why_a_program_cannot_be_started() {
     if !have_engine() {
         return;
     }
     let files = Files::with_softstop().file("/script", "#!/bin/no-shell\n").file("/text", "no program\n");
-    // The machine that an ELF file is for is its 19th byte, and no machine has this number.
+    // The 19th byte of an ELF file is its machine (`e_machine`). No machine has this number.
     let mut other = std::fs::read(static_softstop()).unwrap();
     other[18] = 0xEE;
     let files = files.file("/of-another-machine", other);
@@ -259,11 +259,11 @@ fn what_cannot_be_started_is_said_in_the_containers_log() {
 }
 
 #[test]
-fn a_script_without_an_interpreters_name_is_the_shells_as_execvp_has_it() {
+fn a_script_without_a_shebang_is_run_by_the_shell_as_execvp_does() {
     if !have_shell() {
         return;
     }
-    // musl's own execvp(3) would not.
+    // musl's execvp(3) does not do this.
     let files = Files::with_softstop().shell().file("/bin/script", "echo \"$0: $2, $1\"\nexit 9\n");
     let image = files.image([r#"ENTRYPOINT ["/softstop"]"#]);
     for name in ["/bin/script", "script"] {
@@ -273,7 +273,7 @@ fn a_script_without_an_interpreters_name_is_the_shells_as_execvp_has_it() {
 }
 
 #[test]
-fn where_the_container_may_have_no_second_process_softstop_says_so() {
+fn with_a_pids_limit_of_one_softstop_says_that_it_cannot_start_a_process() {
     if !have_shell() {
         return;
     }
@@ -282,13 +282,13 @@ fn where_the_container_may_have_no_second_process_softstop_says_so() {
     let (code, log) = container.wait();
     assert_eq!(code, 125, "{log}");
     assert!(log.contains("cannot create a process for `sh`"), "{log}");
-    // What it is that there was too little of.
+    // The control: with room for one more process the script runs.
     let container = script(&image, &[], "echo here").options(["--pids-limit=2"]).start();
     let (code, log) = container.wait();
     assert_eq!((code, log.as_str()), (0, "here\n"));
 }
 
-/// A seccomp profile that refuses what old kernels, and tight profiles, do not know.
+/// A seccomp profile that refuses system calls which old kernels lack and tight profiles forbid.
 fn tight_profile() -> tempfile::NamedTempFile {
     file_with(
         r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{
@@ -298,14 +298,14 @@ fn tight_profile() -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn a_seccomp_profile_without_pidfds_close_range_and_prctl_is_no_hindrance() {
+fn a_stop_works_under_a_seccomp_profile_without_pidfds_close_range_and_prctl() {
     if !have_shell() {
         return;
     }
     let image = shell_image();
     let profile = tight_profile();
     let seccomp = format!("--security-opt=seccomp={}", profile.path().display());
-    // The main child goes on SIGTERM. It leaves one that goes on SIGTERM too, and one that ignores it.
+    // The main child exits on SIGTERM. It leaves one process that exits on SIGTERM, and one that ignores it.
     let container = script(
         &image,
         &["--wait-for=all", "--drain-timeout=3s", "--warn-on-reap"],
@@ -323,14 +323,14 @@ fn a_seccomp_profile_without_pidfds_close_range_and_prctl_is_no_hindrance() {
 }
 
 #[test]
-fn where_prctl_is_refused_softstop_warns_that_it_is_no_subreaper_and_serves() {
+fn without_prctl_softstop_warns_that_it_is_no_subreaper_and_works() {
     if !have_shell() {
         return;
     }
     let image = Files::with_softstop().shell().image([]);
     let profile = tight_profile();
     let seccomp = format!("--security-opt=seccomp={}", profile.path().display());
-    // As the child of a shell, which is PID 1 and passes nothing on.
+    // softstop is the child of a shell, which is PID 1 and forwards no signal.
     let words = "/softstop -- sh -c 'trap \"exit 7\" TERM; echo ready; /bin/sleep 1000 & wait'; echo code $?";
     let container = script(&image, &[], words).options([seccomp.as_str()]).start();
     container.logs("ready");
@@ -356,7 +356,7 @@ fn ctrl_c_on_the_containers_terminal_reaches_the_program() {
     keys.write_all(b"\x03").unwrap();
     container.logs("got SIGINT");
     assert_eq!(container.wait().0, 9);
-    // A program that does not care for signals is ended by it...
+    // A program without a handler is killed by SIGINT.
     let (container, mut keys) = script(&image, &[], "echo ready; exec /bin/sleep 1000").start_on_a_terminal();
     container.logs("ready");
     keys.write_all(b"\x03").unwrap();
@@ -378,7 +378,7 @@ fn without_softstop_ctrl_c_does_not_end_a_program_that_is_pid_1() {
 }
 
 #[test]
-fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_whole() {
+fn docker_pause_counts_as_pre_delay_and_leaves_the_drain_whole() {
     if !have_shell() {
         return;
     }
@@ -395,26 +395,26 @@ fn docker_pause_does_not_stop_the_clock_of_the_pre_delay_and_leaves_the_drain_wh
     container.logs("pre-delay: ");
     let began = Instant::now();
     container.pause();
-    assert!(!container.has_logged("drain:"), "the pause came too late");
+    assert!(!container.has_logged("drain:"), "the pre-delay ended before the pause");
     while began.elapsed() < pre_delay * 2 {
         thread::sleep(Duration::from_millis(50));
     }
-    assert!(!container.has_logged("drain:"), "it was not paused");
+    assert!(!container.has_logged("drain:"), "the container was not paused");
     container.unpause();
-    let woken = Instant::now();
+    let unpaused = Instant::now();
     let drain = container.logs("drain: sent SIGTERM");
-    assert!(woken.elapsed() < pre_delay, "the pre-delay, long over, was waited for again");
-    assert!(drain.contains("waiting up to 1m for its exit"), "{drain}");
+    assert!(unpaused.elapsed() < pre_delay, "the pre-delay began again after the pause");
+    assert!(drain.contains("SIGKILL follows after 1m"), "{drain}");
     let (code, log) = container.wait();
     assert_eq!(code, 7, "{log}");
 }
 
 #[test]
-fn the_image_of_dockerfile_example_loses_nothing_by_docker_stop() {
+fn docker_stop_of_the_image_of_dockerfile_example_loses_nothing() {
     if !have_base_images() {
         return;
     }
-    static_softstop(); // the stage that builds: without a name nobody would clear it away
+    static_softstop(); // builds the first stage under a tag, which a later build replaces
     let image = Image::build(["--file", "Dockerfile.example"]);
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &[u8]| {

@@ -1,4 +1,5 @@
-//! softstop in the place of another init, put there as a user would: over an image's own, as Docker's and as podman's.
+//! softstop in the place of another init, as users put it there: copied over the init of an image, and as the init of
+//! Docker and podman.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,7 +17,7 @@ use common::docker::*;
 use common::engine::*;
 use common::*;
 
-/// The static binary under another name, in a directory of its own.
+/// A copy of a program under another name, in a directory of its own.
 struct Renamed {
     directory: tempfile::TempDir,
     path: PathBuf,
@@ -41,8 +42,8 @@ impl Renamed {
     }
 }
 
-/// Stops a container by the engine's `stop` with two responses in flight: what became of these, the container's exit code,
-/// and its log.
+/// Runs the engine's `stop` while two responses are in flight. Returns the responses, the container's exit code, and
+/// its log.
 #[track_caller]
 fn stopped_in_flight(
     engine: &Engine,
@@ -58,7 +59,7 @@ fn stopped_in_flight(
     (bodies, code, log)
 }
 
-/// With the soft stop: every response whole, and a log that tells of it.
+/// With the soft stop every response is complete, and the log tells of the stop.
 #[track_caller]
 fn all_whole(engine: &Engine, server: SocketAddr, container: Container) {
     let (bodies, code, log) = stopped_in_flight(engine, server, container);
@@ -69,7 +70,7 @@ fn all_whole(engine: &Engine, server: SocketAddr, container: Container) {
     }
 }
 
-/// Without it: SIGTERM passed on, on which nginx drops everything, and not a word about it.
+/// Without it SIGTERM is passed on, nginx drops every response, and the log says nothing.
 #[track_caller]
 fn all_cut_off(engine: &Engine, server: SocketAddr, container: Container) {
     let (bodies, code, log) = stopped_in_flight(engine, server, container);
@@ -93,17 +94,17 @@ fn shell_of(engine: &Engine) -> Image {
     Files::empty().shell().image_of(engine, [])
 }
 
-/// A script that ends on SIGTERM, with a code of its own. Its stderr is away: where the whole group gets the signal, as
-/// under dumb-init, the shell tells there what became of `sleep`.
+/// A script that exits with 5 on SIGTERM. It has no stderr: if the whole group gets the signal, as under dumb-init, the
+/// shell would report there that `sleep` was terminated.
 const ENDS_ON_SIGTERM: &str =
     "exec 2>/dev/null; trap 'echo got SIGTERM; exit 5' TERM; echo ready; while :; do /bin/sleep 1000 & wait $!; done";
 
-/// What an init is there for: the exit code, the signals, the orphans. `run` makes the container that runs these words.
+/// The duties of an init: exit codes, signals, orphans. `run` makes a container that runs these words.
 #[track_caller]
 fn is_an_init(run: impl Fn(&[&str]) -> Setup) {
     let (code, log) = run(&["sh", "-c", "echo here; exit 7"]).start().wait();
     assert_eq!((code, log.as_str()), (7, "here\n"));
-    // A signal's own code.
+    // The exit code after a signal.
     let (code, log) = run(&["sh", "-c", "kill -KILL $$"]).start().wait();
     assert_eq!((code, log.as_str()), (137, ""));
 
@@ -111,14 +112,14 @@ fn is_an_init(run: impl Fn(&[&str]) -> Setup) {
     container.logs("ready");
     assert!(container.stop(600).join().unwrap().status.success());
     let (code, log) = container.wait();
-    assert_eq!((code, log.as_str()), (5, "ready\ngot SIGTERM\n"), "nothing is said about it");
+    assert_eq!((code, log.as_str()), (5, "ready\ngot SIGTERM\n"), "only the script may write to the log");
 
     let container = run(&["sh", "-c", ORPHANS]).start();
     end_the_orphans(&container);
     eventually("the orphans are reaped", || (container.zombies() == 0).then_some(()));
 }
 
-/// Leaves five processes to PID 1.
+/// Leaves five orphans to PID 1, which exit when `/tmp/end` exists.
 const ORPHANS: &str = "
     i=0
     while [ $i -lt 5 ]; do
@@ -128,19 +129,17 @@ const ORPHANS: &str = "
     exec /bin/sleep 1000
 ";
 
-/// Has them end, when the shell that started them is no shell any more: one would reap.
+/// Lets the orphans exit once the shell has executed `sleep`: a shell as PID 1 would reap them.
 #[track_caller]
 fn end_the_orphans(container: &Container) {
-    eventually("the shell has become another program", || {
-        (container.exec(&["cat", "/proc/1/comm"]) != "sh").then_some(())
-    });
+    eventually("the shell has executed sleep", || (container.exec(&["cat", "/proc/1/comm"]) != "sh").then_some(()));
     container.exec(&["touch", "/tmp/end"]);
     container.logs.wait_times("gone", 5);
 }
 
-// Over an image's own init.
+// Copied over the init of an image.
 
-/// Builds this Dockerfile, beside which softstop lies.
+/// Builds this Dockerfile in a directory that also holds softstop.
 #[track_caller]
 fn built(dockerfile: &str) -> Image {
     let context = Renamed::softstop("softstop");
@@ -149,7 +148,7 @@ fn built(dockerfile: &str) -> Image {
 }
 
 #[test]
-fn copied_over_tini_dumb_init_and_catatonit_it_does_their_work() {
+fn copied_over_tini_dumb_init_or_catatonit_softstop_does_their_work() {
     if !have_base_images() {
         return;
     }
@@ -163,7 +162,7 @@ fn copied_over_tini_dumb_init_and_catatonit_it_does_their_work() {
         ));
         let run = |words: &[&str]| image.container().options(["--network=none"]).command(words.iter().copied());
         is_an_init(run);
-        // Their own code and words for it.
+        // The exit code and the message of the other init.
         let (code, log) = run(&["no-such-program"]).start().wait();
         assert_eq!(code, not_found, "{path}: {log}");
         assert!(log.contains(words), "{path}: {log}");
@@ -171,7 +170,7 @@ fn copied_over_tini_dumb_init_and_catatonit_it_does_their_work() {
 }
 
 #[test]
-fn in_tinis_place_in_an_image_of_nginx_a_profile_brings_the_soft_stop() {
+fn copied_over_tini_in_an_nginx_image_a_profile_turns_the_soft_stop_on() {
     if !have_base_images() {
         return;
     }
@@ -189,7 +188,7 @@ fn in_tinis_place_in_an_image_of_nginx_a_profile_brings_the_soft_stop() {
     };
     let site = file("site", b"server { listen 80; root /usr/share/nginx/html; location /slow { limit_rate 20k; } }");
     let (slow, quick) = (file("slow", &slow_body()), file("quick", b"here"));
-    // The image's own stop signal is nginx's soft one already: SIGTERM is what Kubernetes sends, and a plain engine.
+    // The image's STOPSIGNAL is SIGQUIT, nginx's graceful signal. SIGTERM is what Kubernetes and a plain engine send.
     let start = |options: &[&str]| {
         let container = image.container().options(["--publish=127.0.0.1::80", "--stop-signal=SIGTERM"]);
         let container = container.options(options.iter().copied()).start_with(&[
@@ -206,9 +205,9 @@ fn in_tinis_place_in_an_image_of_nginx_a_profile_brings_the_soft_stop() {
     all_whole(&engine, server, container);
 }
 
-// As Docker's own init.
+// As the init of Docker.
 
-/// What `docker info` has under this name.
+/// The value of this name in `docker info`.
 #[track_caller]
 fn info(docker: &Dockerd, name: &str) -> String {
     let all = docker.engine.says(["info"]);
@@ -216,14 +215,14 @@ fn info(docker: &Dockerd, name: &str) -> String {
     value.unwrap_or_else(|| panic!("no {name} in {all}")).trim().to_owned()
 }
 
-/// The daemon's warnings about the version of this init.
+/// The warnings of the daemon about the version of this init.
 fn warnings(docker: &Dockerd, init: &Path) -> Vec<String> {
     let init = init.to_str().unwrap();
     docker.log().into_iter().filter(|line| line.contains("warning") && line.contains(init)).collect()
 }
 
 #[test]
-fn docker_info_names_it_and_its_version_and_the_daemon_does_not_warn() {
+fn docker_info_shows_softstop_and_its_version_and_the_daemon_does_not_warn() {
     if !have_dockerd() {
         return;
     }
@@ -240,7 +239,7 @@ fn docker_info_names_it_and_its_version_and_the_daemon_does_not_warn() {
 }
 
 #[test]
-fn of_a_program_that_is_no_init_the_daemon_does_warn() {
+fn the_daemon_warns_of_a_program_that_is_no_init() {
     if !have_dockerd() {
         return;
     }
@@ -251,7 +250,7 @@ fn of_a_program_that_is_no_init_the_daemon_does_warn() {
 }
 
 #[test]
-fn docker_run_init_does_an_inits_work_for_a_script() {
+fn docker_run_init_works_for_a_script() {
     if !(have_dockerd() && have_shell()) {
         return;
     }
@@ -271,7 +270,7 @@ fn docker_run_init_does_an_inits_work_for_a_script() {
 }
 
 #[test]
-fn without_an_init_the_script_is_deaf_and_its_orphans_stay() {
+fn without_an_init_a_script_ignores_sigterm_and_its_orphans_stay_zombies() {
     if !(have_dockerd() && have_shell()) {
         return;
     }
@@ -284,13 +283,13 @@ fn without_an_init_the_script_is_deaf_and_its_orphans_stay() {
     let container = run(&["sh", "-c", ORPHANS]);
     end_the_orphans(&container);
     eventually("five zombies", || (container.zombies() == 5).then_some(()));
-    // No handler, and PID 1: only the engine's SIGKILL ends it.
+    // A PID 1 without a handler ignores SIGTERM, so that only the engine's SIGKILL ends it.
     assert!(container.stop(1).join().unwrap().status.success());
     assert_eq!(container.wait().0, 137);
 }
 
 #[test]
-fn docker_run_init_of_nginx_with_a_profile_drops_nothing() {
+fn docker_run_init_of_nginx_with_a_profile_loses_nothing() {
     if !(have_dockerd() && have_program("nginx")) {
         return;
     }
@@ -308,7 +307,7 @@ fn docker_run_init_of_nginx_with_a_profile_drops_nothing() {
     all_whole(&docker.engine, server, container);
 }
 
-/// A shell at the prompt of `docker run -it`: the keys are the foreground's, and jobs can be stopped and brought back.
+/// A shell at the prompt of `docker run -it`: keys go to the foreground job, and jobs can be stopped and continued.
 #[track_caller]
 fn is_a_shell_with_job_control(container: Setup) {
     let (mut terminal, container) = container.options(["--env=PS1=prompt> "]).command(["sh"]).run_by_a_person();
@@ -335,6 +334,14 @@ fn is_a_shell_with_job_control(container: Setup) {
     terminal.shows("prompt> ");
     run("fg");
     terminal.shows("sleep 1000");
+    // The shell prints this before it gives the job the terminal.
+    eventually("the job is in the foreground", || {
+        let stats = container.exec(&["sh", "-c", "cat /proc/[0-9]*/stat"]);
+        let sleep = stats.lines().find(|line| line.contains(" (sleep) "))?;
+        let fields: Vec<&str> = sleep.rsplit_once(") ")?.1.split(' ').collect();
+        let (group, foreground) = (fields[2], fields[5]);
+        (group == foreground).then_some(())
+    });
     terminal.types("\x03");
     terminal.shows("prompt> ");
     run("echo code $?");
@@ -348,7 +355,7 @@ fn is_a_shell_with_job_control(container: Setup) {
 }
 
 #[test]
-fn an_interactive_shell_under_docker_run_init_has_its_keys_and_its_jobs() {
+fn an_interactive_shell_under_docker_run_init_has_job_control() {
     if !(have_dockerd() && have_shell()) {
         return;
     }
@@ -356,7 +363,7 @@ fn an_interactive_shell_under_docker_run_init_has_its_keys_and_its_jobs() {
     let docker = Dockerd::start(&init.path, true);
     let image = shell_of(&docker.engine);
     is_a_shell_with_job_control(image.container().options(["--network=none"]));
-    // And a program alone, that cares for no signal.
+    // A program without signal handlers ends on Ctrl-C too.
     let container = image.container().options(["--network=none"]);
     let (mut terminal, _container) = container.command(["sh", "-c", "echo ready; exec sleep 1000"]).run_by_a_person();
     terminal.shows("ready");
@@ -364,15 +371,15 @@ fn an_interactive_shell_under_docker_run_init_has_its_keys_and_its_jobs() {
     assert_eq!(terminal.ends(), 130);
 }
 
-// By Compose.
+// With Compose.
 
-/// Whether there is the program that reads compose files, by the rules of [`have`].
+/// Whether Docker, docker-compose and nginx are installed, by the rules of [`have`].
 #[track_caller]
 fn have_compose() -> bool {
     have_dockerd() && have_program("docker-compose") && have_program("nginx")
 }
 
-/// A project of Compose's in a directory of its own.
+/// A Compose project in a directory of its own.
 struct Project<'a> {
     directory: tempfile::TempDir,
     docker: &'a Dockerd,
@@ -385,7 +392,7 @@ impl<'a> Project<'a> {
         Self { directory, docker }
     }
 
-    /// `docker-compose ARGUMENTS..`: what it says.
+    /// Runs `docker-compose ARGUMENTS..`. Returns its output.
     #[track_caller]
     fn says(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("docker-compose");
@@ -402,12 +409,12 @@ impl<'a> Project<'a> {
 }
 
 #[test]
-fn composes_init_true_with_a_profile_is_a_soft_stop() {
+fn compose_with_init_true_and_a_profile_has_the_soft_stop() {
     if !have_compose() {
         return;
     }
     let init = Renamed::softstop("docker-init");
-    // Not the engine's default: the file asks for it.
+    // Not the engine's default init for all containers: the Compose file asks for it.
     let docker = Dockerd::start(&init.path, false);
     let image = nginx_of(&docker.engine);
     let name = &image.name;
@@ -454,7 +461,7 @@ services:
     project.says(&["stop"]);
     let [soft, plain, hard] = in_flight.map(Response::body);
     assert!(soft.unwrap() == slow_body());
-    // stop_signal goes through as it came, and is nginx's own soft one.
+    // SIGQUIT from stop_signal is passed on, and is graceful for nginx.
     assert!(plain.unwrap() == slow_body());
     assert!(hard.unwrap_err().starts_with("cut off after "));
     let log = project.says(&["logs", "--no-color", "soft"]);
@@ -468,15 +475,15 @@ services:
     project.says(&["down"]);
 }
 
-// As podman's own init.
+// As the init of podman.
 
-/// Lines of `containers.conf` for an init that is called this.
+/// The line of `containers.conf` that names this program as the init.
 fn init_path(init: &Path) -> String {
     format!("init_path = \"{}\"", init.display())
 }
 
 #[test]
-fn podman_run_init_does_an_inits_work_for_a_script() {
+fn podman_run_init_works_for_a_script() {
     if !(have_podman() && have_shell()) {
         return;
     }
@@ -493,21 +500,21 @@ fn podman_run_init_does_an_inits_work_for_a_script() {
         assert_eq!(log.trim(), "/run/podman-init\0--\0cat\0/proc/1/cmdline\0");
         is_an_init(run);
         let (code, log) = run(&["no-such-program"]).start().wait();
-        assert_eq!(code, 1, "as catatonit: {log}");
+        assert_eq!(code, 1, "the exit code is not catatonit's: {log}");
         assert!(log.contains("failed to exec pid1: No such file or directory"), "{log}");
         is_a_shell_with_job_control(run(&[]));
     }
 }
 
 #[test]
-fn podman_run_init_of_nginx_with_a_profile_drops_nothing() {
+fn podman_run_init_of_nginx_with_a_profile_loses_nothing() {
     if !(have_podman() && have_program("nginx")) {
         return;
     }
     let init = Renamed::softstop("softstop");
     let podman = Podman::start(&init_path(&init.path), "");
     let image = nginx_of(&podman.engine);
-    // The network is the sandbox's: podman's own would need a package more.
+    // A network of podman's own would need another package.
     let start = |options: &[&str]| {
         image.container().options(["--init", "--network=host"]).options(options.iter().copied()).start()
     };
@@ -516,8 +523,8 @@ fn podman_run_init_of_nginx_with_a_profile_drops_nothing() {
     all_whole(&podman.engine, server, start(&[PROFILE]));
 }
 
-/// A podman whose pods have this program for their infra container's. podman 4 looks for `catatonit` among its helpers,
-/// podman 5 takes what containers use as their init.
+/// A podman that runs this program in the infra container of a pod. podman 4 looks for a helper called `catatonit`,
+/// podman 5 takes the init of containers.
 fn podman_with_pause(program: &Renamed) -> Podman {
     let helpers = program.directory.path().display();
     let usual = ["/usr/local/libexec/podman", "/usr/libexec/podman", "/usr/local/lib/podman", "/usr/lib/podman"];
@@ -525,7 +532,7 @@ fn podman_with_pause(program: &Renamed) -> Podman {
     Podman::start(&init_path(&program.path), &engine)
 }
 
-/// Starts a pod without a network that shares this among its containers: its infra container.
+/// Starts a pod without a network whose containers share these namespaces. Returns the infra container.
 #[track_caller]
 fn pod(podman: &Podman, share: &str) -> String {
     let create = ["pod", "create", "--name=pod", "--network=none", "--share", share];
@@ -546,7 +553,7 @@ fn inspect(podman: &Podman, container: &str, key: &str) -> String {
 }
 
 #[test]
-fn a_pod_whose_infra_container_runs_it_stops_at_once() {
+fn a_pod_whose_infra_container_runs_softstop_stops_at_once() {
     if !(have_podman() && have_shell()) {
         return;
     }
@@ -558,21 +565,21 @@ fn a_pod_whose_infra_container_runs_it_stops_at_once() {
 
     let app = image.container().options(["--pod=pod"]).command(["sh", "-c", ENDS_ON_SIGTERM]).start();
     app.logs("ready");
-    // The engine would wait for ten minutes before it killed.
+    // The engine would send SIGKILL only after ten minutes.
     podman.engine.says(["pod", "stop", "--time=600", "pod"]);
     assert_eq!(app.wait().0, 5);
     assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "0");
 
-    // On SIGINT, by which podman ends the service containers of `podman kube play`, too.
+    // It exits on SIGINT too, by which podman ends the service containers of `podman kube play`.
     podman.engine.says(["pod", "start", "pod"]);
     podman.engine.says(["kill", "--signal=INT", &infra]);
-    eventually("it ends", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
+    eventually("the infra container exits", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
     assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "0");
     podman.engine.says(["pod", "rm", "--force", "pod"]);
 }
 
 #[test]
-fn where_a_pod_shares_its_processes_the_infra_container_reaps_for_all() {
+fn in_a_pod_with_a_shared_pid_namespace_the_infra_container_reaps_orphans() {
     if !(have_podman() && have_shell()) {
         return;
     }
@@ -591,13 +598,15 @@ fn where_a_pod_shares_its_processes_the_infra_container_reaps_for_all() {
 }
 
 #[test]
-fn an_init_without_a_pause_is_no_infra_container() {
+fn an_init_without_a_pause_option_cannot_run_an_infra_container() {
     if !(have_podman() && have_program("tini-static")) {
         return;
     }
     let init = Renamed::copy(&in_path("tini-static").unwrap(), "catatonit");
     let podman = podman_with_pause(&init);
     let infra = pod(&podman, "ipc,net,uts");
-    eventually("it has ended", || (inspect(&podman, &infra, ".State.Running") == "false").then_some(()));
+    eventually("the infra container has exited", || {
+        (inspect(&podman, &infra, ".State.Running") == "false").then_some(())
+    });
     assert_eq!(inspect(&podman, &infra, ".State.ExitCode"), "1");
 }

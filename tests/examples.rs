@@ -1,7 +1,7 @@
-//! What ships in `examples/` works: each TOML file drives its real server through a stop, and the Kubernetes and Compose
-//! files say what softstop needs to know.
+//! The files in `examples/` work: with each TOML file its real server is stopped, and the Kubernetes and Compose files
+//! have the settings that softstop needs.
 //!
-//! The lines that an example tells people to give the server itself are what the server is given here, word by word.
+//! An example may tell users to add lines to the configuration of the server. The servers here get exactly these lines.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -26,7 +26,7 @@ use common::*;
 use libc::SIGTERM;
 use tempfile::TempDir;
 
-/// In place of the file's, to be done sooner.
+/// Shorter than the pre-delay of the files, to save time.
 const PRE_DELAY: Duration = Duration::from_secs(3);
 
 const TOML_EXAMPLES: [&str; 6] = ["gunicorn", "haproxy", "httpd", "nginx", "node", "php-fpm"];
@@ -37,7 +37,7 @@ fn example(file: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// The lines that an example tells people to give the server itself.
+/// The lines that an example tells users to add to the configuration of the server.
 fn advice(name: &str) -> String {
     let text = fs::read_to_string(example(&format!("{name}.toml"))).unwrap();
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#     ")).collect();
@@ -45,22 +45,22 @@ fn advice(name: &str) -> String {
     lines.join("\n")
 }
 
-/// A server that is configured, not started.
+/// A server that has been configured and not started.
 struct Server {
-    /// Its example.
+    /// The name of its example.
     name: &'static str,
     command: Vec<String>,
     port: u16,
-    door: Door,
+    access: Access,
     gate: Gate,
     directory: TempDir,
 }
 
-/// How a request gets in.
-enum Door {
-    /// With a response that is too big for the kernel's buffers.
+/// How the server is asked for a slow response.
+enum Access {
+    /// By HTTP, for a file that is too big for the kernel's buffers.
     BigFile,
-    /// With a response that begins, and ends when the gate is open.
+    /// By HTTP, for a response that ends when the gate is open.
     App,
     /// The same, through cgi-fcgi.
     FastCgi { slow: PathBuf, fresh: PathBuf },
@@ -72,12 +72,13 @@ enum InFlight {
 }
 
 impl Server {
-    /// An empty one with a directory that every user may look into, since some servers change theirs.
-    fn new(name: &'static str, door: Door) -> Self {
+    /// A server without a configuration, with a directory that every user can read, since some servers change their
+    /// user.
+    fn new(name: &'static str, access: Access) -> Self {
         let directory = TempDir::new().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let gate = Gate::within(directory.path());
-        Self { name, command: Vec::new(), port: free_port(), door, gate, directory }
+        Self { name, command: Vec::new(), port: free_port(), access, gate, directory }
     }
 
     fn runs(mut self, words: &[&str]) -> Self {
@@ -85,7 +86,7 @@ impl Server {
         self
     }
 
-    /// Writes a file into its directory.
+    /// Writes a file into its directory. Returns the path.
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.directory.path().join(name);
         fs::write(&path, content).unwrap();
@@ -105,32 +106,32 @@ impl Server {
         program(&self.command[0], &self.command[1..]).pid_one()
     }
 
-    /// A request that is answered at once.
+    /// Sends a request that is answered at once.
     fn fresh(&self) -> Result<Vec<u8>, Lost> {
-        match &self.door {
-            Door::BigFile | Door::App => get(self.port, "/"),
-            Door::FastCgi { fresh, .. } => self.fast_cgi(fresh)?.finish(),
+        match &self.access {
+            Access::BigFile | Access::App => get(self.port, "/"),
+            Access::FastCgi { fresh, .. } => self.fast_cgi(fresh)?.finish(),
         }
     }
 
-    /// A response that has begun.
+    /// Requests a slow response, and returns when it has begun.
     fn slow(&self) -> InFlight {
-        match &self.door {
-            Door::BigFile => InFlight::Http(Download::start(self.port, "/big").unwrap()),
-            Door::App => InFlight::Http(Download::start(self.port, "/slow").unwrap()),
-            Door::FastCgi { slow, .. } => self.fast_cgi(slow).unwrap(),
+        match &self.access {
+            Access::BigFile => InFlight::Http(Download::start(self.port, "/big").unwrap()),
+            Access::App => InFlight::Http(Download::start(self.port, "/slow").unwrap()),
+            Access::FastCgi { slow, .. } => self.fast_cgi(slow).unwrap(),
         }
     }
 
-    /// What a slow response brings.
+    /// The body of a slow response.
     fn whole(&self) -> &'static [u8] {
-        match self.door {
-            Door::BigFile => big(),
-            Door::App | Door::FastCgi { .. } => b"begun\ndone\n",
+        match self.access {
+            Access::BigFile => big(),
+            Access::App | Access::FastCgi { .. } => b"begun\ndone\n",
         }
     }
 
-    /// Asks through cgi-fcgi, and comes back when the head of the response is here.
+    /// Sends a request through cgi-fcgi, and returns when the head of the response has arrived.
     fn fast_cgi(&self, script: &Path) -> Result<InFlight, Lost> {
         let mut command = Command::new("cgi-fcgi");
         command.args(["-bind", "-connect", &format!("127.0.0.1:{}", self.port)]);
@@ -152,7 +153,7 @@ impl Server {
 }
 
 impl InFlight {
-    /// Reads the rest. What came through cgi-fcgi has no length: its end mark tells.
+    /// Reads the rest. A response through cgi-fcgi has no length; its last line shows that it is complete.
     fn finish(self) -> Result<Vec<u8>, Lost> {
         match self {
             Self::Http(download) => download.finish(),
@@ -178,14 +179,14 @@ fn nginx() -> Option<Server> {
     let (command, port) = (nginx.command().to_vec(), nginx.port);
     let directory = nginx.into_directory();
     let gate = Gate::within(directory.path());
-    Some(Server { name: "nginx", command, port, door: Door::BigFile, gate, directory })
+    Some(Server { name: "nginx", command, port, access: Access::BigFile, gate, directory })
 }
 
 fn httpd() -> Option<Server> {
-    if !have_program("apache2") || !have("root, whom Apache httpd needs to become another,", is_root()) {
+    if !have_program("apache2") || !have("root, as which Apache httpd changes its user,", is_root()) {
         return None;
     }
-    let server = Server::new("httpd", Door::BigFile);
+    let server = Server::new("httpd", Access::BigFile);
     let (home, port) = (server.home(), server.port);
     server.file("index.html", "hello\n");
     server.file("big", big());
@@ -215,12 +216,12 @@ fn httpd() -> Option<Server> {
     Some(server.runs(&["apache2", "-f", &file, "-DFOREGROUND"]))
 }
 
-/// In front of an application of the test's own.
+/// HAProxy with an application in the test process as its backend.
 fn haproxy() -> Option<Server> {
     if !have_program("haproxy") {
         return None;
     }
-    let server = Server::new("haproxy", Door::App);
+    let server = Server::new("haproxy", Access::App);
     let (port, backend) = (server.port, backend(&server.gate));
     let advice = advice("haproxy");
     let configuration = format!(
@@ -240,11 +241,11 @@ backend back
 "
     );
     let file = server.file("haproxy.cfg", configuration);
-    // As the official image runs it: a master and a worker, in the foreground.
+    // A master and a worker in the foreground, as in the official image.
     Some(server.runs(&["haproxy", "-W", "-db", "-f", &file]))
 }
 
-/// An HTTP application in threads of the test; its port.
+/// Starts an HTTP application in threads of the test. Returns its port.
 fn backend(gate: &Gate) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -272,7 +273,7 @@ fn answer(mut connection: TcpStream, gate: &Gate) -> Option<()> {
     }
 }
 
-/// Debian's php-fpm carries its version in its name.
+/// Debian's php-fpm has its version in its name.
 fn php_fpm_program() -> Option<String> {
     let entries = fs::read_dir("/usr/sbin").ok()?.flatten();
     entries.map(|entry| entry.path().to_str().unwrap().to_owned()).find(|path| path.contains("/php-fpm"))
@@ -283,7 +284,7 @@ fn php_fpm(settings: &str) -> Option<Server> {
     if !have("php-fpm", program.is_some()) || !have_program("cgi-fcgi") {
         return None;
     }
-    let mut server = Server::new("php-fpm", Door::App);
+    let mut server = Server::new("php-fpm", Access::App);
     let (home, port) = (server.home(), server.port);
     let file = server.file(
         "php-fpm.conf",
@@ -298,8 +299,8 @@ fn php_fpm(settings: &str) -> Option<Server> {
         server.gate.path()
     );
     let slow = server.file("slow.php", slow);
-    server.door = Door::FastCgi { slow: slow.into(), fresh: fresh.into() };
-    // Without php.ini, in the foreground, and as root, whom every container has.
+    server.access = Access::FastCgi { slow: slow.into(), fresh: fresh.into() };
+    // Without php.ini, in the foreground, and as root, as in a container.
     Some(server.runs(&[&program.unwrap(), "-n", "-F", "-R", "-y", &file]))
 }
 
@@ -307,7 +308,7 @@ fn gunicorn() -> Option<Server> {
     if !have_program("gunicorn") {
         return None;
     }
-    let server = Server::new("gunicorn", Door::App);
+    let server = Server::new("gunicorn", Access::App);
     let (home, port, gate) = (server.home(), server.port, server.gate.path());
     let advice = advice("gunicorn");
     let file = server.file(
@@ -340,7 +341,7 @@ fn node() -> Option<Server> {
     if !have_program("node") {
         return None;
     }
-    let server = Server::new("node", Door::App);
+    let server = Server::new("node", Access::App);
     let (port, gate) = (server.port, server.gate.path());
     let advice = advice("node");
     let file = server.file(
@@ -366,9 +367,10 @@ server.listen({port}, "127.0.0.1");
     Some(server.runs(&["node", &file]))
 }
 
-/// The promise of each example: fresh requests are answered for the whole pre-delay, and what is in flight arrives whole.
+/// The promise of each example: new requests are answered during the whole pre-delay, and responses in flight are
+/// complete.
 #[track_caller]
-fn leaves_softly(server: Option<Server>, stop_signal: &str) {
+fn stops_softly(server: Option<Server>, stop_signal: &str) {
     let Some(server) = server else { return };
     let mut run = server.under_softstop().start();
     is_up(|| server.fresh());
@@ -377,10 +379,10 @@ fn leaves_softly(server: Option<Server>, stop_signal: &str) {
     let stop = Instant::now();
     run.signal(SIGTERM).logs("keeps serving for 3s");
     let fresh = thread::scope(|scope| {
-        // Aside: what comes too late for PHP-FPM is not refused, but left waiting until PHP-FPM is gone.
+        // In a thread, since PHP-FPM does not refuse a request that comes too late: it hangs until PHP-FPM has exited.
         let fresh = scope.spawn(|| served_since(stop, || server.fresh()));
         run.logs(&format!("drain: sent {stop_signal} to"));
-        assert_eq!(run.ended(), None, "it left while a response was in flight");
+        assert_eq!(run.ended(), None, "softstop exited while a response was in flight");
         server.gate.open();
         assert!(slow.finish().unwrap() == server.whole(), "a response has the right length and the wrong content");
         fresh.join().unwrap()
@@ -389,7 +391,7 @@ fn leaves_softly(server: Option<Server>, stop_signal: &str) {
     run.wait().code(0).logged("stopped in ").logged("exited with code 0");
 }
 
-/// The negative control, for a server that takes SIGTERM for "now".
+/// The negative control for a server whose SIGTERM means a fast stop.
 #[track_caller]
 fn is_cut_without_softstop(server: Option<Server>) {
     let Some(server) = server else { return };
@@ -401,7 +403,8 @@ fn is_cut_without_softstop(server: Option<Server>) {
     assert!(matches!(slow.finish(), Err(Lost::Cut { .. })), "SIGTERM to {} let a response finish", server.name);
 }
 
-/// The negative control, for a server that finishes its work on SIGTERM: it takes no more, though balancers still send.
+/// The negative control for a server whose SIGTERM is graceful: it refuses new requests at once, while balancers still
+/// send.
 #[track_caller]
 fn refuses_at_once_without_softstop(server: Option<Server>) {
     let Some(server) = server else { return };
@@ -418,48 +421,48 @@ fn refuses_at_once_without_softstop(server: Option<Server>) {
 }
 
 #[test]
-fn with_nginx_toml_nginx_leaves_softly() {
-    leaves_softly(nginx(), "SIGQUIT");
+fn with_nginx_toml_nginx_stops_softly() {
+    stops_softly(nginx(), "SIGQUIT");
 }
 
 #[test]
-fn without_softstop_sigterm_cuts_what_nginx_sends() {
+fn without_softstop_sigterm_cuts_the_responses_of_nginx() {
     is_cut_without_softstop(nginx());
 }
 
 #[test]
-fn with_httpd_toml_httpd_leaves_softly() {
-    leaves_softly(httpd(), "SIGWINCH");
+fn with_httpd_toml_httpd_stops_softly() {
+    stops_softly(httpd(), "SIGWINCH");
 }
 
 #[test]
-fn without_softstop_sigterm_cuts_what_httpd_sends() {
+fn without_softstop_sigterm_cuts_the_responses_of_httpd() {
     is_cut_without_softstop(httpd());
 }
 
 #[test]
-fn with_haproxy_toml_haproxy_leaves_softly() {
-    leaves_softly(haproxy(), "SIGUSR1");
+fn with_haproxy_toml_haproxy_stops_softly() {
+    stops_softly(haproxy(), "SIGUSR1");
 }
 
 #[test]
-fn without_softstop_sigterm_cuts_what_haproxy_sends() {
+fn without_softstop_sigterm_cuts_the_responses_of_haproxy() {
     is_cut_without_softstop(haproxy());
 }
 
 #[test]
-fn with_php_fpm_toml_php_fpm_leaves_softly() {
-    leaves_softly(php_fpm(&advice("php-fpm")), "SIGQUIT");
+fn with_php_fpm_toml_php_fpm_stops_softly() {
+    stops_softly(php_fpm(&advice("php-fpm")), "SIGQUIT");
 }
 
 #[test]
-fn without_softstop_sigterm_cuts_what_php_fpm_sends() {
+fn without_softstop_sigterm_cuts_the_responses_of_php_fpm() {
     is_cut_without_softstop(php_fpm(&advice("php-fpm")));
 }
 
-/// Why php-fpm.toml insists on it.
+/// The reason why php-fpm.toml asks for it.
 #[test]
-fn without_process_control_timeout_php_fpm_cuts_even_under_softstop() {
+fn without_process_control_timeout_php_fpm_cuts_responses_even_under_softstop() {
     let Some(server) = php_fpm("") else { return };
     let run = server.under_softstop().start();
     is_up(|| server.fresh());
@@ -470,8 +473,8 @@ fn without_process_control_timeout_php_fpm_cuts_even_under_softstop() {
 }
 
 #[test]
-fn with_gunicorn_toml_gunicorn_leaves_softly() {
-    leaves_softly(gunicorn(), "SIGTERM");
+fn with_gunicorn_toml_gunicorn_stops_softly() {
+    stops_softly(gunicorn(), "SIGTERM");
 }
 
 #[test]
@@ -480,8 +483,8 @@ fn without_softstop_gunicorn_refuses_new_requests_at_once() {
 }
 
 #[test]
-fn with_node_toml_node_leaves_softly() {
-    leaves_softly(node(), "SIGTERM");
+fn with_node_toml_node_stops_softly() {
+    stops_softly(node(), "SIGTERM");
 }
 
 #[test]
@@ -489,7 +492,7 @@ fn without_softstop_node_refuses_new_requests_at_once() {
     refuses_at_once_without_softstop(node());
 }
 
-/// One row of `--explain`: the value and where it comes from.
+/// One row of `--explain`: the value and its source.
 fn row(explanation: &str, name: &str) -> (String, String) {
     let line = explanation.lines().find(|line| line.split_whitespace().next() == Some(name));
     let mut words = line.unwrap_or_else(|| panic!("no {name} in {explanation}")).split_whitespace().skip(1);
@@ -511,7 +514,7 @@ fn every_toml_example_is_valid_and_tested() {
         let (pre_delay, source) = row(&outcome.stdout, "pre_delay");
         assert!(pre_delay == "2s..10s" && source.starts_with(&file), "{name}: {pre_delay} from {source}");
         assert_eq!(row(&outcome.stdout, "profile").0, name);
-        // As the comments in the file say.
+        // The values that the comments in the file mention.
         assert_eq!(row(&outcome.stdout, "quiet").0, "2s", "{name}");
         assert_eq!(row(&outcome.stdout, "drain_timeout"), ("19s".into(), "the rest of grace_period".into()), "{name}");
         assert!(!outcome.stdout.contains("warning"), "{}", outcome.stdout);
@@ -519,7 +522,7 @@ fn every_toml_example_is_valid_and_tested() {
 }
 
 #[test]
-fn a_flag_beats_the_example_and_explain_says_so() {
+fn a_flag_overrides_the_example_and_explain_says_so() {
     for name in TOML_EXAMPLES {
         let file = example(&format!("{name}.toml"));
         let outcome = softstop(["--config", &file, "--pre-delay", "3s", "--explain", "--", name]).run();
@@ -527,7 +530,7 @@ fn a_flag_beats_the_example_and_explain_says_so() {
     }
 }
 
-/// A YAML file as `a.b.0.c` and its value, by way of Python's reader; nothing where that is missing.
+/// The values of a YAML file by path (`a.b.0.c`), as Python reads it. `None` if its yaml module is missing.
 fn yaml(text: &str) -> Option<BTreeMap<String, String>> {
     const FLATTEN: &str = r#"
 import sys, yaml
@@ -552,7 +555,7 @@ flatten("", yaml.safe_load(sys.stdin))
     Some(lines.lines().map(|line| line.split_once('=').unwrap()).map(|(k, v)| (k.into(), v.into())).collect())
 }
 
-/// What softstop makes of these variables in front of nginx.
+/// The output of `--explain` for nginx with these variables.
 fn explain_with(environment: &[(&str, &str)]) -> String {
     let asked = softstop(["--explain", "--", "nginx", "-g", "daemon off;"]);
     let outcome = environment.iter().fold(asked, |asked, (name, value)| asked.env(name, value)).run();
@@ -567,17 +570,20 @@ fn the_kubernetes_example_needs_no_hook_and_its_grace_periods_agree() {
     let Some(deployment) = yaml(&text) else { return };
     assert!(!deployment.keys().any(|key| key.contains("lifecycle") || key.contains("preStop")), "{deployment:?}");
     assert_eq!(deployment["kind"], "Deployment");
-    // Labels that differ make a Deployment which Kubernetes refuses.
+    // Kubernetes refuses a Deployment whose labels differ.
     assert_eq!(deployment["spec.selector.matchLabels.app"], deployment["spec.template.metadata.labels.app"]);
 
     let pod = |key: &str| deployment[&format!("spec.template.spec.{key}")].clone();
-    assert!(!deployment.keys().any(|key| key.contains("containers.0.command")), "it would take ENTRYPOINT's place");
+    assert!(
+        !deployment.keys().any(|key| key.contains("containers.0.command")),
+        "a command would replace the ENTRYPOINT"
+    );
     assert_eq!(pod("containers.0.env.0.name"), "SOFTSTOP_GRACE_PERIOD");
     let grace = pod("containers.0.env.0.value");
     assert_eq!(grace, format!("{}s", pod("terminationGracePeriodSeconds")));
     assert_eq!(pod("containers.0.readinessProbe.httpGet.port"), pod("containers.0.ports.0.name"));
 
-    // As its comments say.
+    // The values that its comments mention.
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace)]);
     assert_eq!(row(&explanation, "pre_delay"), ("2s..10s".into(), "profile nginx".into()));
     assert_eq!(row(&explanation, "quiet"), ("2s".into(), "default".into()));

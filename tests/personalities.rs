@@ -1,5 +1,6 @@
-//! Called by another init's name softstop is that init: one table of cases, done to the real program and to softstop in
-//! its place, and what was seen compared. What softstop does otherwise on purpose stands in one list, each with its reason.
+//! Called by another init's name, softstop behaves like that init. The cases of one table are run with the real program
+//! and with softstop in its place, and what is observed is compared. One list has the intended differences with their
+//! reasons.
 #![allow(
     unsafe_code,
     unreachable_pub,
@@ -21,65 +22,65 @@ mod dumb_init;
 mod matrix;
 #[path = "personalities/rows.rs"]
 mod rows;
-#[path = "personalities/scene.rs"]
-mod scene;
+#[path = "personalities/subject.rs"]
+mod subject;
 #[path = "personalities/tini.rs"]
 mod tini;
 
 use std::fs;
 
 use common::peers::peer;
-use common::{have_program, program};
-use matrix::{Bench, Difference, called, compare, is_its_peer};
+use common::{SOFTSTOP, have_program, program};
+use matrix::{Difference, Sandbox, behaves_like, called, compare};
 
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 #[test]
-fn called_tini_it_is_tini() {
+fn called_tini_softstop_behaves_like_tini() {
     if let Some(real) = peer("tini") {
-        is_its_peer(&["tini", "tini-static", "docker-init"], &real, &tini::cases());
+        behaves_like(&["tini", "tini-static", "docker-init"], &real, &tini::cases());
     }
 }
 
 #[test]
-fn called_dumb_init_it_is_dumb_init() {
+fn called_dumb_init_softstop_behaves_like_dumb_init() {
     if let Some(real) = peer("dumb-init") {
-        is_its_peer(&["dumb-init"], &real, &dumb_init::cases());
+        behaves_like(&["dumb-init"], &real, &dumb_init::cases());
     }
 }
 
 #[test]
-fn called_catatonit_it_is_catatonit() {
+fn called_catatonit_softstop_behaves_like_catatonit() {
     if let Some(real) = peer("catatonit") {
-        is_its_peer(&["catatonit", "podman-init"], &real, &catatonit::cases());
+        behaves_like(&["catatonit", "podman-init"], &real, &catatonit::cases());
     }
 }
 
-/// What is found wrong with another program in softstop's place.
-fn found_wrong(impostor: &str, case: matrix::Case, list: &[Difference]) -> Vec<String> {
+/// The failures that are found with this program in softstop's place.
+fn failures_with(other: &str, case: matrix::Case, list: &[Difference]) -> Vec<String> {
     let Some(real) = peer("tini") else { return vec!["nothing to compare with".to_owned()] };
     let directory = tempfile::tempdir().unwrap();
-    let impostor = common::in_path(impostor).unwrap();
-    let theirs = Bench::new(&directory, "theirs", &["tini"], &real);
-    let ours = Bench::new(&directory, "ours", &["tini"], &impostor);
+    let other = common::in_path(other).unwrap();
+    let theirs = Sandbox::new(&directory, "theirs", &["tini"], &real);
+    let ours = Sandbox::new(&directory, "ours", &["tini"], &other);
     compare(&[case], &theirs, &ours, list)
 }
 
 #[test]
-fn a_difference_that_is_not_on_the_list_is_found() {
-    // The control: env(1) starts a command too, and does no more.
+fn an_unlisted_difference_is_reported() {
+    // The control: env(1) also starts a command, and does nothing else of an init.
     for case in [called("tini", "-e 3 sh -c 'exit 3'"), called("tini", "-s true"), called("tini", "")] {
-        assert_ne!(found_wrong("env", case, &[]), [""; 0]);
+        assert_ne!(failures_with("env", case, &[]), [""; 0]);
     }
     let forwards = called("tini", "recorder --exit-on 10=5").stopped_by(libc::SIGUSR1);
-    assert_ne!(found_wrong("env", forwards.clone().wrapper(), &[]), [""; 0]);
-    // And tini in its own place is as itself.
-    assert_eq!(found_wrong("tini", forwards, &[]), [""; 0]);
+    assert_ne!(failures_with("env", forwards.clone().wrapper(), &[]), [""; 0]);
+    // tini in its own place has no difference.
+    assert_eq!(failures_with("tini", forwards, &[]), [""; 0]);
 }
 
 #[test]
-fn a_copy_and_a_hard_link_have_its_name_too() {
+fn a_copy_and_a_hard_link_called_tini_behave_like_tini() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let [copy, link] = ["copy", "link"].map(|parent| directory.path().join(parent));
     for parent in [&copy, &link] {
@@ -95,7 +96,7 @@ fn a_copy_and_a_hard_link_have_its_name_too() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_fatal_to_tini_and_to_softstop_by_its_name_a_warning() {
+fn when_prctl_fails_tini_exits_and_softstop_called_tini_warns() {
     if !have_program("strace") || !have_program("tini") {
         return;
     }
@@ -110,7 +111,7 @@ fn what_the_kernel_refuses_is_fatal_to_tini_and_to_softstop_by_its_name_a_warnin
 }
 
 #[test]
-fn dumb_inits_help_is_softstops_words() {
+fn called_dumb_init_softstop_prints_a_help_text_of_its_own() {
     for option in ["-h", "--help"] {
         let help = program(common::called("dumb-init"), [option]).run();
         assert_eq!(help.stdout, "");
@@ -119,7 +120,7 @@ fn dumb_inits_help_is_softstops_words() {
 }
 
 #[test]
-fn every_difference_on_the_list_is_told_in_full() {
+fn every_listed_difference_is_complete() {
     for difference in differences::DIFFERENCES {
         let said = difference.to_string();
         assert!(difference.reason.ends_with('.') && !difference.peers.is_empty(), "{said}");
@@ -128,32 +129,34 @@ fn every_difference_on_the_list_is_told_in_full() {
 }
 
 #[test]
-fn a_difference_on_the_list_that_does_not_occur_is_found() {
+fn a_listed_difference_that_does_not_occur_is_reported() {
     let list = [Difference {
         peers: &["tini", "catatonit"],
-        what: "the weather",
-        theirs: "rain",
-        ours: "sun",
-        reason: "One may hope.",
-        is_it: |seen| seen.aspect == "weather",
+        what: "an invented difference",
+        theirs: "does one thing",
+        ours: "does another",
+        reason: "It is for this test only.",
+        is_it: |seen| seen.aspect == "no such aspect",
     }];
-    let wrong = found_wrong("tini", called("tini", "true"), &list);
-    assert_eq!(wrong, ["on the list, but it never occurred: tini: the weather: rain; softstop: sun. One may hope."]);
+    let wrong = failures_with("tini", called("tini", "true"), &list);
+    let expected = "listed, but it did not occur: tini: an invented difference: does one thing; softstop: does another. It is \
+                    for this test only.";
+    assert_eq!(wrong, [expected]);
 }
 
 #[test]
-fn the_table_in_the_documentation_is_this_list() {
-    let page = include_str!("../docs/in-place-of-another-init.md");
-    let (_, table) = page.split_once("| of | what | the original | softstop |\n|---|---|---|---|\n").unwrap();
+fn the_table_in_the_readme_is_the_list_of_differences() {
+    let readme = include_str!("../README.md");
+    let (_, table) = readme.split_once("| of | what | the original | softstop |\n|---|---|---|---|\n").unwrap();
     let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
     let listed: Vec<String> = differences::DIFFERENCES
         .iter()
         .map(|d| format!("| {} | {} | {} | {}. {} |", d.peers.join(", "), d.what, d.theirs, d.ours, d.reason))
         .collect();
     let missing: Vec<&str> = listed.iter().map(String::as_str).filter(|row| !rows.contains(row)).collect();
-    assert!(missing.is_empty(), "docs/in-place-of-another-init.md lacks\n{}", missing.join("\n"));
-    // What the matrix cannot see has a test elsewhere, which the row names.
+    assert!(missing.is_empty(), "README.md lacks\n{}", missing.join("\n"));
+    // The matrix cannot see some differences. Their rows name the test that can.
     let stray: Vec<&&str> =
         rows.iter().filter(|row| !listed.iter().any(|l| l == *row) && !row.contains("`tests/")).collect();
-    assert!(stray.is_empty(), "no test knows of {stray:#?}");
+    assert!(stray.is_empty(), "neither the list nor a test has these rows: {stray:#?}");
 }

@@ -1,4 +1,4 @@
-//! Settings: where each value comes from, and who wins.
+//! Settings: where each value comes from, and which source wins.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
 use common::softstop;
@@ -13,7 +13,7 @@ use softstop::shutdown::{Activity, Plan, Quiet, StopSignal, Wait};
 use softstop::signal::Signal;
 use tempfile::TempDir;
 
-/// The lines of `--explain` for these flags, variables, file and command.
+/// The output of `--explain` with these flags, variables, file and command.
 fn explain(flags: &[&str], environment: &[(&str, &str)], file: &str, command: &[&str]) -> String {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("s.toml"), file).unwrap();
@@ -36,7 +36,7 @@ fn has(explained: &str, key: &str, value: &str, source: &str) {
 }
 
 #[test]
-fn a_flag_beats_the_environment_beats_the_file_beats_the_profile_beats_the_default() {
+fn a_flag_overrides_the_environment_then_the_file_then_the_profile_then_the_default() {
     let file = "pre_delay = \"3s\"\n";
     let environment = [("SOFTSTOP_PRE_DELAY", "2s")];
     has(&explain(&["--pre-delay", "1s"], &environment, file, &["nginx"]), "pre_delay", "1s", "--pre-delay");
@@ -126,7 +126,7 @@ fn every_setting_can_be_given_in_all_three_ways() {
             assert!(explained.contains(&start), "no {start:?} in\n{explained}");
         }
         let default = explain(&[], &[], "", &["sleep"]);
-        assert!(!default.contains(&format!("  {key:<20} {shown} ")), "{key} would be the same without:\n{default}");
+        assert!(!default.contains(&format!("  {key:<20} {shown} ")), "{key} has this value by default:\n{default}");
     }
 }
 
@@ -145,7 +145,7 @@ fn the_file_may_be_named_by_the_environment() {
 }
 
 #[test]
-fn rewrites_of_all_layers_add_up_and_the_strongest_word_on_a_signal_holds() {
+fn rewrites_from_all_sources_add_up_and_the_strongest_source_wins_for_each_signal() {
     let explained = explain(
         &["-r", "HUP:USR1"],
         &[("SOFTSTOP_REWRITE", "USR2:ignore")],
@@ -167,7 +167,7 @@ fn a_profile_is_found_by_the_command_and_can_be_named_or_turned_off() {
 }
 
 #[test]
-fn a_profiles_stop_signal_is_a_stop_request_too_and_hurries_nobody() {
+fn a_profiles_stop_signal_is_a_stop_request_and_not_a_hurry_signal() {
     let explained = explain(&[], &[], "", &["postgres"]);
     has(&explained, "stop_on", "SIGINT,SIGTERM", "profile postgres");
     has(&explained, "hurry_on", "none", "default");
@@ -198,8 +198,8 @@ fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
 }
 
 #[test]
-fn a_profiles_pre_delay_never_leaves_the_drain_next_to_nothing() {
-    // 5 s of 6.001 s, less 1 s to report in, left a drain of 1 ms.
+fn a_profiles_pre_delay_always_leaves_time_for_the_drain() {
+    // A regression: a pre-delay of 5 s of a grace period of 6.001 s, less 1 s for the report, left a drain of 1 ms.
     for (grace, pre_delay, drain) in
         [("10s", "2s..7s", "2s"), ("6001ms", "2s..3s 1ms", "2s"), ("6s", "2s..3s", "2s"), ("3s", "1s", "1s")]
     {
@@ -210,8 +210,8 @@ fn a_profiles_pre_delay_never_leaves_the_drain_next_to_nothing() {
 }
 
 #[test]
-fn a_drain_until_closed_can_be_given_in_all_three_ways() {
-    // Alone it would be a contradiction.
+fn drain_until_closed_can_be_given_in_all_three_ways() {
+    // Without a drain timeout `closed` is an error.
     let timeout = ["--drain-timeout", "9s"];
     let flags = [timeout.as_slice(), &["--drain-until", "closed"]].concat();
     has(&explain(&flags, &[], "", &["sleep"]), "drain_until", "closed", "--drain-until");
@@ -238,7 +238,7 @@ fn a_pre_delay_is_one_length_or_two_bounds() {
 }
 
 #[test]
-fn a_quiet_that_nobody_chose_is_shortened_to_fit_with_a_warning() {
+fn a_default_quiet_is_shortened_to_fit_with_a_warning() {
     let explained = explain(&["--pre-delay", "0s..1s"], &[], "", &["sleep"]);
     has(&explained, "quiet", "1s", "default");
     assert!(
@@ -247,7 +247,7 @@ fn a_quiet_that_nobody_chose_is_shortened_to_fit_with_a_warning() {
         ),
         "{explained}"
     );
-    // With a fixed length there is nothing for it to end.
+    // A fixed pre-delay is not ended by quiet, so that there is no warning.
     assert!(!explain(&["--pre-delay", "1s"], &[], "", &["sleep"]).contains("warning"));
 }
 
@@ -268,19 +268,19 @@ fn a_number_in_the_file_may_have_any_base() {
 }
 
 #[test]
-fn what_is_ignored_hurries_nobody() {
+fn an_ignored_signal_is_no_hurry_signal() {
     has(&explain(&["-r", "INT:ignore"], &[], "", &["sleep"]), "hurry_on", "none", "default");
 }
 
 #[test]
-fn without_settings_there_is_no_sigkill_of_ours() {
+fn without_settings_softstop_sends_no_sigkill() {
     let explained = explain(&[], &[], "", &["postgres"]);
     has(&explained, "drain_timeout", "no limit", "default");
     assert!(!explained.contains("SIGKILL"), "{explained}");
 }
 
 #[test]
-fn the_first_word_that_is_no_option_starts_the_command() {
+fn the_first_word_that_is_not_an_option_starts_the_command() {
     for arguments in [&["echo", "--pre-delay", "-v", "--"][..], &["-v", "--", "echo", "--pre-delay", "-v", "--"]] {
         let outcome = softstop(arguments).env("SOFTSTOP_LOG", "off").run();
         outcome.code(0);

@@ -1,4 +1,4 @@
-//! The state machine under any order of events: what may never happen, and what always does.
+//! The state machine under any order of events: what must never happen, and what must always happen.
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use softstop::shutdown::{
 use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
 
 fn any_signal() -> impl Strategy<Value = Signal> {
-    // The ones with a part to play come often.
+    // Signals with a meaning of their own are more frequent.
     prop_oneof![
         Just(Signal::TERM),
         Just(Signal::QUIT),
@@ -64,7 +64,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// An event of a world that makes sense: one main child, which exits once, and nobody after the last.
+/// An event that can happen: the main child exits only once, and no process exits after the last one.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Signal(Signal, bool),
@@ -104,7 +104,7 @@ struct World {
 }
 
 impl World {
-    /// What the machine hears of it, if it can happen at all. The clock goes on first.
+    /// Advances the clock. Returns the event for the state machine, or `None` if this cannot happen now.
     fn event(&mut self, happening: Happening, after: Duration) -> Option<Event> {
         self.now += after;
         match happening {
@@ -138,7 +138,7 @@ impl World {
     }
 }
 
-/// How often each decisive thing was done, and when.
+/// What the state machine has done so far, how often and when.
 #[derive(Default)]
 struct Done {
     requested: Option<Moment>,
@@ -158,7 +158,7 @@ impl Done {
             Action::Stop(_) => self.stops += 1,
             Action::StopRest(_) => self.stops_of_the_rest += 1,
             Action::Note(Note::Requested(..)) => {
-                assert_eq!(self.requested, None, "a stop begins once");
+                assert_eq!(self.requested, None, "a stop began twice");
                 self.requested = Some(now);
             }
             Action::Note(Note::Waiting { step, .. }) => self.steps.push(step),
@@ -174,7 +174,7 @@ fn upper_bounds(plan: &Plan) -> Option<Duration> {
     plan.0.iter().map(|step| step.wait.at_most).sum()
 }
 
-/// Time that must pass before the plan is through when nobody hurries and quiet comes as early as it may.
+/// The shortest time for the whole plan without a hurry signal, when each quiet comes as early as possible.
 fn lower_bounds(plan: &Plan) -> Duration {
     plan.0.iter().map(|step| step.wait.at_least).sum()
 }
@@ -196,22 +196,23 @@ proptest! {
                 done.main_exit = Some(exit.code());
             }
 
-            // Nothing happens after exit, and the code stays what it was.
+            // After the exit nothing happens, and the exit code does not change.
             if was_gone.is_some() {
                 prop_assert_eq!(&actions, &[]);
                 prop_assert_eq!(shutdown.exit_code(), was_gone);
             }
             for action in actions {
-                // After SIGKILL nobody is sent anything any more.
+                // After SIGKILL no signal is sent.
                 if !done.killed.is_empty() {
                     prop_assert!(matches!(action, Action::Note(_)), "{:?} after SIGKILL", action);
                 }
                 done.record(action, world.now);
             }
 
-            // Phases never go back.
+            // Steps never go backwards.
             prop_assert!(done.steps.is_sorted_by(|a, b| a < b), "{:?}", done.steps);
-            // Each decisive action once: a stop signal a step, one more round for those whom the main child left.
+            // SIGKILL at most once, a stop signal at most once per step, and one more for what the main child left
+            // behind.
             prop_assert!(done.killed.len() <= 1);
             prop_assert!(done.stops <= rules.plan.0.len());
             prop_assert!(done.stops_of_the_rest <= 1 + rules.plan.0.len());
@@ -223,13 +224,13 @@ proptest! {
                     prop_assert!(upper_bounds(&rules.plan).is_some(), "a wait without an end never leads to SIGKILL");
                 }
             }
-            // A deadline is never missed silently: time alone always brings the machine past it.
+            // Time alone always moves the machine past a deadline.
             if let Some(deadline) = shutdown.deadline() {
                 let mut later = shutdown.clone();
                 later.on(Event::Time, deadline);
                 prop_assert!(later.deadline() != Some(deadline) || later.exit_code().is_some());
             }
-            // With wait_for = "main" the main child's exit code is the last word, at once.
+            // With wait_for = "main" the exit code of the main child is final at once.
             if rules.wait_for == WaitFor::Main && done.killed.is_empty() {
                 prop_assert_eq!(shutdown.exit_code(), done.main_exit);
             }
@@ -255,7 +256,7 @@ proptest! {
             shutdown.on(term, world.now);
         }
         prop_assert!(!shutdown.is_running());
-        // Nobody does anything any more, the child least of all. Each deadline leads on to the next, and the last out.
+        // From here on only time passes. Each deadline must lead to the next one, and the last one to the exit.
         let mut rounds = 0;
         while let Some(deadline) = shutdown.deadline() {
             world.now = world.now.max(deadline);
@@ -267,7 +268,7 @@ proptest! {
     }
 
     #[test]
-    fn a_child_that_ignores_everything_is_killed_when_the_plan_is_over_and_not_a_moment_earlier(
+    fn a_child_that_ignores_everything_is_killed_exactly_at_the_end_of_the_plan(
         pre_delay in any_length(),
         drain in any_length(),
         begun in any_length(),

@@ -1,4 +1,4 @@
-//! The state machine, told as stories: what happens, when, and what the init does.
+//! Scenarios for the state machine: which event happens when, and which actions follow.
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn arrives(signal: Signal) -> Event {
 const EXITS: Event = Event::MainExited { exit: Exit::Code(0), last: true };
 const EXITS_BEFORE_OTHERS: Event = Event::MainExited { exit: Exit::Code(3), last: false };
 
-/// A plain program: no profile, no settings.
+/// The rules of a plain program, without a profile or settings.
 fn plain() -> Rules {
     Rules {
         stop_on: Signal::TERM.into(),
@@ -33,7 +33,7 @@ fn plain() -> Rules {
     }
 }
 
-/// nginx: five seconds of pre-delay, SIGQUIT, twenty seconds to drain.
+/// The rules of nginx: a pre-delay of 5 s, SIGQUIT, a drain timeout of 20 s.
 fn nginx() -> Rules {
     Rules {
         stop_on: [Signal::TERM, Signal::QUIT].into_iter().collect(),
@@ -42,13 +42,13 @@ fn nginx() -> Rules {
     }
 }
 
-/// A plain program that keeps serving for 2 s to 15 s, until requests have been quiet for 2 s.
+/// The rules of a plain program with a pre-delay of 2 s to 15 s, until no request arrives for 2 s.
 fn watching(drain: Wait) -> Rules {
     let quiet = Quiet { of: Activity::Requests, lasts: at(2) };
     Rules { plan: Plan::soft(Wait::until(quiet, at(2), at(15)), StopSignal::Mapped(None), drain), ..plain() }
 }
 
-/// A machine whose notes are left out: what it does, not what it says.
+/// A state machine without its notes: only what it does, not what it logs.
 struct Story(Shutdown);
 
 impl Story {
@@ -73,9 +73,9 @@ impl Story {
 }
 
 #[test]
-fn a_soft_stop_waits_signals_waits_and_leaves_with_the_childs_code() {
+fn a_soft_stop_waits_sends_the_signal_waits_and_exits_with_the_childs_code() {
     let mut nginx = Story::of(nginx());
-    assert_eq!(nginx.0.deadline(), None, "running, nothing wakes us");
+    assert_eq!(nginx.0.deadline(), None, "there is a deadline before the stop");
     assert_eq!(nginx.on(arrives(Signal::TERM), at(100)), []);
     assert_eq!(nginx.0.deadline(), Some(at(105)));
     assert_eq!(nginx.on(Event::Time, at(104)), []);
@@ -88,7 +88,7 @@ fn a_soft_stop_waits_signals_waits_and_leaves_with_the_childs_code() {
 }
 
 #[test]
-fn nobody_is_killed_before_the_drain_timeout_and_everybody_at_it() {
+fn everybody_is_killed_at_the_drain_timeout_and_nobody_before() {
     let mut nginx = Story::of(nginx());
     nginx.on(arrives(Signal::TERM), at(0));
     nginx.on(Event::Time, at(5));
@@ -100,7 +100,7 @@ fn nobody_is_killed_before_the_drain_timeout_and_everybody_at_it() {
 }
 
 #[test]
-fn what_sigkill_does_not_end_is_left_after_a_second() {
+fn a_process_that_survives_sigkill_is_left_after_a_second() {
     let mut nginx = Story::of(nginx());
     nginx.on(arrives(Signal::TERM), at(0));
     nginx.on(Event::Time, at(5));
@@ -119,29 +119,29 @@ fn the_childs_exit_ends_the_pre_delay_at_once() {
 }
 
 #[test]
-fn a_plain_program_is_sent_what_came_each_time_it_comes() {
+fn a_plain_program_gets_every_stop_request_as_it_came() {
     let mut plain = Story::of(plain());
     assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
-    assert_eq!(plain.0.deadline(), None, "nobody guesses a limit");
+    assert_eq!(plain.0.deadline(), None, "there is a deadline without a drain timeout");
     assert_eq!(plain.on(arrives(Signal::TERM), at(1)), [Forward(Signal::TERM)]);
     assert_eq!(plain.on(arrives(Signal::TERM), at(2)), [Forward(Signal::TERM)]);
     plain.goes_on();
 }
 
 #[test]
-fn sigint_and_sigquit_pass_through_to_a_plain_program_before_and_during_its_stop() {
+fn sigint_and_sigquit_are_passed_on_to_a_plain_program_before_and_during_its_stop() {
     let mut plain = Story::of(plain());
     for signal in [Signal::QUIT, Signal::INT] {
         assert_eq!(plain.on(arrives(signal), at(0)), [Forward(signal)]);
     }
     plain.on(arrives(Signal::TERM), at(1));
     for signal in [Signal::QUIT, Signal::INT] {
-        assert_eq!(plain.on(arrives(signal), at(2)), [Forward(signal)], "a wait without an end cannot be hurried");
+        assert_eq!(plain.on(arrives(signal), at(2)), [Forward(signal)], "a wait without an end cannot be ended early");
     }
 }
 
 #[test]
-fn a_repeated_stop_request_changes_no_clock_and_repeats_no_mapped_signal() {
+fn a_repeated_stop_request_changes_no_deadline_and_repeats_no_mapped_signal() {
     let mut nginx = Story::of(nginx());
     nginx.on(arrives(Signal::TERM), at(0));
     assert_eq!(nginx.on(arrives(Signal::TERM), at(4)), []);
@@ -154,7 +154,7 @@ fn a_repeated_stop_request_changes_no_clock_and_repeats_no_mapped_signal() {
 
 #[test]
 fn a_profiles_signal_is_not_repeated_even_where_it_is_the_one_received() {
-    // lighttpd takes a second SIGINT for "now".
+    // For lighttpd a second SIGINT means a fast stop.
     let rules = Rules {
         stop_on: [Signal::TERM, Signal::INT].into_iter().collect(),
         hurry_on: SignalSet::default(),
@@ -167,7 +167,7 @@ fn a_profiles_signal_is_not_repeated_even_where_it_is_the_one_received() {
 }
 
 #[test]
-fn a_second_request_during_the_pre_delay_is_not_passed_on_before_the_first_is() {
+fn a_second_stop_request_during_the_pre_delay_is_not_passed_on() {
     let rules = Rules { plan: Plan::soft(Wait::fixed(at(5)), StopSignal::Mapped(None), Wait::up_to(None)), ..plain() };
     let mut app = Story::of(rules);
     app.on(arrives(Signal::TERM), at(0));
@@ -177,7 +177,7 @@ fn a_second_request_during_the_pre_delay_is_not_passed_on_before_the_first_is() 
 }
 
 #[test]
-fn other_signals_keep_flowing_in_every_phase_before_sigkill() {
+fn other_signals_are_passed_on_in_every_phase_before_sigkill() {
     let mut nginx = Story::of(nginx());
     for (event, now) in [(arrives(Signal::HUP), 0), (arrives(Signal::TERM), 1), (Event::Time, 6), (Event::Time, 26)] {
         nginx.on(event, at(now));
@@ -187,9 +187,9 @@ fn other_signals_keep_flowing_in_every_phase_before_sigkill() {
 }
 
 #[test]
-fn a_hurry_goes_to_the_next_step_and_at_last_to_sigkill() {
+fn a_hurry_signal_advances_to_the_next_step_and_finally_to_sigkill() {
     let mut nginx = Story::of(nginx());
-    assert_eq!(nginx.on(arrives(Signal::INT), at(0)), [Forward(Signal::INT)], "outside a stop it is like any other");
+    assert_eq!(nginx.on(arrives(Signal::INT), at(0)), [Forward(Signal::INT)], "before a stop it is passed on");
     nginx.on(arrives(Signal::TERM), at(1));
     assert_eq!(nginx.on(arrives(Signal::INT), at(2)), [Stop(Signal::QUIT)]);
     assert_eq!(nginx.0.deadline(), Some(at(22)));
@@ -198,7 +198,7 @@ fn a_hurry_goes_to_the_next_step_and_at_last_to_sigkill() {
 }
 
 #[test]
-fn a_stopped_child_is_woken_after_its_stop_signal() {
+fn a_stopped_child_is_continued_after_its_stop_signal() {
     let mut nginx = Story::of(nginx());
     nginx.on(Event::MainStopped, at(0));
     nginx.on(arrives(Signal::TERM), at(1));
@@ -206,7 +206,7 @@ fn a_stopped_child_is_woken_after_its_stop_signal() {
 }
 
 #[test]
-fn a_child_that_is_awake_is_not_woken() {
+fn a_child_that_is_not_stopped_is_not_continued() {
     let mut nginx = Story::of(nginx());
     nginx.on(Event::MainStopped, at(0));
     nginx.on(Event::MainContinued, at(0));
@@ -215,16 +215,16 @@ fn a_child_that_is_awake_is_not_woken() {
 }
 
 #[test]
-fn a_child_whose_stop_we_hear_of_late_is_woken_late_but_only_once() {
+fn a_child_that_is_seen_to_stop_after_its_stop_signal_is_continued_once() {
     let mut plain = Story::of(plain());
     assert_eq!(plain.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM)]);
     assert_eq!(plain.on(Event::MainStopped, at(0)), [Continue]);
     plain.on(Event::MainContinued, at(0));
-    assert_eq!(plain.on(Event::MainStopped, at(1)), [], "one that stops itself again means it");
+    assert_eq!(plain.on(Event::MainStopped, at(1)), [], "a second stop of the child is its own decision");
 }
 
 #[test]
-fn a_rewritten_signal_reaches_the_app_as_another_or_not_at_all() {
+fn a_rewritten_signal_reaches_the_app_as_another_one_or_not_at_all() {
     let usr2 = Signal::from_number(12).unwrap();
     let rules =
         Rules { rewrite: [(Signal::HUP, Rewrite::To(Signal::USR1)), (usr2, Rewrite::Ignore)].into(), ..plain() };
@@ -234,7 +234,7 @@ fn a_rewritten_signal_reaches_the_app_as_another_or_not_at_all() {
 }
 
 #[test]
-fn a_stop_request_that_is_rewritten_gives_the_stop_signal_over_the_profiles() {
+fn a_rewrite_of_the_stop_request_overrides_the_profiles_stop_signal() {
     let rules = Rules { rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(), ..nginx() };
     let mut nginx = Story::of(rules);
     nginx.on(arrives(Signal::TERM), at(0));
@@ -242,7 +242,7 @@ fn a_stop_request_that_is_rewritten_gives_the_stop_signal_over_the_profiles() {
 }
 
 #[test]
-fn a_persons_stop_signal_is_sent_whatever_was_received() {
+fn a_configured_stop_signal_is_sent_whatever_was_received() {
     let rules = Rules {
         rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(),
         plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Always(Signal::USR1), Wait::up_to(None)),
@@ -253,18 +253,18 @@ fn a_persons_stop_signal_is_sent_whatever_was_received() {
 }
 
 #[test]
-fn a_terminals_resize_is_no_stop_request_to_httpd_but_a_sent_sigwinch_is() {
+fn a_terminal_resize_is_no_stop_request_for_httpd_but_a_sent_sigwinch_is() {
     let rules = Rules { stop_on: Signal::WINCH.into(), ..plain() };
     let mut httpd = Story::of(rules);
     assert_eq!(httpd.on(Event::Signal(Signal::WINCH, Origin::Kernel), at(0)), []);
     assert_eq!(httpd.on(arrives(Signal::WINCH), at(0)), [Stop(Signal::WINCH)]);
     let mut plain = Story::of(plain());
     let resize = Event::Signal(Signal::WINCH, Origin::Kernel);
-    assert_eq!(plain.on(resize, at(0)), [Forward(Signal::WINCH)], "to others a resize is news");
+    assert_eq!(plain.on(resize, at(0)), [Forward(Signal::WINCH)], "a plain program gets the resize");
 }
 
 #[test]
-fn our_own_signals_are_never_passed_on() {
+fn signals_that_are_for_softstop_itself_are_never_passed_on() {
     let mut plain = Story::of(plain());
     for signal in Signal::all().filter(|signal| !signal.is_forwarded()) {
         assert_eq!(plain.on(arrives(signal), at(0)), [], "{signal}");
@@ -277,13 +277,13 @@ fn with_wait_for_all_the_others_get_the_stop_signal_and_the_rest_of_the_drain() 
     nginx.on(arrives(Signal::TERM), at(0));
     nginx.on(Event::Time, at(5));
     assert_eq!(nginx.on(EXITS_BEFORE_OTHERS, at(15)), [StopRest(Signal::QUIT)]);
-    assert_eq!(nginx.0.deadline(), Some(at(25)), "the drain's clock runs on");
+    assert_eq!(nginx.0.deadline(), Some(at(25)), "the drain has a new deadline");
     nginx.on(Event::NobodyLeft, at(16));
     nginx.ends_with(3);
 }
 
 #[test]
-fn with_wait_for_all_a_child_that_ends_by_itself_has_its_others_stopped() {
+fn with_wait_for_all_the_others_are_stopped_when_the_child_exits_by_itself() {
     let mut app = Story::of(Rules { wait_for: WaitFor::All, ..plain() });
     assert_eq!(app.on(EXITS_BEFORE_OTHERS, at(0)), [StopRest(Signal::TERM)]);
     app.goes_on();
@@ -292,7 +292,7 @@ fn with_wait_for_all_a_child_that_ends_by_itself_has_its_others_stopped() {
 }
 
 #[test]
-fn with_wait_for_all_a_child_that_ends_in_the_pre_delay_leaves_the_others_a_whole_drain() {
+fn with_wait_for_all_a_child_that_exits_in_the_pre_delay_leaves_the_others_a_whole_drain() {
     let mut nginx = Story::of(Rules { wait_for: WaitFor::All, ..nginx() });
     nginx.on(arrives(Signal::TERM), at(0));
     assert_eq!(nginx.on(EXITS_BEFORE_OTHERS, at(2)), [StopRest(Signal::QUIT)]);
@@ -303,7 +303,7 @@ fn with_wait_for_all_a_child_that_ends_in_the_pre_delay_leaves_the_others_a_whol
 }
 
 #[test]
-fn a_request_that_comes_after_the_child_went_by_itself_is_passed_on_to_the_others_but_no_mapped_one() {
+fn a_stop_request_after_the_child_has_exited_is_passed_on_unless_the_signal_is_mapped() {
     let mut app = Story::of(Rules { wait_for: WaitFor::All, ..plain() });
     app.on(EXITS_BEFORE_OTHERS, at(0));
     assert_eq!(app.on(arrives(Signal::TERM), at(1)), [Forward(Signal::TERM)]);
@@ -311,7 +311,7 @@ fn a_request_that_comes_after_the_child_went_by_itself_is_passed_on_to_the_other
     nginx.on(EXITS_BEFORE_OTHERS, at(0));
     let requested = Action::Note(Note::Requested(Signal::TERM, Origin::Outside));
     assert_eq!(nginx.0.on(arrives(Signal::TERM), at(1)), [requested]);
-    assert_eq!(nginx.0.deadline(), Some(at(20)), "the clock is the one that runs");
+    assert_eq!(nginx.0.deadline(), Some(at(20)), "the deadline has changed");
 }
 
 #[test]
@@ -322,8 +322,8 @@ fn with_wait_for_main_the_others_are_not_waited_for() {
 }
 
 #[test]
-fn a_plan_may_have_more_steps_than_the_short_form() {
-    // sidekiq: SIGTSTP takes no new work, SIGTERM ends.
+fn a_plan_may_have_more_than_one_stop_signal() {
+    // sidekiq: SIGTSTP makes it take no new work, SIGTERM ends it.
     let send = |signal| Some(StopSignal::Always(signal));
     let steps = vec![
         Step { send: send(Signal::TSTP), wait: Wait::fixed(at(10)) },
@@ -336,9 +336,9 @@ fn a_plan_may_have_more_steps_than_the_short_form() {
 }
 
 #[test]
-fn quiet_ends_a_wait_that_has_a_range_but_not_before_its_lower_bound() {
+fn quiet_ends_a_wait_with_two_bounds_but_not_before_the_lower_one() {
     let mut app = Story::of(watching(Wait::up_to(None)));
-    assert_eq!(app.0.watches(), None, "running, nobody looks");
+    assert_eq!(app.0.watches(), None, "traffic is watched before the stop");
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.0.watches(), Some(Activity::Requests));
     assert_eq!(app.on(Event::Quiet(at(9)), at(1)), []);
@@ -347,16 +347,16 @@ fn quiet_ends_a_wait_that_has_a_range_but_not_before_its_lower_bound() {
 }
 
 #[test]
-fn quiet_ends_a_wait_only_when_it_has_lasted() {
+fn quiet_ends_a_wait_only_after_it_has_lasted_long_enough() {
     let mut app = Story::of(watching(Wait::up_to(None)));
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.on(Event::Quiet(at(1)), at(6)), []);
-    assert_eq!(app.on(Event::Quiet(at(0)), at(7)), [], "somebody came");
+    assert_eq!(app.on(Event::Quiet(at(0)), at(7)), [], "a request has come");
     assert_eq!(app.on(Event::Quiet(at(2)), at(9)), [Stop(Signal::TERM)]);
 }
 
 #[test]
-fn traffic_that_never_ends_is_waited_for_to_the_upper_bound() {
+fn endless_traffic_prolongs_a_wait_to_its_upper_bound() {
     let mut app = Story::of(watching(Wait::up_to(None)));
     app.on(arrives(Signal::TERM), at(0));
     for second in 0..15 {
@@ -373,7 +373,7 @@ fn a_fixed_wait_is_not_ended_by_quiet() {
 }
 
 #[test]
-fn the_drain_gets_what_quiet_saved_where_it_is_the_rest_of_a_budget() {
+fn a_drain_that_is_the_rest_of_a_grace_period_gets_the_time_that_quiet_saved() {
     let drain = Wait::up_to(Some(at(10)));
     for (drain_gets_the_rest, end) in [(false, 3 + 10), (true, 15 + 10)] {
         let mut app = Story::of(Rules { drain_gets_the_rest, ..watching(drain) });
@@ -385,7 +385,7 @@ fn the_drain_gets_what_quiet_saved_where_it_is_the_rest_of_a_budget() {
 }
 
 #[test]
-fn hurry_does_not_lengthen_the_drain() {
+fn a_hurry_signal_does_not_lengthen_the_drain() {
     let mut app = Story::of(Rules { drain_gets_the_rest: true, ..watching(Wait::up_to(Some(at(10)))) });
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.on(arrives(Signal::INT), at(3)), [Stop(Signal::TERM)]);
@@ -393,13 +393,13 @@ fn hurry_does_not_lengthen_the_drain() {
 }
 
 #[test]
-fn an_app_that_has_closed_all_its_connections_and_stays_gets_the_next_step_early() {
-    let closed = Quiet { of: Activity::Connections, lasts: at(2) };
+fn an_app_that_has_closed_all_connections_and_does_not_exit_gets_the_next_step_early() {
+    let closed = Quiet { of: Watched::Connections, lasts: at(2) };
     let mut app = Story::of(watching(Wait::until(closed, at(0), at(20))));
     app.on(arrives(Signal::TERM), at(0));
     app.on(Event::Quiet(at(2)), at(2));
-    assert_eq!(app.0.watches(), Some(Activity::Connections));
-    assert_eq!(app.on(Event::Quiet(at(0)), at(5)), [], "one is open");
+    assert_eq!(app.0.watches(), Some(Watched::Connections));
+    assert_eq!(app.on(Event::Quiet(at(0)), at(5)), [], "a connection is open");
     assert_eq!(app.on(Event::Quiet(at(2)), at(8)), [KillAll]);
 }
 
@@ -410,7 +410,7 @@ fn a_drain_timeout_of_zero_kills_right_after_the_stop_signal() {
     assert_eq!(app.on(arrives(Signal::TERM), at(0)), [Stop(Signal::TERM), KillAll]);
 }
 
-/// dumb-init in a session of the app's own, where nothing less than SIGSTOP stops it.
+/// The rules of dumb-init with the app in a session of its own, where only SIGSTOP can stop it.
 fn suspending() -> Rules {
     Rules {
         rewrite: [(Signal::TSTP, Rewrite::To(Signal::STOP)), (Signal::TTIN, Rewrite::Ignore)].into(),
@@ -420,18 +420,22 @@ fn suspending() -> Rules {
 }
 
 #[test]
-fn an_init_that_lives_by_the_terminals_keys_stops_after_the_app() {
+fn an_init_that_obeys_job_control_suspends_itself_after_the_app() {
     let mut app = Story::of(suspending());
     assert_eq!(app.on(arrives(Signal::TSTP), at(0)), [Forward(Signal::STOP), Suspend]);
     assert_eq!(app.on(arrives(Signal::CONT), at(9)), [Forward(Signal::CONT)]);
-    assert_eq!(app.on(arrives(Signal::TTIN), at(10)), [Suspend], "though the app is to hear nothing of it");
-    assert_eq!(app.on(arrives(Signal::TTOU), at(20)), [Suspend], "it is not passed on either");
-    // The control: any other init passes Ctrl-Z on, and that is all.
+    assert_eq!(
+        app.on(arrives(Signal::TTIN), at(10)),
+        [Suspend],
+        "the rewrite of SIGTTIN to nothing keeps dumb-init from suspending itself"
+    );
+    assert_eq!(app.on(arrives(Signal::TTOU), at(20)), [Suspend], "SIGTTOU is passed on");
+    // The control: any other init passes SIGTSTP on and does not suspend itself.
     assert_eq!(Story::of(plain()).on(arrives(Signal::TSTP), at(0)), [Forward(Signal::TSTP)]);
 }
 
 #[test]
-fn no_stop_waits_for_somebody_at_a_keyboard() {
+fn during_a_stop_the_init_does_not_suspend_itself() {
     let mut app = Story::of(suspending());
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.on(arrives(Signal::TSTP), at(1)), []);
@@ -441,7 +445,7 @@ fn no_stop_waits_for_somebody_at_a_keyboard() {
 }
 
 #[test]
-fn what_a_key_is_rewritten_to_reaches_the_app_during_a_stop_too() {
+fn a_rewritten_job_control_signal_reaches_the_app_during_a_stop_too() {
     let to_usr1 = [(Signal::TSTP, Rewrite::To(Signal::USR1)), (Signal::TTIN, Rewrite::Ignore)].into();
     let mut app = Story::of(Rules { rewrite: to_usr1, ..suspending() });
     app.on(arrives(Signal::TERM), at(0));
@@ -450,14 +454,14 @@ fn what_a_key_is_rewritten_to_reaches_the_app_during_a_stop_too() {
         assert_eq!(app.on(arrives(Signal::TSTP), at(time)), [Forward(Signal::USR1)]);
         assert_eq!(app.on(arrives(Signal::TTIN), at(time)), []);
     }
-    // Unless something else is said it is passed on as it is, as any other init has it: sidekiq takes it for "no new work".
+    // Without a rewrite SIGTSTP is passed on during a stop: for sidekiq it means "take no new work".
     let mut app = Story::of(Rules { rewrite: [].into(), ..suspending() });
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.on(arrives(Signal::TSTP), at(1)), [Forward(Signal::TSTP)]);
 }
 
 #[test]
-fn without_stop_requests_each_signal_is_like_any_other() {
+fn with_an_empty_stop_on_every_signal_is_passed_on() {
     let mut app = Story::of(Rules { stop_on: SignalSet::default(), ..nginx() });
     for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::TERM] {
         assert_eq!(app.0.on(arrives(signal), at(0)), [Forward(signal)]);

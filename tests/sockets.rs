@@ -543,7 +543,7 @@ fn without_netlink_and_proc_the_error_names_both() {
 }
 
 #[test]
-fn nothing_changes_for_nobody_without_capabilities_under_dockers_seccomp_profile() {
+fn an_unprivileged_user_under_dockers_seccomp_profile_sees_the_same() {
     if !have_engine() {
         return;
     }

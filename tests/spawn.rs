@@ -132,8 +132,9 @@ fn delayed(call: &str, options: &[&str], command: &[&str]) -> Option<Running> {
 
 /// The child of softstop between fork and execve: it still has softstop's name.
 fn child_before_execve(run: &Running) -> (i32, i32) {
-    let softstop = run.child();
-    let child = eventually("softstop has a child", || children(softstop).first().copied());
+    // strace has other children for a moment, with which it tries what the kernel can do.
+    let grandchild = |&softstop: &i32| Some((softstop, *children(softstop).first()?));
+    let (softstop, child) = eventually("softstop has a child", || children(run.pid).iter().find_map(grandchild));
     assert_eq!(fs::read_to_string(format!("/proc/{child}/comm")).unwrap(), "softstop\n");
     (softstop, child)
 }

@@ -94,7 +94,9 @@ fn sigquit_is_not_a_stop_request_for_a_plain_program() {
     run.says("got 2");
     run.signal(3);
     run.says_times("got 3", 2);
-    assert!(run.stderr.all().is_empty(), "{:?}", run.stderr.all());
+    // One line says that it was none, since a base image's STOPSIGNAL may be SIGQUIT.
+    assert_eq!(run.stderr.all().len(), 2, "{:?}", run.stderr.all());
+    run.logs("SIGQUIT from outside the container is not a stop request here: passed on");
     run.signal(15);
     assert_eq!(got(run.wait().code(7).logged("stop requested: SIGTERM")), [3, 2, 3, 15]);
 }
@@ -502,7 +504,7 @@ fn the_log_names_the_sender_of_the_stop_request() {
 
 #[test]
 fn nothing_is_logged_without_a_stop() {
-    for command in ["exit 0", "exit 3", "sleep 0.01 & sleep 0.05", "kill -1 1; sleep 0.1"] {
+    for command in ["exit 0", "exit 3", "sleep 0.01 & sleep 0.05", "kill -1 1; exec sleep 0.1"] {
         let outcome = softstop(sh(command)).pid_one().run();
         assert_eq!(outcome.stderr, "", "{command}");
     }

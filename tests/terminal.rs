@@ -1,4 +1,4 @@
-//! At a terminal the app has the keys that it would have without softstop.
+//! At a terminal, Ctrl-C, Ctrl-Z and job control work as they do without softstop.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -15,23 +15,23 @@ use std::process::Command;
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// softstop and its arguments at a terminal, as PID 1 that leads the session, as `docker run -it` starts it.
+/// Starts softstop at a terminal as PID 1 and leader of the session, like `docker run -it`.
 fn like_docker(arguments: &[&str]) -> (Terminal, i32) {
     let words = softstop(arguments).through(["setsid", "--ctty"]).pid_one();
-    // unshare leads a session of its own, from which setsid takes the terminal: only root may.
+    // `setsid --ctty` takes the terminal from the session that unshare leads. Only root may do that.
     let terminal = Terminal::start(&mut words.command());
     let pid = pid_one_behind(terminal.pid);
     (terminal, pid)
 }
 
-/// softstop as PID 1 that leads no session, but is in the foreground.
+/// Starts softstop at a terminal as PID 1, in the foreground, but not as leader of the session.
 fn as_pid_one(arguments: &[&str]) -> (Terminal, i32) {
     let terminal = Terminal::start(&mut softstop(arguments).pid_one().command());
     let pid = pid_one_behind(terminal.pid);
     (terminal, pid)
 }
 
-/// softstop itself leads the session, but is not PID 1: what `script` or a terminal's own "run this command" does.
+/// Starts softstop at a terminal as leader of the session, but not as PID 1, like `script` or a terminal emulator.
 fn as_leader(arguments: &[&str]) -> (Terminal, i32) {
     let terminal = Terminal::start(&mut softstop(arguments).command());
     let pid = terminal.pid;
@@ -52,7 +52,7 @@ fn child(pid: i32) -> i32 {
     eventually("softstop has a child", || children(pid).first().copied())
 }
 
-/// A shell that says when it is there; `sleep` takes its place, so a signal finds a plain program.
+/// Prints a line and then executes `sleep`, a program without signal handlers.
 const SLEEPS: &str = "echo ready; exec sleep 1000";
 
 fn sleeps(pid: i32) -> i32 {
@@ -76,7 +76,7 @@ fn ctrl_c_ends_the_child_by_sigint() {
 }
 
 #[test]
-fn the_childs_group_is_the_foreground() {
+fn the_childs_process_group_is_in_the_foreground() {
     for (name, start) in ways() {
         let (terminal, pid) = start(&["sh", "-c", SLEEPS]);
         terminal.shows("ready");
@@ -85,9 +85,9 @@ fn the_childs_group_is_the_foreground() {
 }
 
 #[test]
-fn the_child_reads_and_writes_the_terminal() {
+fn the_child_can_read_and_write_the_terminal() {
     for (name, start) in ways() {
-        // With `tostop` a background process that writes is stopped, as one that reads always is.
+        // With `tostop` a background process is stopped when it writes too, not only when it reads.
         let script = "stty tostop -echo; echo ready; read line; echo \"read $line\"; exit 7";
         let (mut terminal, _) = start(&["sh", "-c", script]);
         terminal.shows("ready");
@@ -98,22 +98,22 @@ fn the_child_reads_and_writes_the_terminal() {
 }
 
 #[test]
-fn ctrl_z_where_nobody_could_say_fg_hangs_nothing() {
+fn ctrl_z_without_a_shell_that_could_fg_does_not_hang_the_child() {
     for (name, start) in ways() {
         let (mut terminal, pid) = start(&["sh", "-c", SLEEPS]);
         terminal.shows("ready");
         let child = sleeps(pid);
         terminal.types("\x1a");
         terminal.shows("^Z");
-        // It may have been stopped for a moment. What counts is that it goes on and hears the next key.
-        eventually(&format!("{name}: the child goes on"), || (state(child) == Some('S')).then_some(()));
+        // The child may be stopped for a moment. It must continue and get the next key.
+        eventually(&format!("{name}: the child is continued"), || (state(child) == Some('S')).then_some(()));
         terminal.types("\x03");
         assert_eq!(terminal.ends(), 130, "{name}");
     }
 }
 
 #[test]
-fn a_stop_request_after_ctrl_z_ends_it() {
+fn a_stop_request_after_ctrl_z_ends_the_child() {
     for (_, start) in ways() {
         let (mut terminal, pid) = start(&["sh", "-c", SLEEPS]);
         terminal.shows("ready");
@@ -136,8 +136,8 @@ fn a_nested_init_ends_on_ctrl_c_too() {
 
 #[test]
 fn no_sighup_reaches_the_child_as_it_starts() {
-    // Giving up a terminal (TIOCNOTTY) sends SIGHUP and SIGCONT to its foreground; an init that does so to get a group
-    // of its own has its child hear them.
+    // Giving up a terminal (TIOCNOTTY) sends SIGHUP and SIGCONT to the foreground process group. An init that does so
+    // to get a process group of its own sends them to its child.
     for (_, start) in ways() {
         let recorder = recorder();
         let (mut terminal, pid) = start(&[recorder.to_str().unwrap(), "--exit-on", "15=6"]);
@@ -164,7 +164,7 @@ fn a_resize_reaches_the_child_once() {
 }
 
 #[test]
-fn a_resize_stops_no_httpd_but_a_sigwinch_from_a_person_does() {
+fn a_resize_does_not_stop_httpd_but_a_sigwinch_from_a_process_does() {
     for (name, start) in ways() {
         let recorder = recorder();
         let options = ["--profile", "httpd", "--pre-delay", "0s", recorder.to_str().unwrap(), "--exit-on", "28=5"];
@@ -172,8 +172,8 @@ fn a_resize_stops_no_httpd_but_a_sigwinch_from_a_person_does() {
         terminal.shows("ready");
         terminal.resize(90);
         terminal.resize(120);
-        // What came before this has been dealt with when it arrives: one wake-up takes the lowest number first, but
-        // not before a signal that an earlier one brought.
+        // The resizes are pending before this signal, so that softstop reads them in the same wake-up or in an earlier
+        // one. Within one wake-up it reads the lowest number first.
         send(pid, 10);
         terminal.shows("got 10");
         send(pid, 28);
@@ -186,7 +186,7 @@ fn a_resize_stops_no_httpd_but_a_sigwinch_from_a_person_does() {
 }
 
 #[test]
-fn an_httpd_at_a_terminal_ends_on_ctrl_c_still() {
+fn an_httpd_at_a_terminal_still_ends_on_ctrl_c() {
     let (mut terminal, pid) = as_pid_one(&["--profile", "httpd", "sh", "-c", SLEEPS]);
     terminal.shows("ready");
     sleeps(pid);
@@ -195,15 +195,16 @@ fn an_httpd_at_a_terminal_ends_on_ctrl_c_still() {
 }
 
 #[test]
-fn a_child_that_may_not_read_the_terminal_is_woken_for_its_stop_signal() {
-    // An httpd is kept from the foreground, for the sake of the resizes; one that reads there is stopped by SIGTTIN.
+fn a_child_stopped_by_sigttin_is_continued_for_its_stop_signal() {
+    // softstop keeps httpd in the background, so that resizes do not stop it. A read from the terminal then stops it by
+    // SIGTTIN.
     for (name, start) in ways() {
         let options = ["--profile", "httpd", "--pre-delay", "0s", "--stop-signal", "TERM"];
         let command = ["sh", "-c", "echo ready; read line"];
         let (mut terminal, pid) = start(&[&options[..], &command].concat());
         terminal.shows("ready");
         let child = child(pid);
-        eventually("it may not read", || (state(child) == Some('T')).then_some(()));
+        eventually("SIGTTIN stops the child", || (state(child) == Some('T')).then_some(()));
         send(pid, 15);
         assert_eq!(terminal.ends(), 143, "{name}");
     }
@@ -222,14 +223,14 @@ fn bash() -> Option<Terminal> {
     Some(terminal)
 }
 
-/// Types a command line and looks past its echo.
+/// Types a command line and skips its echo.
 fn run(terminal: &Terminal, line: &str) {
     terminal.types(&format!("{line}\r"));
     terminal.shows("\r\n");
 }
 
 #[test]
-fn ctrl_z_gives_the_prompt_back_and_fg_goes_on() {
+fn ctrl_z_returns_to_the_prompt_and_fg_continues_the_job() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}'"));
     terminal.shows("ready");
@@ -241,8 +242,8 @@ fn ctrl_z_gives_the_prompt_back_and_fg_goes_on() {
         terminal.shows("prompt> ");
         assert_eq!((state(init), state(child)), (Some('T'), Some('T')));
         run(&terminal, "fg");
-        eventually("it goes on", || (state(child) == Some('S')).then_some(()));
-        eventually("in the foreground", || (terminal.foreground() == child).then_some(()));
+        eventually("the job is continued", || (state(child) == Some('S')).then_some(()));
+        eventually("the job is in the foreground", || (terminal.foreground() == child).then_some(()));
     }
     terminal.types("\x03");
     terminal.shows("prompt> ");
@@ -251,7 +252,7 @@ fn ctrl_z_gives_the_prompt_back_and_fg_goes_on() {
 }
 
 #[test]
-fn ctrl_z_gives_the_prompt_back_by_another_inits_name_too() {
+fn ctrl_z_returns_to_the_prompt_under_another_inits_name_too() {
     for name in ["tini", "dumb-init", "catatonit"] {
         let Some(terminal) = bash() else { return };
         run(&terminal, &format!("{} -- sh -c '{SLEEPS}'", called(name).display()));
@@ -262,10 +263,12 @@ fn ctrl_z_gives_the_prompt_back_by_another_inits_name_too() {
             terminal.types("\x1a");
             terminal.shows("Stopped");
             terminal.shows("prompt> ");
-            // By a signal to both: dumb-init's child is stopped before it, but may show it after it.
+            // dumb-init stops its child before itself, but the child may be seen stopped only later.
             eventually(name, || ((state(init), state(child)) == (Some('T'), Some('T'))).then_some(()));
             run(&terminal, "fg");
-            eventually("it goes on", || (state(init) == Some('S') && state(child) == Some('S')).then_some(()));
+            eventually("the job is continued", || {
+                (state(init) == Some('S') && state(child) == Some('S')).then_some(())
+            });
         }
         terminal.types("\x03");
         terminal.shows("prompt> ");
@@ -275,8 +278,8 @@ fn ctrl_z_gives_the_prompt_back_by_another_inits_name_too() {
 }
 
 #[test]
-fn under_the_real_tini_ctrl_z_gives_no_prompt_back() {
-    // The control: it sleeps on while its child is stopped, and the shell waits for it.
+fn under_the_real_tini_ctrl_z_does_not_return_to_the_prompt() {
+    // The control: tini keeps sleeping while its child is stopped, and the shell waits for tini.
     if !have_program("tini") {
         return;
     }
@@ -287,11 +290,11 @@ fn under_the_real_tini_ctrl_z_gives_no_prompt_back() {
     let child = sleeps(init);
     terminal.types("\x1a");
     eventually("the child stops", || (state(child) == Some('T')).then_some(()));
-    assert_ne!(state(init), Some('T')); // it may be awake just now
+    assert_ne!(state(init), Some('T')); // S, or R when it wakes up just now
 }
 
 #[test]
-fn bg_goes_on_in_the_background_and_fg_brings_it_back() {
+fn bg_continues_the_job_in_the_background_and_fg_brings_it_back() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}'"));
     terminal.shows("ready");
@@ -301,12 +304,12 @@ fn bg_goes_on_in_the_background_and_fg_brings_it_back() {
     terminal.shows("prompt> ");
     run(&terminal, "bg");
     terminal.shows("prompt> ");
-    eventually("it goes on", || (state(child) == Some('S')).then_some(()));
-    assert_eq!(terminal.foreground(), terminal.pid, "the foreground is the shell's");
+    eventually("the job is continued", || (state(child) == Some('S')).then_some(()));
+    assert_eq!(terminal.foreground(), terminal.pid, "the shell is not in the foreground");
     run(&terminal, "echo the shell has the keys");
     terminal.shows("the shell has the keys");
     run(&terminal, "fg");
-    eventually("the foreground", || (terminal.foreground() != terminal.pid).then_some(()));
+    eventually("the job is in the foreground", || (terminal.foreground() != terminal.pid).then_some(()));
     terminal.types("\x03");
     terminal.shows("prompt> ");
     run(&terminal, "echo code $?");
@@ -314,34 +317,34 @@ fn bg_goes_on_in_the_background_and_fg_brings_it_back() {
 }
 
 #[test]
-fn started_in_the_background_it_steals_no_foreground() {
+fn a_background_job_does_not_take_the_foreground() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("{SOFTSTOP} sh -c '{SLEEPS}' &"));
     terminal.shows("ready");
     assert_eq!(terminal.foreground(), terminal.pid);
     run(&terminal, "echo the shell has the keys");
     terminal.shows("the shell has the keys");
-    // And it can be stopped from there.
+    // The shell can stop the job.
     run(&terminal, "kill %1; wait %1; echo code $?");
     terminal.shows("code 143");
 }
 
 #[test]
-fn a_script_that_ran_us_reads_the_terminal_afterwards() {
+fn a_script_that_ran_softstop_can_read_the_terminal_afterwards() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("sh -c '{SOFTSTOP} true; echo then; read line; echo \"read $line\"'"));
     terminal.shows("then");
     terminal.types("words\r");
     terminal.shows("read words");
     terminal.shows("prompt> ");
-    // A pipeline too, where the others in our group want the terminal's signals.
+    // Also in a pipeline, where softstop shares its process group with other commands.
     run(&terminal, &format!("{SOFTSTOP} sh -c 'sleep 0.1; echo out' | cat; echo after"));
     terminal.shows("out");
     terminal.shows("after");
 }
 
 #[test]
-fn after_ctrl_c_the_script_that_ran_us_has_its_keys_back() {
+fn after_ctrl_c_the_script_that_ran_softstop_has_the_terminal_again() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("sh -c '{SOFTSTOP} sh -c \"{SLEEPS}\"; echo code $?; read line; echo \"read $line\"'"));
     terminal.shows("ready");
@@ -354,7 +357,7 @@ fn after_ctrl_c_the_script_that_ran_us_has_its_keys_back() {
 }
 
 #[test]
-fn ctrl_z_stops_the_script_that_ran_us_too() {
+fn ctrl_z_stops_the_script_that_ran_softstop_too() {
     let Some(terminal) = bash() else { return };
     run(&terminal, &format!("sh -c '{SOFTSTOP} sh -c \"{SLEEPS}\"; echo code $?'"));
     terminal.shows("ready");
@@ -365,15 +368,15 @@ fn ctrl_z_stops_the_script_that_ran_us_too() {
     terminal.shows("prompt> ");
     assert_eq!((state(script), state(sleep)), (Some('T'), Some('T')));
     run(&terminal, "fg");
-    eventually("it goes on", || (state(sleep) == Some('S')).then_some(()));
-    eventually("in the foreground", || (terminal.foreground() == sleep).then_some(()));
+    eventually("the job is continued", || (state(sleep) == Some('S')).then_some(()));
+    eventually("the job is in the foreground", || (terminal.foreground() == sleep).then_some(()));
     terminal.types("\x03");
     terminal.shows("code 130");
 }
 
 #[test]
-fn an_fg_that_comes_as_we_stop_is_not_lost() {
-    // The shell wakes the job as soon as it sees the script stop, be softstop itself stopped by then or not.
+fn an_fg_that_arrives_while_softstop_suspends_itself_is_not_lost() {
+    // The shell sends SIGCONT as soon as it sees the script stop, whether or not softstop has stopped itself by then.
     let Some(terminal) = bash() else { return };
     run(&terminal, "stty -echo");
     terminal.shows("prompt> ");
@@ -383,8 +386,8 @@ fn an_fg_that_comes_as_we_stop_is_not_lost() {
     for _ in 0..50 {
         terminal.types("\x1afg\r");
         terminal.shows("Stopped");
-        eventually("it goes on", || (state(sleep) == Some('S')).then_some(()));
-        eventually("in the foreground", || (terminal.foreground() == sleep).then_some(()));
+        eventually("the job is continued", || (state(sleep) == Some('S')).then_some(()));
+        eventually("the job is in the foreground", || (terminal.foreground() == sleep).then_some(()));
     }
     terminal.types("\x03");
     terminal.shows("code 130");
@@ -399,16 +402,16 @@ fn a_job_that_reads_in_the_background_waits_for_fg() {
     terminal.shows("ready");
     let init = children(terminal.pid)[0];
     let child = child(init);
-    // It may not read there: SIGTTIN stops it, and us with it, for the shell to see.
+    // SIGTTIN stops the child, and softstop stops itself so that the shell notices.
     eventually("both are stopped", || (state(child) == Some('T') && state(init) == Some('T')).then_some(()));
     terminal.types("fg\r");
-    eventually("it reads", || (state(child) == Some('S')).then_some(()));
+    eventually("the child reads", || (state(child) == Some('S')).then_some(()));
     terminal.types("words\r");
     terminal.shows("read words");
 }
 
 #[test]
-fn where_no_shell_is_left_to_wake_us_we_never_stop() {
+fn in_an_orphaned_process_group_softstop_does_not_suspend_itself() {
     let Some(terminal) = bash() else { return };
     let directory = tempfile::tempdir().unwrap();
     let [script, go] = ["script", "go"].map(|name| directory.path().join(name));
@@ -419,15 +422,15 @@ fn where_no_shell_is_left_to_wake_us_we_never_stop() {
     terminal.shows("prompt> ");
     terminal.types(&format!("(sh '{}' <&0 &)\r", script.display()));
     terminal.shows("prompt> ");
-    // By now the subshell is gone, and with it who could say `fg` to the group that it led.
+    // The subshell has exited, so that its process group is orphaned: no shell can continue it.
     std::fs::write(&go, "go\n").unwrap();
     terminal.shows("ready ");
     let init: i32 = terminal.shows(".").parse().unwrap();
     let child = child(init);
-    eventually("it may not touch the terminal", || (state(child) == Some('T')).then_some(()));
+    eventually("SIGTTOU stops the child", || (state(child) == Some('T')).then_some(()));
     assert_eq!(terminal.foreground(), terminal.pid);
     send(init, 15);
-    // Whose child softstop is by now may not reap.
+    // The process that has adopted softstop may not reap it.
     gone(child);
     gone(init);
 }
@@ -440,7 +443,7 @@ fn a_background_job_that_fg_brought_up_stops_on_ctrl_z() {
     let init = children(terminal.pid)[0];
     let child = sleeps(init);
     run(&terminal, "fg");
-    eventually("the foreground", || (terminal.foreground() == init).then_some(()));
+    eventually("the job is in the foreground", || (terminal.foreground() == init).then_some(()));
     terminal.types("\x1a");
     terminal.shows("Stopped");
     terminal.shows("prompt> ");
@@ -461,7 +464,7 @@ fn a_background_job_that_fg_brought_up_ends_on_ctrl_c() {
     let init = children(terminal.pid)[0];
     sleeps(init);
     run(&terminal, "fg");
-    eventually("the foreground", || (terminal.foreground() == init).then_some(()));
+    eventually("the job is in the foreground", || (terminal.foreground() == init).then_some(()));
     terminal.types("\x03");
     terminal.shows("prompt> ");
     run(&terminal, "echo code $?");
@@ -469,8 +472,9 @@ fn a_background_job_that_fg_brought_up_ends_on_ctrl_c() {
 }
 
 #[test]
-fn under_timeout_a_child_that_may_not_read_is_ended_in_time() {
-    // timeout(1) puts itself and us in the background and ignores SIGTTIN, so that it can end what that stops.
+fn under_timeout_a_child_stopped_by_sigttin_is_ended_in_time() {
+    // timeout(1) puts itself and its command in the background. It ignores SIGTTIN, so that it can end a command which
+    // that stops.
     if !have_program("timeout") {
         return;
     }
@@ -483,23 +487,24 @@ fn under_timeout_a_child_that_may_not_read_is_ended_in_time() {
 }
 
 #[test]
-fn without_a_terminal_no_stop_of_the_child_becomes_ours() {
-    // SIGTSTP from somebody, with no shell in sight: the child's stop is its own affair, and a stop request wakes it.
+fn without_a_terminal_softstop_does_not_stop_when_the_child_stops() {
+    // Without a shell that could continue softstop, it keeps running. A stop request continues the child.
     let run = softstop(["sleep", "1000"]).pid_one().start();
     run.listens();
     let child = sleeps(run.pid);
     send(child, libc::SIGTSTP);
-    eventually("it is stopped", || (state(child) == Some('T')).then_some(()));
+    eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
     run.signal(15);
     run.wait().code(143);
 }
 
 #[test]
-fn who_is_woken_before_it_suspends_itself_does_not_suspend_itself() {
+fn a_sigcont_that_arrives_before_softstop_suspends_itself_is_not_lost() {
     if !have_program("strace") {
         return;
     }
-    // By the name of dumb-init: after it has stopped the child it has a while until its own stop, in which SIGCONT comes.
+    // strace delays the return from the kill that stops the child, so that SIGCONT arrives before softstop (as
+    // dumb-init) stops itself.
     let trace =
         ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=kill", "-e", "inject=kill:delay_exit=500ms:when=1"];
     let run = program(called("dumb-init"), ["sleep", "1000"]).through(trace).start();
@@ -508,27 +513,32 @@ fn who_is_woken_before_it_suspends_itself_does_not_suspend_itself() {
     run.signal(libc::SIGTSTP);
     eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
     run.signal(libc::SIGCONT);
-    eventually("the child is woken", || (state(child) == Some('S')).then_some(()));
+    eventually("the child is continued", || (state(child) == Some('S')).then_some(()));
     run.signal(15);
     run.wait().code(143);
 }
 
 #[test]
-fn a_script_that_ctrl_z_stopped_during_a_stop_acts_on_its_stop_signal() {
-    // Ctrl-Z stops what the shell waits for, too, and it runs no trap before that has ended.
-    let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done";
+fn a_script_stopped_by_ctrl_z_during_a_stop_acts_on_its_stop_signal() {
+    // Ctrl-Z also stops the command that the shell waits for, and the shell runs its trap only after that has ended.
+    let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 2; done";
     for (way, start) in ways() {
         let (mut terminal, pid) = start(&["--pre-delay", "1h", "sh", "-c", script]);
         terminal.shows("ready");
         let child = child(pid);
         send(pid, libc::SIGTERM);
         terminal.shows("keeps serving");
+        // Not before: a shell that waits in vfork(2) for a child which is stopped before its execve cannot be stopped.
+        eventually("sleep runs", || {
+            let sleep = *children(child).first()?;
+            (std::fs::read_to_string(format!("/proc/{sleep}/comm")).ok()?.trim() == "sleep").then_some(())
+        });
         terminal.types("\x1a");
-        eventually("all are stopped", || {
+        eventually("the whole group is stopped", || {
             let below = children(child);
             (state(child) == Some('T') && below.iter().all(|&one| state(one) == Some('T'))).then_some(())
         });
-        send(pid, libc::SIGINT); // in a hurry: the pre-delay is over
+        send(pid, libc::SIGINT); // ends the pre-delay
         assert_eq!(terminal.ends(), 3, "{way}");
     }
 }

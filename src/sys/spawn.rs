@@ -12,9 +12,10 @@ use std::path::Path;
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
-use nix::unistd::{Pid, getpid, pipe2, read, setpgid};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, chdir, fchdir, getpid, pipe2, read, setpgid};
 
 use super::listen_pid::{self, PidVariable};
 use super::signals::Inherited;
@@ -66,13 +67,19 @@ pub(super) fn spawn(
     let mut program =
         Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false, interpreter: None })?;
     let pid_variables = listen_pid::of_this_process();
+    // We leave the directory before the child exists: a child that looks at us at once must find us in /. A file system cannot be
+    // unmounted while it is our working directory.
+    let directory = open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
+    if directory.is_some() {
+        let _ = chdir("/");
+    }
     let (ours, childs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|error| SpawnError::Fork(error.into()))?;
     // SAFETY: this process has one thread. Until execve(2) or _exit(2) the child makes only system calls on memory that was
     // prepared before the fork: it allocates nothing, takes no lock and runs no destructor (`man 7 signal-safety`).
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         let setup_failure = |errno| Failure::new(Stage::Setup, errno);
-        let failure = set_up_child(group, in_foreground, pid_variables)
+        let failure = set_up_child(directory.as_ref(), group, in_foreground, pid_variables)
             .map_err(setup_failure)
             .and_then(|()| program.check())
             .and_then(|()| inherited.restore().map_err(setup_failure))
@@ -89,7 +96,15 @@ pub(super) fn spawn(
 }
 
 /// Runs in the child, between fork and execve.
-fn set_up_child(group: ChildGroup, in_foreground: bool, pid_variables: [Option<PidVariable>; 2]) -> nix::Result<()> {
+fn set_up_child(
+    directory: Option<&OwnedFd>,
+    group: ChildGroup,
+    in_foreground: bool,
+    pid_variables: [Option<PidVariable>; 2],
+) -> nix::Result<()> {
+    if let Some(directory) = directory {
+        fchdir(directory)?;
+    }
     match group {
         ChildGroup::New => setpgid(Pid::from_raw(0), Pid::from_raw(0))?,
         ChildGroup::NewSession => terminal::begin_session()?,

@@ -1,6 +1,6 @@
 //! The cases of catatonit: from its documentation, its changelog and its issue tracker.
 
-use super::matrix::{Case, Fact, Stage, Step, called};
+use super::matrix::{Case, Fact, StartedAs, Step, called};
 use super::rows;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         called("catatonit", "-g -- sh -c 'trap \"\" USR1; recorder --name second --exit-on 10=0 & wait; wait; exit 5'")
             .steps([Step::Hear("second: ready"), Step::Send(10)]),
         called("catatonit", "-- sh -c 'recorder --name second >&- & exit 3'"),
-        // A main child that exits with 127 is no child that is not there.
+        // An exit code of 127 from the main child does not mean that the program is missing.
         called("catatonit", "-- sh -c 'echo ready; read line; exit 127'"),
     ]);
     cases
@@ -111,13 +111,13 @@ fn variables() -> Vec<Case> {
     cases
 }
 
-/// What holds a pod's namespaces: no program, and SIGTERM or SIGINT as the end.
+/// `-P`, which holds the namespaces of a pod: it runs no program and ends on SIGTERM or SIGINT.
 fn pause() -> Vec<Case> {
     let mut cases = Vec::new();
-    for stage in [Stage::PidOne, Stage::Wrapper] {
+    for started_as in [StartedAs::PidOne, StartedAs::Wrapper] {
         for words in ["-P", "-P --", "-gP", "-P true", "-PP"] {
             for end in [libc::SIGTERM, libc::SIGINT] {
-                cases.push(called("catatonit", words).on(stage).steps([
+                cases.push(called("catatonit", words).started_as(started_as).steps([
                     Step::Note(Fact::Directory, "/"),
                     Step::Note(Fact::Children, "0"),
                     Step::Send(end),
@@ -128,18 +128,18 @@ fn pause() -> Vec<Case> {
             rows::catchable().into_iter().filter(|signal| ![2, 15].contains(signal) && !rows::FAULTS.contains(signal));
         cases.push(
             called("podman-init", "-P")
-                .on(stage)
+                .started_as(started_as)
                 .steps([Step::Note(Fact::Directory, "/")])
                 .steps(others.map(Step::Send))
                 .steps([Step::Note(Fact::Init, "S"), Step::Send(15)]),
         );
-        cases.push(called("catatonit", "-P").on(stage).redirected("9</dev/null").steps([
+        cases.push(called("catatonit", "-P").started_as(started_as).redirected("9</dev/null").steps([
             Step::Note(Fact::Directory, "/"),
             Step::Note(Fact::Nine, "closed"),
             Step::Send(15),
         ]));
     }
-    // It reaps: children that a shell had before it became this.
+    // It reaps children that it inherits from a shell through exec.
     let with_children = "sh -c 'true & (true &); sleep 0.01 & exec \"$@\"' sh";
     cases.push(called("catatonit", "-P").through(with_children).steps([
         Step::Note(Fact::Directory, "/"),

@@ -1,11 +1,10 @@
-//! What softstop does otherwise than the init whose name it has, on purpose, with the reason. The table in
-//! docs/in-place-of-another-init.md is this list; a difference that is not on it fails the matrix, and so does one on it that
-//! does not occur.
+//! The intended differences between softstop and the init whose name it has, with their reasons. The documentation
+//! quotes this list. A difference that is not listed fails the matrix, and so does a listed one that does not occur.
 
-use super::matrix::{Difference, Seen, Stage};
+use super::matrix::{Difference, Seen, StartedAs};
 use super::rows::FAULTS;
 
-/// Each as that page says it, and how it is recognised.
+/// Each difference in the words of the documentation, and how to recognise it.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         peers: &["tini", "dumb-init", "catatonit"],
@@ -68,7 +67,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         is_it: |seen| {
             let mut left_out =
                 vec!["setsid complete", "Unable to attach", "Translating signal", "Not forwarding signal 0"];
-            // Where there is no group, the last SIGTERM goes to a child that is gone.
+            // Without a process group of its own, the last SIGTERM goes to a child that has exited.
             let is_alone = seen.case.words.iter().any(|word| ["-c", "-vc"].contains(&word.as_str()));
             if is_alone || seen.case.environment.contains(&("DUMB_INIT_SETSID", "0")) {
                 left_out.push("Forwarded signal 15 ");
@@ -216,13 +215,13 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         ours: "wakes the child at once",
         reason: "In a container nobody is there to wake it, and Ctrl-C would no more be heard.",
         is_it: |seen| {
-            let at_terminal = matches!(seen.case.stage, Stage::Leader | Stage::Docker);
+            let at_terminal = matches!(seen.case.started_as, StartedAs::SessionLeader | StartedAs::DockerTty);
             at_terminal && seen.aspect.starts_with("Child") && (seen.theirs, seen.ours) == ("T", "S")
         },
     },
 ];
 
-/// Cuts out softstop's own version.
+/// Removes softstop's own version.
 fn without_our_version(text: &str) -> String {
     let Some(from) = text.find("_softstop-") else { return text.to_owned() };
     let to = text[from..].find([')', '\n']).map_or(text.len(), |length| from + length);
@@ -237,14 +236,14 @@ fn without_lines(text: &str, is_out: impl Fn(&str) -> bool) -> String {
     text.lines().filter(|line| !is_out(line)).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Whether all of our lines are theirs too, and what we lack begins so.
+/// Whether each of softstop's lines is one of the original's, and the missing ones all begin like this.
 fn lacks_only(seen: &Seen<'_>, beginnings: &[impl AsRef<str>]) -> bool {
     let (theirs, ours): (Vec<&str>, Vec<&str>) = (seen.theirs.lines().collect(), seen.ours.lines().collect());
     let may_lack = |line: &&str| beginnings.iter().any(|beginning| line.starts_with(beginning.as_ref()));
     ours.iter().all(|line| theirs.contains(line)) && theirs.iter().filter(|line| !ours.contains(line)).all(may_lack)
 }
 
-/// Whether the signal ended the original, and softstop not.
+/// Whether the signal ended the original and not softstop.
 fn ends_only_theirs(seen: &Seen<'_>, signal: i32) -> bool {
     match seen.aspect {
         "code" => (seen.theirs, seen.ours) == ((128 + signal).to_string().as_str(), "137"),
@@ -256,7 +255,7 @@ fn ends_only_theirs(seen: &Seen<'_>, signal: i32) -> bool {
     }
 }
 
-/// The lines of /proc/PID/status without SIGTSTP, SIGTTIN and SIGTTOU among the blocked.
+/// The lines of /proc/PID/status, with SIGTSTP, SIGTTIN and SIGTTOU removed from the blocked signals.
 fn without_job_control(status: &str) -> String {
     let line = |line: &str| match line.strip_prefix("SigBlk:\t").and_then(|set| u64::from_str_radix(set, 16).ok()) {
         Some(set) => format!("SigBlk:\t{:016x}\n", set & !0x0038_0000),

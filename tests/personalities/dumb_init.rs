@@ -1,6 +1,6 @@
 //! The cases of dumb-init: from its documentation, its tests and its issue tracker.
 
-use super::matrix::{Case, Fact, Stage, Step, called};
+use super::matrix::{Case, Fact, StartedAs, Step, called};
 use super::rows;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -9,7 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(variables());
     cases.extend(logs());
     cases.extend(job_control());
-    cases.extend(farewell());
+    cases.extend(sigterm_to_the_rest());
     cases.extend(rows::each_end("dumb-init"));
     cases.extend(rows::each_program("dumb-init"));
     cases.extend(rows::each_signal("dumb-init", "", &[]));
@@ -25,7 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         called("dumb-init", "dumb-init recorder --exit-on 15=8").stopped_by(15),
         called("dumb-init", "dumb-init recorder --exit-on 15=8").wrapper().stopped_by(15),
         called("dumb-init", "-c dumb-init -c recorder --exit-on 15=8").stopped_by(15),
-        // A shell in the background of which the work is done: the whole group hears of the end.
+        // A shell with a background process: the whole group gets the signal.
         called("dumb-init", "sh -c 'recorder --name second --exit-on 15=0 & wait'").wrapper().steps([
             Step::Hear("second: ready"),
             Step::Send(15),
@@ -61,7 +61,7 @@ fn command_line() -> Vec<Case> {
         "--rewrite=15:2 true",
         "--rew=15:2 true",
         "--r 15:2 -r 1:0 true",
-        // What prints something.
+        // Options that print something.
         "-h",
         "--help",
         "--h",
@@ -105,7 +105,7 @@ fn command_line() -> Vec<Case> {
         "-e 3 true",
         "-g true",
         "-1 true",
-        // The command's options are its own.
+        // Options of the command.
         "ls -l script",
         "sh -c 'echo \"$@\"' sh -c -v -- -h",
         "-- sh -c 'echo \"$@\"' sh -c -v -- -h",
@@ -115,7 +115,7 @@ fn command_line() -> Vec<Case> {
     rows.iter().map(|words| called("dumb-init", words)).collect()
 }
 
-/// To a recorder that SIGUSR2, which nobody rewrites, ends.
+/// Rewrites, observed by a recorder.
 fn rewriting() -> Vec<Case> {
     let mut cases = Vec::new();
     for (options, signals) in [
@@ -242,7 +242,7 @@ fn logs() -> Vec<Case> {
     cases
 }
 
-/// What stops a job stops dumb-init too, until SIGCONT.
+/// Job control signals stop dumb-init too, until SIGCONT.
 fn job_control() -> Vec<Case> {
     let mut cases = Vec::new();
     for options in ["", "-c", "-r 20:0 -r 21:0 -r 22:0", "-r 20:1 -r 21:1 -r 22:1"] {
@@ -270,7 +270,7 @@ fn job_control() -> Vec<Case> {
                 Step::Note(Fact::Child, "S"),
                 Step::Send(15),
             ]));
-            // From its own namespace PID 1 cannot be stopped, not even by itself.
+            // As PID 1, dumb-init cannot stop itself: the kernel ignores SIGSTOP from inside the namespace.
             cases.push(called("dumb-init", &words).steps([
                 Step::Hear("ready"),
                 Step::Send(signal),
@@ -282,7 +282,7 @@ fn job_control() -> Vec<Case> {
             ]));
         }
     }
-    // Stopped from outside it has its signals when it goes on.
+    // Signals that arrive while it is stopped from outside take effect after SIGCONT.
     cases.push(called("dumb-init", "recorder --exit-on 15=4").wrapper().steps([
         Step::Hear("ready"),
         Step::Send(libc::SIGSTOP),
@@ -290,7 +290,7 @@ fn job_control() -> Vec<Case> {
         Step::Send(15),
         Step::Send(libc::SIGCONT),
     ]));
-    // The child's own stop is its own affair.
+    // A child that stops itself does not stop dumb-init.
     cases.push(called("dumb-init", "sh -c 'echo ready; kill -STOP $$; exit 5'").wrapper().steps([
         Step::Hear("ready"),
         Step::Note(Fact::Child, "T"),
@@ -300,19 +300,21 @@ fn job_control() -> Vec<Case> {
     cases
 }
 
-/// When the main child has exited, the rest of its group is asked to as well.
-fn farewell() -> Vec<Case> {
+/// When the main child has exited, dumb-init sends SIGTERM to the rest of its process group.
+fn sigterm_to_the_rest() -> Vec<Case> {
     let mut cases = Vec::new();
     for options in ["", "-c", "-r 15:2", "-r 15:0", "-r 15:17", "-r 15:1 -r 1:2"] {
-        for stage in [Stage::Wrapper, Stage::PidOne] {
-            // Its child is a shell that ends when it is told to, and leaves the recorder behind. With PID 1 everybody goes.
-            let rest = match stage {
-                Stage::Wrapper => "recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & wait",
+        for started_as in [StartedAs::Wrapper, StartedAs::PidOne] {
+            // The child is a shell that exits on SIGHUP and leaves a recorder behind. If the init is PID 1, the kernel
+            // kills the rest of the namespace.
+            let rest = match started_as {
+                StartedAs::Wrapper => "recorder --name second --exit-on 15=0 --exit-on 2=0 --exit-on 1=0 & wait",
                 _ => "sleep 1000 & echo second: ready; wait",
             };
-            let case = called("dumb-init", &format!("{options} -- sh -c 'trap \"exit 6\" HUP; {rest}'")).on(stage);
+            let case = called("dumb-init", &format!("{options} -- sh -c 'trap \"exit 6\" HUP; {rest}'"))
+                .started_as(started_as);
             let case = case.steps([Step::Hear("second: ready"), Step::SendChild(1)]);
-            let told = stage == Stage::Wrapper && !["-c", "-r 15:0"].contains(&options);
+            let told = started_as == StartedAs::Wrapper && !["-c", "-r 15:0"].contains(&options);
             cases.push(if told { case.steps([Step::Hear("second: got")]) } else { case });
         }
     }

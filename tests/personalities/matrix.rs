@@ -1,4 +1,4 @@
-//! A case of the matrix: how an init is started, what is done to it, and what is seen of it.
+//! A case of the matrix: how an init is started, what is done to it, and what is observed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,24 +13,22 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::differences::DIFFERENCES;
-use super::scene::{Front, Scene, within};
-use common::docker::{have_engine, static_softstop};
-use common::*;
-
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
-/// After this long a fact is one that does not come. An init that is in the wrong costs this long; one in the right never.
+use super::subject::{Streams, Subject, within};
+
+/// How long to wait for what must happen. Only an init that misbehaves takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A fact that need not be true at once has this long; what is seen by then is what is compared.
+/// How long to wait for a [`Fact`] to have the expected value. The value after that time is the one that is compared.
 pub(crate) const SETTLES: Duration = Duration::from_secs(3);
 
-/// The signal behind each signal of [`Step::Each`], which shows that the one before it has been dealt with: the kernel
-/// hands out the lowest number first.
+/// The signal that is sent after each signal of [`Step::Each`]. When it arrives, the one before it has been handled,
+/// since the kernel delivers the lowest number first.
 pub(crate) const MARKER: i32 = 64;
 
-/// What the tests' own environment must not bring in.
+/// Variables that an init must not inherit from the test.
 const VARIABLES: [&str; 9] = [
     "TINI_VERBOSITY",
     "TINI_SUBREAPER",
@@ -43,35 +41,35 @@ const VARIABLES: [&str; 9] = [
     "LISTEN_PID",
 ];
 
-/// Where the init stands.
+/// How the init is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// PID 1 of a namespace, at pipes.
+pub(crate) enum StartedAs {
+    /// As PID 1 of a namespace, with pipes.
     PidOne,
-    /// Any process, at pipes.
+    /// Not as PID 1, with pipes.
     Wrapper,
-    /// At a terminal, whose session it leads: how `script` starts it.
-    Leader,
-    /// The same as PID 1, as `docker run -it` starts it.
-    Docker,
+    /// At a terminal, as leader of its session, like `script`.
+    SessionLeader,
+    /// The same as PID 1, like `docker run -it`.
+    DockerTty,
 }
 
-/// What is done to it, step by step.
+/// One step of a case.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// Waits for a line of the child's that begins with this (at a terminal: holds this).
+    /// Waits for a line of the child that begins with this (at a terminal: contains this).
     Hear(&'static str),
-    /// Sends the init a signal from outside, and waits until it has taken it.
+    /// Sends the init a signal from outside, and waits until it is no longer pending.
     Send(i32),
     /// Sends the main child a signal.
     SendChild(i32),
-    /// Sends the init each of these in turn, and notes what the child gets and whether somebody stops.
+    /// Sends the init each of these signals in turn, and notes what the child gets and which process stops.
     Each(Vec<i32>),
     /// Types keys at the terminal.
     Type(&'static str),
     /// Hangs up the terminal.
     HangUp,
-    /// Notes what is so, and waits a little for it to be as the original has it.
+    /// Notes a fact, after waiting up to [`SETTLES`] for the value that the original has.
     Note(Fact, &'static str),
 }
 
@@ -86,7 +84,7 @@ pub(crate) enum Fact {
     Group,
     /// Whose session the main child is in.
     Session,
-    /// Whose process group has the terminal's foreground.
+    /// Whose process group is in the foreground of the terminal.
     Foreground,
     /// The working directory of the init.
     Directory,
@@ -94,40 +92,40 @@ pub(crate) enum Fact {
     Nine,
     /// How many children the init has.
     Children,
-    /// How many of them nobody has reaped.
+    /// How many of them are zombies.
     Zombies,
 }
 
 /// A row of the matrix.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    /// The name it is called by.
+    /// The name that the init is called by.
     pub(crate) name: &'static str,
     program: &'static str,
     pub(crate) words: Vec<String>,
     pub(crate) environment: Vec<(&'static str, &'static str)>,
-    pub(crate) stage: Stage,
+    pub(crate) started_as: StartedAs,
     pub(crate) through: Vec<String>,
     pub(crate) redirections: &'static str,
     steps: Vec<Step>,
     whole_log: bool,
-    /// Whether the C library may look for options behind the program's name.
+    /// Whether the C library may look for options after the program's name (getopt permutes the arguments).
     pub(crate) permutes: bool,
-    /// Whether the original never ends, so that nobody need wait for it for long.
+    /// Whether the original never ends here, so that the test does not wait for it for long.
     original_hangs: bool,
 }
 
-/// An init under this name as PID 1, with these words, which single quotes hold together.
+/// An init of this name as PID 1 with these words. Single quotes group words.
 ///
-/// Where no `--` stands among the words, `POSIXLY_CORRECT` says where the options end: softstop needs no telling, see
-/// [`Case::permuted`].
+/// If there is no `--` among the words, the case sets `POSIXLY_CORRECT`, so that the original stops looking for options
+/// at the program's name as softstop always does; see [`Case::permuted`].
 pub(crate) fn called(name: &'static str, words: &str) -> Case {
     Case {
         name,
         program: name,
         words: split(words),
         environment: Vec::new(),
-        stage: Stage::PidOne,
+        started_as: StartedAs::PidOne,
         through: Vec::new(),
         redirections: "",
         steps: Vec::new(),
@@ -137,7 +135,7 @@ pub(crate) fn called(name: &'static str, words: &str) -> Case {
     }
 }
 
-/// As a shell splits them, with single quotes only.
+/// Splits a line like a shell that knows single quotes only.
 fn split(line: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<String>, false);
     for letter in line.chars() {
@@ -150,7 +148,7 @@ fn split(line: &str) -> Vec<String> {
             _ => word.get_or_insert_default().push(letter),
         }
     }
-    assert!(!is_quoted, "a quote is open in {line}");
+    assert!(!is_quoted, "{line} has an unclosed quote");
     words.extend(word);
     words
 }
@@ -162,15 +160,15 @@ impl Case {
     }
 
     pub(crate) fn wrapper(self) -> Self {
-        self.on(Stage::Wrapper)
+        self.started_as(StartedAs::Wrapper)
     }
 
-    pub(crate) fn on(mut self, stage: Stage) -> Self {
-        self.stage = stage;
+    pub(crate) fn started_as(mut self, started_as: StartedAs) -> Self {
+        self.started_as = started_as;
         self
     }
 
-    /// Through words that exec what follows.
+    /// Runs the init through this command, which execs it.
     pub(crate) fn through(mut self, words: &str) -> Self {
         self.through = split(words);
         self
@@ -186,18 +184,18 @@ impl Case {
         self
     }
 
-    /// Waits for the recorder and sends this.
+    /// Waits for the recorder and sends the init this signal.
     pub(crate) fn stopped_by(self, signal: i32) -> Self {
         self.steps([Step::Hear("ready"), Step::Send(signal)])
     }
 
-    /// As most people call it: the C library may take the command's options for the init's.
+    /// Without `POSIXLY_CORRECT`, as most people call it: the original may take the command's options for its own.
     pub(crate) fn permuted(mut self) -> Self {
         self.permutes = true;
         self
     }
 
-    /// The original does not come to an end here.
+    /// The original never ends here.
     pub(crate) fn original_hangs(mut self) -> Self {
         self.original_hangs = true;
         self
@@ -209,93 +207,93 @@ impl Case {
         self
     }
 
-    /// Starts another program, which then starts the init.
+    /// Starts this program, which then starts the init.
     pub(crate) fn instead(mut self, program: &'static str) -> Self {
         self.program = program;
         self
     }
 
-    /// How a person would say it.
+    /// The command line of the case, as a person would write it.
     pub(crate) fn title(&self) -> String {
         let environment = self.environment.iter().map(|(name, value)| format!("{name}='{value}'"));
         let quote =
             |word: &String| if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word.clone() };
         let words = self.through.iter().map(quote).chain(environment).chain([self.program.to_owned()]);
         let words: Vec<String> = words.chain(self.words.iter().map(quote)).collect();
-        let mut how = format!("{:?}", self.stage);
+        let mut how = format!("{:?}", self.started_as);
         how += if self.redirections.is_empty() { "" } else { ", redirected" };
         how += if self.permutes { ", permuted" } else { "" };
         format!("{} [{how}]", words.join(" "))
     }
 
-    /// Starts it on this bench, does the steps, and says what was seen.
-    fn observe(&self, bench: &Bench) -> Observation {
-        let mut init = program(self.program, &self.words).directory(&bench.directory);
+    /// Starts the init in this sandbox and runs the steps. Returns what was observed.
+    fn observe(&self, sandbox: &Sandbox) -> Observation {
+        let mut init = program(self.program, &self.words).directory(&sandbox.directory);
         let path = std::env::var("PATH").unwrap_or_default();
-        init = init.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", bench.programs.display())).env("LC_ALL", "C");
+        init = init.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", sandbox.programs.display())).env("LC_ALL", "C");
         init = VARIABLES.iter().fold(init, Softstop::without);
         let options_end = self.words.iter().take_while(|word| word.starts_with('-')).any(|word| word == "--");
         if !self.permutes && !options_end {
             init = init.env("POSIXLY_CORRECT", "1");
         }
         init = self.environment.iter().fold(init, |init, (name, value)| init.env(name, value));
-        let at_terminal = matches!(self.stage, Stage::Leader | Stage::Docker);
-        if self.stage == Stage::Docker {
+        let at_terminal = matches!(self.started_as, StartedAs::SessionLeader | StartedAs::DockerTty);
+        if self.started_as == StartedAs::DockerTty {
             init = init.through(["setsid", "--ctty"]);
         }
         init = init.through(&self.through);
         if !self.redirections.is_empty() {
             init = init.redirected(self.redirections);
         }
-        if matches!(self.stage, Stage::PidOne | Stage::Docker) {
+        if matches!(self.started_as, StartedAs::PidOne | StartedAs::DockerTty) {
             init = init.pid_one();
         }
-        let mut scene = if at_terminal {
+        let mut subject = if at_terminal {
             let terminal = Terminal::start(&mut init.command());
-            let pid = if self.stage == Stage::Docker { pid_one_behind(terminal.pid) } else { terminal.pid };
-            Scene::new(Front::Terminal(terminal), pid)
+            let pid = if self.started_as == StartedAs::DockerTty { pid_one_behind(terminal.pid) } else { terminal.pid };
+            Subject::new(Streams::Terminal(terminal), pid)
         } else {
             let running = init.start();
             let pid = running.pid;
-            Scene::new(Front::Pipes(running), pid)
+            Subject::new(Streams::Pipes(running), pid)
         };
         let mut seen = BTreeMap::new();
         let mut code = None;
         for (number, step) in self.steps.iter().enumerate() {
-            if let Err(never) = scene.act(step, number, &mut seen) {
+            if let Err(never) = subject.act(step, number, &mut seen) {
                 seen.insert("script".to_owned(), never);
-                code = Some("it was not waited for".to_owned());
+                code = Some("not awaited".to_owned());
                 break;
             }
         }
         let code = code.unwrap_or_else(|| {
             let patience = if self.original_hangs { SETTLES } else { PATIENCE };
-            within(patience, || scene.ended()).map_or("it never ended".to_owned(), |code| code.to_string())
+            within(patience, || subject.ended()).map_or("it did not end".to_owned(), |code| code.to_string())
         });
-        if scene.ended.is_none() {
-            // Nobody is to hold the streams open.
-            descendants(scene.init).into_iter().chain([scene.init]).for_each(|pid| send(pid, libc::SIGKILL));
+        if subject.ended.is_none() {
+            // A process that holds the streams open would delay the test.
+            descendants(subject.init).into_iter().chain([subject.init]).for_each(|pid| send(pid, libc::SIGKILL));
         }
         seen.insert("code".to_owned(), code);
-        if at_terminal || self.stage == Stage::Wrapper {
-            drop(scene.second.take()); // holds the streams open
+        if at_terminal || self.started_as == StartedAs::Wrapper {
+            drop(subject.second.take()); // kills it, since it holds the streams open
         }
-        self.read(scene, bench, &mut seen);
+        self.read(subject, sandbox, &mut seen);
         seen
     }
 
-    /// What was written, sorted into what can be compared.
-    fn read(&self, scene: Scene, bench: &Bench, seen: &mut Observation) {
-        let pid = match self.stage {
-            Stage::PidOne | Stage::Docker => 1,
-            Stage::Wrapper | Stage::Leader => scene.init,
+    /// Sorts the output of the init and its child by aspect, so that it can be compared.
+    fn read(&self, subject: Subject, sandbox: &Sandbox, seen: &mut Observation) {
+        let pid = match self.started_as {
+            StartedAs::PidOne | StartedAs::DockerTty => 1,
+            StartedAs::Wrapper | StartedAs::SessionLeader => subject.init,
         };
-        let directory = bench.directory.display().to_string();
+        let directory = sandbox.directory.display().to_string();
         let tidy = |text: String| text.replace('\r', "").replace(&directory, "DIRECTORY");
-        let (stdout, stderr) = match scene.front {
-            Front::Pipes(running) => (tidy(running.stdout.to_the_end()), tidy(running.stderr.to_the_end())),
-            // What else is on a screen is for the steps to hear.
-            Front::Terminal(terminal) => {
+        let (stdout, stderr) = match subject.streams {
+            Streams::Pipes(running) => (tidy(running.stdout.to_the_end()), tidy(running.stderr.to_the_end())),
+            // Other text at a terminal is left to the steps.
+            Streams::Terminal(terminal) => {
                 let text = terminal.text_to_the_end();
                 let without_echo = |line: &'_ str| line.replace("^C", "").replace("^\\", "");
                 let got: Vec<String> = text.lines().map(without_echo).filter(|line| line.starts_with("got ")).collect();
@@ -309,29 +307,29 @@ impl Case {
             match line.strip_prefix("found ").and_then(|found| found.split_once(' ')) {
                 Some(("pid", place)) => drop(seen.insert("found place".to_owned(), place_of(place))),
                 Some((what, value)) => drop(seen.insert(format!("found {what}"), value.to_owned())),
-                // These were noted signal by signal, or as the second's.
+                // Noted signal by signal, or below as those of the second recorder.
                 None if line.starts_with("second: ") || signals_apart && line.starts_with("got ") => {}
                 None => rest = rest + &without_pids(line, pid) + "\n",
             }
         }
-        // Behind signals that were noted one by one its end is nobody's affair.
+        // If signals were noted one by one, those at the end of the second recorder do not matter.
         if !signals_apart && stdout.contains("second: ready") {
             let second: Vec<&str> = stdout.lines().filter_map(|line| line.strip_prefix("second: got ")).collect();
             seen.insert("second".to_owned(), second.join(" "));
         }
         seen.insert("stdout".to_owned(), rest);
-        // Said when the test ends what did not end by itself.
+        // `unshare` prints a line when the test kills an init that did not end.
         let stderr: String =
             stderr.lines().filter(|line| !line.starts_with("unshare: ")).flat_map(|line| [line, "\n"]).collect();
         if self.environment.iter().any(|(name, _)| *name == "CATATONIT_DEBUG") {
-            // catatonit and its child write a line each in several pieces, through each other.
+            // catatonit and its child write their lines in several pieces, which may be interleaved.
             let said = CATATONITS.iter().filter(|phrase| stderr.contains(*phrase)).copied();
             seen.insert("log".to_owned(), said.collect::<Vec<_>>().join("\n"));
             return;
         }
         if self.whole_log {
             let all = stdout.lines().filter(|line| line.starts_with('[')).chain(stderr.lines());
-            // That one comes is a matter of who looks first: another signal's wake-up may find the child gone.
+            // Whether SIGCHLD is logged is a race: the wake-up for another signal may already reap the child.
             let all = all.filter(|line| !line.ends_with("Received SIGCHLD") && !line.ends_with("Received signal 17."));
             let mut lines: Vec<String> = all.map(|line| without_pids(line, pid)).collect();
             lines.sort();
@@ -342,7 +340,7 @@ impl Case {
     }
 }
 
-/// What catatonit says and people look for.
+/// The parts of catatonit's log that users rely on.
 const CATATONITS: [&str; 9] = [
     ") spawned: true",
     ") spawned: sh",
@@ -355,10 +353,10 @@ const CATATONITS: [&str; 9] = [
     "CATATONIT_LOG is reserved for future use",
 ];
 
-/// What was seen, by aspect.
+/// What was observed, by aspect.
 pub(crate) type Observation = BTreeMap<String, String>;
 
-/// `2 group 2 session 0`, as the recorder has it, as a relation.
+/// Turns pid, group and session from the recorder (`2 group 2 session 0`) into their relation.
 fn place_of(found: &str) -> String {
     let words: Vec<&str> = found.split(' ').collect();
     let [pid, "group", group, "session", session] = words[..] else { return found.to_owned() };
@@ -366,7 +364,7 @@ fn place_of(found: &str) -> String {
     format!("group: {}, session: {}", of(group), of(session))
 }
 
-/// Process numbers of no meaning become a word; that of the init another one.
+/// Replaces the pid of the init by `INIT` and other pids by `N`.
 fn without_pids(line: &str, init: i32) -> String {
     const BEFORE: [&str; 9] =
         ["tini (", "(catatonit:", "pid '", "pid: '", "pid=", "PID ", "pid1 (", "child process ", "spawned: pid "];
@@ -375,7 +373,7 @@ fn without_pids(line: &str, init: i32) -> String {
         let mut from = 0;
         while let Some(at) = line[from..].find(before).map(|at| from + at + before.len()) {
             let digits = line[at..].bytes().take_while(u8::is_ascii_digit).count();
-            // "not running as PID 1" is no process number.
+            // "not running as PID 1" has no pid to replace.
             if digits > 0 && !line[at + digits..].starts_with(" and isn't") {
                 let word = if line[at..at + digits] == init.to_string() { "INIT" } else { "N" };
                 line.replace_range(at..at + digits, word);
@@ -386,13 +384,13 @@ fn without_pids(line: &str, init: i32) -> String {
     line
 }
 
-/// A directory with programs that are called as the real ones are, and what the cases find beside them.
-pub(crate) struct Bench {
+/// A directory with an init under the names of the real ones, and the files that the cases use.
+pub(crate) struct Sandbox {
     programs: PathBuf,
     directory: PathBuf,
 }
 
-impl Bench {
+impl Sandbox {
     pub(crate) fn new(parent: &TempDir, name: &str, names: &[&'static str], init: &Path) -> Self {
         let directory = parent.path().join(name);
         let programs = directory.join("programs");
@@ -401,14 +399,14 @@ impl Bench {
             symlink(init, programs.join(name)).unwrap();
         }
         symlink(recorder(), programs.join("recorder")).unwrap();
-        let bench = Self { programs, directory: directory.canonicalize().unwrap() };
-        bench.file("not-executable", "#!/bin/sh\n", 0o644);
-        bench.file("no-interpreter-named", "echo run as a script by $0 with $1; exit 3\n", 0o755);
-        bench.file("interpreter-missing", "#!/no/such/interpreter\n", 0o755);
-        bench.file("script", "#!/bin/sh\necho \"script $1\"; exit 4\n", 0o755);
-        bench.file("no-program", "\u{7f}ELF\u{1}\u{1}\u{1}and no more", 0o755);
-        bench.file("empty", "", 0o755);
-        bench
+        let sandbox = Self { programs, directory: directory.canonicalize().unwrap() };
+        sandbox.file("not-executable", "#!/bin/sh\n", 0o644);
+        sandbox.file("no-interpreter-named", "echo run as a script by $0 with $1; exit 3\n", 0o755);
+        sandbox.file("interpreter-missing", "#!/no/such/interpreter\n", 0o755);
+        sandbox.file("script", "#!/bin/sh\necho \"script $1\"; exit 4\n", 0o755);
+        sandbox.file("no-program", "\u{7f}ELF\u{1}\u{1}\u{1}and no more", 0o755);
+        sandbox.file("empty", "", 0o755);
+        sandbox
     }
 
     fn file(&self, name: &str, text: &str, mode: u32) {
@@ -417,8 +415,8 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
-    /// A child may outlive its init, but not its bench: whoever stands in the directory is of a case.
+impl Drop for Sandbox {
+    /// Kills children that have outlived their init. They have the sandbox as their working directory.
     fn drop(&mut self) {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
@@ -429,19 +427,19 @@ impl Drop for Bench {
     }
 }
 
-/// What was seen of the original and of softstop in its place, where that is not the same.
+/// A difference between what was observed of the original and of softstop in its place.
 pub(crate) struct Seen<'a> {
     pub(crate) case: &'a Case,
     pub(crate) aspect: &'a str,
-    /// The original's.
+    /// What the original did.
     pub(crate) theirs: &'a str,
-    /// softstop's.
+    /// What softstop did.
     pub(crate) ours: &'a str,
 }
 
-/// Something that softstop does otherwise, on purpose.
+/// Something that softstop does differently on purpose.
 pub(crate) struct Difference {
-    /// Whose way it is: `tini`, `dumb-init`, `catatonit`.
+    /// From which inits it differs: `tini`, `dumb-init`, `catatonit`.
     pub(crate) peers: &'static [&'static str],
     /// What it is about.
     pub(crate) what: &'static str,
@@ -451,7 +449,7 @@ pub(crate) struct Difference {
     pub(crate) ours: &'static str,
     /// Why.
     pub(crate) reason: &'static str,
-    /// Whether this is it.
+    /// Whether an observed difference is this one.
     pub(crate) is_it: fn(&Seen<'_>) -> bool,
 }
 
@@ -461,7 +459,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Whose way a name stands for.
+/// The init that a name stands for.
 pub(crate) fn peer_of(name: &str) -> &'static str {
     match name {
         "tini" | "tini-static" | "docker-init" => "tini",
@@ -471,7 +469,7 @@ pub(crate) fn peer_of(name: &str) -> &'static str {
     }
 }
 
-/// Compares two observations of a case. Says what differs and is not on the list; `used` counts what is.
+/// Compares two observations of a case. Returns the differences that are not listed. `used` counts those that are.
 fn judge(
     case: &Case,
     theirs: &Observation,
@@ -498,16 +496,16 @@ fn judge(
     failures
 }
 
-/// Runs the cases on both benches and says what is wrong: differences that are not on the list, and such on the list that
-/// never occurred. `TEST_CASES=part of a title` picks cases, and shows what was seen of the originals.
-pub(crate) fn compare(cases: &[Case], theirs: &Bench, ours: &Bench, list: &[Difference]) -> Vec<String> {
+/// Runs the cases in both sandboxes. Returns the failures: differences that are not listed, and listed ones that did
+/// not occur. `TEST_CASES=part of a title` selects cases, and prints what was observed of the originals.
+pub(crate) fn compare(cases: &[Case], theirs: &Sandbox, ours: &Sandbox, list: &[Difference]) -> Vec<String> {
     let wanted = std::env::var("TEST_CASES").ok();
     let cases: Vec<&Case> =
         cases.iter().filter(|case| wanted.as_ref().is_none_or(|part| case.title().contains(part))).collect();
     let used: Vec<AtomicUsize> = list.iter().map(|_| AtomicUsize::new(0)).collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        // They mostly wait.
+        // More threads than processors, since the cases mostly wait.
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -531,26 +529,25 @@ pub(crate) fn compare(cases: &[Case], theirs: &Bench, ours: &Bench, list: &[Diff
         let peer = peer_of(first.name);
         let mut of_peer = list.iter().zip(&used).filter(|(known, _)| known.peers.contains(&peer)).collect::<Vec<_>>();
         of_peer.retain(|(_, used)| used.load(Ordering::Relaxed) == 0);
-        failures
-            .extend(of_peer.iter().map(|(known, _)| format!("on the list, but it never occurred: {peer}: {known}")));
+        failures.extend(of_peer.iter().map(|(known, _)| format!("listed, but it did not occur: {peer}: {known}")));
     }
     failures
 }
 
-/// The test: no difference between a peer and softstop under its names, but for those on the list.
+/// Asserts that softstop under these names does not differ from the real init, except for the listed differences.
 #[track_caller]
-pub(crate) fn is_its_peer(names: &[&'static str], real: &Path, cases: &[Case]) {
-    is_in_the_place_of(names, real, Path::new(SOFTSTOP), cases);
-    // What users run is linked with musl, whose words are not glibc's.
+pub(crate) fn behaves_like(names: &[&'static str], real: &Path, cases: &[Case]) {
+    assert_no_unlisted_difference(names, real, Path::new(SOFTSTOP), cases);
+    // Users run the static binary, which is linked with musl. Its messages differ from those of glibc.
     if have_engine() {
-        is_in_the_place_of(names, real, static_softstop(), cases);
+        assert_no_unlisted_difference(names, real, static_softstop(), cases);
     }
 }
 
-fn is_in_the_place_of(names: &[&'static str], real: &Path, softstop: &Path, cases: &[Case]) {
+fn assert_no_unlisted_difference(names: &[&'static str], real: &Path, softstop: &Path, cases: &[Case]) {
     let directory = tempfile::tempdir().unwrap();
-    let theirs = Bench::new(&directory, "theirs", names, real);
-    let ours = Bench::new(&directory, "ours", names, softstop);
+    let theirs = Sandbox::new(&directory, "theirs", names, real);
+    let ours = Sandbox::new(&directory, "ours", names, softstop);
     let start = Instant::now();
     let failures = compare(cases, &theirs, &ours, DIFFERENCES);
     eprintln!("{}: {} cases in {:.1} s", names[0], cases.len(), start.elapsed().as_secs_f32());

@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(rows::terminals("docker-init", "-g"));
     cases.extend(rows::terminals("tini", "-vvv"));
     cases.extend([
-        // What the kernel refuses init, and what a shell leaves behind.
+        // A group of which only one process handles the signal, and other arrangements of processes.
         called("tini", "-g -- sh -c 'trap \"\" USR1; recorder --name second --exit-on 10=0 & wait; wait; exit 5'")
             .steps([Step::Hear("second: ready"), Step::Send(10)]),
         rows::in_another_group("tini", "-s -g"),
@@ -39,7 +39,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn command_line() -> Vec<Case> {
     let rows = [
-        // Options, alone, bundled, repeated, with values of both kinds.
+        // Options: alone, bundled, repeated, with attached and separate values.
         "true",
         "-- true",
         "-s true",
@@ -58,7 +58,7 @@ fn command_line() -> Vec<Case> {
         "-p SIGKILL true",
         "-vpSIGTERM true",
         "-sgwvvvpSIGHUPe 1 false",
-        // What prints something.
+        // Options that print something.
         "-h",
         "-vh",
         "-h -z",
@@ -97,7 +97,7 @@ fn command_line() -> Vec<Case> {
         "-p x -h",
         "-z -e x",
         "- true",
-        // Another's command line is the command's own affair, however it looks.
+        // Options of the command.
         "-- ls -l script",
         "sh -c 'echo \"$@\"' sh -g -v -- -s",
         "-- sh -c 'echo \"$@\"' sh -g -v -- -s",
@@ -184,10 +184,10 @@ fn variables() -> Vec<Case> {
                 .steps([Step::Hear("second: ready"), Step::Send(10)]),
         );
     }
-    // They change nothing of what is wrong.
+    // The variables do not change errors.
     cases.push(called("tini", "-z").env("TINI_VERBOSITY", "0"));
     cases.push(called("tini", "no-such-program").env("TINI_VERBOSITY", "0"));
-    // Those of others are no affair of tini's.
+    // tini ignores the variables of other inits.
     for (name, value) in
         [("DUMB_INIT_SETSID", "0"), ("DUMB_INIT_DEBUG", "1"), ("CATATONIT_DEBUG", "1"), ("CATATONIT_LOG", "1")]
     {
@@ -223,7 +223,7 @@ fn logs() -> Vec<Case> {
     cases
 }
 
-/// The child hears of the death of tini's parent.
+/// The child gets a signal when tini's parent exits (`-p`).
 fn parents_death() -> Vec<Case> {
     ["SIGUSR1", "SIGTERM", "SIGHUP"]
         .map(|signal| {

@@ -1,4 +1,4 @@
-//! A running init of the matrix, at pipes or at a terminal: what is done to it, and what can be seen of it.
+//! A running init under observation, with pipes or at a terminal: what is done to it, and what can be seen of it.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::matrix::{Fact, MARKER, Observation, PATIENCE, SETTLES, Step};
 use common::*;
 
+/// Waits until `look` returns a value, up to this limit.
 pub(crate) fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
@@ -21,34 +22,34 @@ pub(crate) fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// An init that runs, and who looks at it.
-pub(crate) struct Scene {
-    pub(crate) front: Front,
+/// An init that is running, and what has been seen of it.
+pub(crate) struct Subject {
+    pub(crate) streams: Streams,
     pub(crate) init: i32,
-    /// The main child, once somebody asked for it: it stays the one that it was.
+    /// The main child, once it is known. It is not looked up again.
     child: Option<i32>,
-    /// How much of the screen has been looked at.
+    /// How much of the screen has been read.
     looked_at: usize,
     pub(crate) ended: Option<i32>,
-    /// The recorder that is not the main child: it may outlive the init, but not the case.
+    /// The recorder that is not the main child. It may outlive the init, but is killed at the end of the case.
     pub(crate) second: Option<Stray>,
 }
 
-pub(crate) enum Front {
+pub(crate) enum Streams {
     Pipes(Running),
     Terminal(Terminal),
 }
 
-impl Scene {
-    pub(crate) fn new(front: Front, init: i32) -> Self {
-        Self { front, init, child: None, looked_at: 0, ended: None, second: None }
+impl Subject {
+    pub(crate) fn new(streams: Streams, init: i32) -> Self {
+        Self { streams, init, child: None, looked_at: 0, ended: None, second: None }
     }
 
     pub(crate) fn ended(&mut self) -> Option<i32> {
         if self.ended.is_none() {
-            self.ended = match &mut self.front {
-                Front::Pipes(running) => running.ended(),
-                Front::Terminal(terminal) => terminal.ended(),
+            self.ended = match &mut self.streams {
+                Streams::Pipes(running) => running.ended(),
+                Streams::Terminal(terminal) => terminal.ended(),
             };
         }
         self.ended
@@ -62,13 +63,13 @@ impl Scene {
     }
 
     fn lines(&self) -> Vec<String> {
-        match &self.front {
-            Front::Pipes(running) => running.stdout.all(),
-            Front::Terminal(terminal) => terminal.text().lines().map(str::to_owned).collect(),
+        match &self.streams {
+            Streams::Pipes(running) => running.stdout.all(),
+            Streams::Terminal(terminal) => terminal.text().lines().map(str::to_owned).collect(),
         }
     }
 
-    /// How often a line has come.
+    /// How often this line has been printed.
     fn count(&self, line: &str) -> usize {
         self.lines().iter().filter(|said| *said == line).count()
     }
@@ -76,7 +77,7 @@ impl Scene {
     pub(crate) fn act(&mut self, step: &Step, number: usize, seen: &mut Observation) -> Result<(), String> {
         match step {
             Step::Hear(what) => {
-                // What a process has written may come when it is gone.
+                // Output may arrive after the process that wrote it has exited.
                 let mut end = None;
                 let heard = within(PATIENCE, || {
                     if self.hears(what) {
@@ -86,9 +87,9 @@ impl Scene {
                     end.is_some_and(|end| end.elapsed() > SETTLES).then_some(false)
                 });
                 if heard != Some(true) {
-                    return Err(format!("{what:?} was never heard, only {:?}", self.lines()));
+                    return Err(format!("{what:?} was not printed, only {:?}", self.lines()));
                 }
-                // Found now, for it may be gone when it is asked for.
+                // Look up the processes now: they may be gone when they are asked for.
                 if what.ends_with("ready") {
                     let child = self.child();
                     if what.starts_with("second") {
@@ -107,13 +108,13 @@ impl Scene {
                     }
                 }
             }
-            Step::Type(keys) => match &self.front {
-                Front::Terminal(terminal) => terminal.types(keys),
-                Front::Pipes(_) => return Err("there is no keyboard".to_owned()),
+            Step::Type(keys) => match &self.streams {
+                Streams::Terminal(terminal) => terminal.types(keys),
+                Streams::Pipes(_) => return Err("there is no keyboard".to_owned()),
             },
-            Step::HangUp => match &mut self.front {
-                Front::Terminal(terminal) => terminal.hang_up(),
-                Front::Pipes(_) => return Err("there is no line".to_owned()),
+            Step::HangUp => match &mut self.streams {
+                Streams::Terminal(terminal) => terminal.hang_up(),
+                Streams::Pipes(_) => return Err("there is no line".to_owned()),
             },
             Step::Note(fact, expected) => {
                 let settled = within(SETTLES, || (self.look(*fact) == *expected).then_some(()));
@@ -125,10 +126,10 @@ impl Scene {
     }
 
     fn hears(&mut self, what: &str) -> bool {
-        match &self.front {
-            Front::Pipes(running) => running.stdout.all().iter().any(|line| line.starts_with(what)),
-            // Each time behind what was seen before.
-            Front::Terminal(terminal) => {
+        match &self.streams {
+            Streams::Pipes(running) => running.stdout.all().iter().any(|line| line.starts_with(what)),
+            // Only what is new since the last step.
+            Streams::Terminal(terminal) => {
                 let text = terminal.text();
                 let Some(at) = text[self.looked_at..].find(what) else { return false };
                 self.looked_at += at + what.len();
@@ -145,7 +146,7 @@ impl Scene {
         });
     }
 
-    /// What comes of a signal: the numbers that the recorder got, and who was stopped by it or ended.
+    /// Sends a signal. Returns the signals that the recorder got, and which process stopped or ended.
     fn effect_of(&mut self, signal: i32) -> Result<String, String> {
         let marked = format!("got {MARKER}");
         let (before, marks) = (self.lines().len(), self.count(&marked));
@@ -154,7 +155,7 @@ impl Scene {
         if signal != MARKER {
             send(self.init, MARKER);
         }
-        let is_done = |scene: &Self| scene.count(&marked) > marks;
+        let is_done = |subject: &Self| subject.count(&marked) > marks;
         let outcome = within(PATIENCE, || {
             if is_done(self) {
                 return Some("");
@@ -162,7 +163,7 @@ impl Scene {
             if self.ended().is_some() {
                 return Some("the init ends ");
             }
-            // An init that sleeps and has taken the marker has done all that it will.
+            // An init that sleeps and has no marker pending has handled the signal.
             let took_marker = status(self.init, "ShdPnd").unwrap_or(0) & 1 << (MARKER - 1) == 0;
             match (state(self.init), state(child)) {
                 (Some('T'), _) => Some("the init stops "),
@@ -170,9 +171,9 @@ impl Scene {
                 _ => None,
             }
         });
-        let outcome = outcome.ok_or_else(|| format!("nothing came of {signal}"))?;
+        let outcome = outcome.ok_or_else(|| format!("signal {signal} had no effect"))?;
         if outcome.ends_with("stops ") {
-            // SIGCONT takes back what would stop and has not been taken: it has, or has stopped it, by now.
+            // SIGCONT discards pending stop signals. Wait until they have been read or have stopped the process.
             let would_stop = 1 << (libc::SIGTSTP - 1) | 1 << (libc::SIGTTIN - 1) | 1 << (libc::SIGTTOU - 1);
             for pid in children(child).into_iter().chain([child]) {
                 within(PATIENCE, || {
@@ -181,16 +182,17 @@ impl Scene {
                 });
             }
             send(self.init, libc::SIGCONT);
-            within(PATIENCE, || is_done(self).then_some(())).ok_or_else(|| format!("{signal}: nobody woke"))?;
-            // Stopped with the marker in its hand, it may say that one first.
+            within(PATIENCE, || is_done(self).then_some(()))
+                .ok_or_else(|| format!("{signal}: nothing was continued"))?;
+            // A recorder that was stopped after it had read the marker may print that first.
             let woken = format!("got {}", libc::SIGCONT);
             within(SETTLES, || self.lines().split_off(before).contains(&woken).then_some(()));
         }
-        let of_second = self.second_dealt_with_it(child)?;
+        let of_second = self.second_has_handled_it(child)?;
         let new = self.lines().split_off(before);
         let got = |prefix: &str| -> Vec<String> {
             let numbers = new.iter().filter_map(|line| line.strip_prefix(prefix)?.strip_prefix("got "));
-            // A SIGCHLD of its own tells it of the second's stops, at some time or other.
+            // The main child gets a SIGCHLD when the second recorder stops, at any time.
             let is_noise = |number: &str| number == "17" && signal != 17 || number == "64" && signal != MARKER;
             numbers.filter(|number| !is_noise(number)).map(str::to_owned).collect()
         };
@@ -202,19 +204,20 @@ impl Scene {
         Ok(format!("{outcome}{}{of_second}", got("").join(" ")))
     }
 
-    /// The same for the second recorder, if there is one: what is sent to it last comes last.
-    fn second_dealt_with_it(&mut self, child: i32) -> Result<bool, String> {
+    /// Waits until the second recorder, if there is one, has handled the signal too: a marker is sent to it last.
+    fn second_has_handled_it(&mut self, child: i32) -> Result<bool, String> {
         if self.second.is_none() {
             self.second = children(child).first().map(|&pid| Stray(pid));
         }
         let Some(second) = &self.second else { return Ok(false) };
         let pid = second.0;
-        // By now it has been sent all that it will be.
+        // The init has sent all that it will send. Wait until the recorder has read it.
         within(PATIENCE, || (state(pid) == Some('S') && status(pid, "ShdPnd") == Some(0)).then_some(()));
         let line = format!("second: got {MARKER}");
         let marks = self.count(&line);
         send(pid, MARKER);
-        within(PATIENCE, || (self.count(&line) > marks).then_some(())).ok_or("the second fell silent")?;
+        within(PATIENCE, || (self.count(&line) > marks).then_some(()))
+            .ok_or("the second recorder did not get the marker")?;
         Ok(true)
     }
 
@@ -232,9 +235,9 @@ impl Scene {
             Fact::Child => letter(child),
             Fact::Group => whose(place(child).map_or(0, |place| place.group), |place| place.group),
             Fact::Session => whose(place(child).map_or(0, |place| place.session), |place| place.session),
-            Fact::Foreground => match &self.front {
-                Front::Terminal(terminal) => whose(terminal.foreground(), |place| place.group),
-                Front::Pipes(_) => "there is none".to_owned(),
+            Fact::Foreground => match &self.streams {
+                Streams::Terminal(terminal) => whose(terminal.foreground(), |place| place.group),
+                Streams::Pipes(_) => "there is none".to_owned(),
             },
             Fact::Directory => fs::read_link(format!("/proc/{init}/cwd")).map_or("gone".to_owned(), |cwd| {
                 if cwd == Path::new("/") { "/".to_owned() } else { "where it started".to_owned() }
