@@ -394,11 +394,11 @@ fn a_hurry_signal_does_not_lengthen_the_drain() {
 
 #[test]
 fn an_app_that_has_closed_all_connections_and_does_not_exit_gets_the_next_step_early() {
-    let closed = Quiet { of: Watched::Connections, lasts: at(2) };
+    let closed = Quiet { of: Activity::Connections, lasts: at(2) };
     let mut app = Story::of(watching(Wait::until(closed, at(0), at(20))));
     app.on(arrives(Signal::TERM), at(0));
     app.on(Event::Quiet(at(2)), at(2));
-    assert_eq!(app.0.watches(), Some(Watched::Connections));
+    assert_eq!(app.0.watches(), Some(Activity::Connections));
     assert_eq!(app.on(Event::Quiet(at(0)), at(5)), [], "a connection is open");
     assert_eq!(app.on(Event::Quiet(at(2)), at(8)), [KillAll]);
 }

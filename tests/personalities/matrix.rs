@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use common::docker::{have_engine, static_softstop};
+use common::*;
+
 use super::differences::DIFFERENCES;
+use super::subject::{Streams, Subject, within};
+
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
-
-use super::subject::{Streams, Subject, within};
 
 /// How long to wait for what must happen. Only an init that misbehaves takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -166,11 +166,8 @@ const SLEEPS: &str = "sh -c 'echo ready; exec sleep 1000'";
 /// At a terminal, as leader of the session with and without being PID 1.
 pub(crate) fn terminals(name: &'static str, options: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    let starts: &[StartedAs] = if super::common::is_root() {
-        &[StartedAs::SessionLeader, StartedAs::DockerTty]
-    } else {
-        &[StartedAs::SessionLeader]
-    };
+    let starts: &[StartedAs] =
+        if common::is_root() { &[StartedAs::SessionLeader, StartedAs::DockerTty] } else { &[StartedAs::SessionLeader] };
     for &started_as in starts {
         let at = |command: &str| called(name, &format!("{options} -- {command}")).started_as(started_as);
         // `dumb-init -c` changes neither the session nor the process group.
