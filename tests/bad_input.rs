@@ -136,7 +136,7 @@ fn a_signal_that_is_softstops_own() {
 
 #[test]
 fn a_pre_delay_whose_lower_bound_is_above_the_upper_one() {
-    let sentence = "the lower bound of 15s is above the upper one of 2s: write the shorter first";
+    let sentence = "the lower bound of 15s is above the upper bound of 2s: write the shorter first";
     is_refused(with_flags(&["--pre-delay", "15s..2s"]), &format!("--pre-delay: {sentence}"));
     file_is_refused("pre_delay = \"15s..2s\"", &format!("softstop.toml:1:1: {sentence}"));
     is_refused(
