@@ -33,7 +33,10 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
         "profile",
         s.profile.value.map_or("none".into(), |p| p.name.into()),
         match s.profile.value {
-            Some(_) if s.profile.source == Source::Default => "auto: the command's name".into(),
+            Some(_) if s.profile.source == Source::Default => {
+                "auto: the command's name (the server that runs decides)".into()
+            }
+            None if s.profile.source == Source::Default => "auto: the server that runs when the stop begins".into(),
             _ => s.profile.source.to_string(),
         },
     )?;

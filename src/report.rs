@@ -217,7 +217,7 @@ impl Report {
                 }
                 Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
                 Activity::Traffic => {
-                    info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts))
+                    info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts));
                 }
                 Activity::BusyConnections => {
                     warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));

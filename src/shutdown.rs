@@ -370,6 +370,7 @@ enum Meaning {
 
 /// The state machine.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Shutdown {
     rules: Rules,
     phase: Phase,
@@ -507,7 +508,7 @@ impl Shutdown {
                 }
             }
             (Phase::Running | Phase::Step { .. } | Phase::Leftover { .. }, Meaning::PassOn(signal)) => {
-                actions.push(Action::Forward(signal))
+                actions.push(Action::Forward(signal));
             }
             // During a stop nobody waits for a person at a terminal: we do not stop ourselves, nor the app by SIGSTOP.
             (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {

@@ -159,7 +159,12 @@ fn rewrites_from_all_sources_add_up_and_the_strongest_source_wins_for_each_signa
 
 #[test]
 fn a_profile_is_found_by_the_command_and_can_be_named_or_turned_off() {
-    has(&explain(&[], &[], "", &["/docker-entrypoint.sh", "nginx"]), "profile", "nginx", "auto: the command's name");
+    has(
+        &explain(&[], &[], "", &["/docker-entrypoint.sh", "nginx"]),
+        "profile",
+        "nginx",
+        "auto: the command's name (the server that runs decides)",
+    );
     has(&explain(&["--profile", "none"], &[], "", &["nginx"]), "profile", "none", "--profile");
     has(&explain(&["--profile", "none"], &[], "", &["nginx"]), "stop_on", "SIGTERM", "default");
     has(&explain(&["--profile", "mariadb"], &[], "", &["sh"]), "profile", "mysql", "--profile");

@@ -96,10 +96,8 @@ impl StopTargets {
     /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
     /// could not be sent to.
     pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
-        let (sent, failed): (Vec<_>, Vec<_>) =
-            self.targets.iter().partition(|target| send(&target.process, target.signal));
-        drop(sent);
-        failed.into_iter().map(StopTarget::recipient).collect()
+        let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
+        failed.map(StopTarget::recipient).collect()
     }
 
     /// Sends a repeated stop request to those who were sent the first one as it was.

@@ -224,8 +224,7 @@ impl Program {
                     failure.file_exists = true;
                     read_beginning(file.as_ptr(), &mut failure.beginning);
                 }
-                Errno::ENOENT => {}
-                Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
+                Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
                 Errno::ENOEXEC => {
                     if let Some(script) = self.shell_argv.get_mut(1).filter(|_| is_text(file.as_ptr())) {
                         *script = file.as_ptr();
