@@ -168,7 +168,8 @@ fn start(row: &Row, init: Init, directory: &TempDir) -> Running {
     };
     let words = options.iter().map(|&option| option.to_owned()).chain(["--".to_owned()]);
     // Each has a /run of its own, where some servers keep their pid files and sockets.
-    let own_run = ["sh", "-c", "mount -t tmpfs tmpfs /run && exec \"$@\"", "sh", "env"].map(str::to_owned);
+    let own_run = ["sh", "-c", "mount -t tmpfs tmpfs /run && mkdir -m 1777 /run/lock && exec \"$@\"", "sh", "env"]
+        .map(str::to_owned);
     program(binary, words.chain(row.words(directory.path())))
         .pid_one()
         .directory(directory.path())

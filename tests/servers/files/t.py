@@ -7,6 +7,7 @@ from celery import Celery
 from celery.signals import worker_ready
 
 app = Celery("t", broker="memory://")
+app.conf.broker_transport_options = {"polling_interval": 0.05}
 app.conf.worker_prefetch_multiplier = 1
 app.conf.broker_connection_retry_on_startup = True
 

@@ -29,8 +29,9 @@ fn supervised(row: &Row, stop: &str) -> Row {
 pub fn rows() -> Vec<Row> {
     let nginx = nginx();
     let form = |name: &str| nginx.form(&format!("nginx-{name}"));
-    let in_background = "&\nchild=$!\ntrap 'kill -QUIT $child; wait $child' TERM\nwait $child";
-    let cutting = "&\nchild=$!\ntrap 'kill -TERM $child; wait $child' TERM\nwait $child";
+    // The first wait ends with the signal, the second with the server.
+    let in_background = "&\nchild=$!\ntrap 'kill -QUIT $child' TERM\nwait $child\nwait $child";
+    let cutting = "&\nchild=$!\ntrap 'kill -TERM $child' TERM\nwait $child\nwait $child";
     vec![
         nginx.clone(),
         nginx.form("nginx-kaslow").speaks(crate::client::Protocol::HttpBehindShort).asks(&[Part::A]),
