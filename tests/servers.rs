@@ -57,6 +57,11 @@ fn python_and_go() {
 }
 
 #[test]
+fn a_good_server_and_a_rude_one() {
+    hold(rows::apps::rust_rows());
+}
+
+#[test]
 fn node_and_ruby() {
     hold([rows::apps::node_rows(), rows::apps::ruby_rows()].concat());
 }
@@ -64,6 +69,24 @@ fn node_and_ruby() {
 #[test]
 fn stores_and_workers() {
     hold(rows::stores::rows());
+}
+
+/// Each line of code in docs/writing-a-server.md stands in a server that is stopped here.
+#[test]
+fn what_the_page_tells_was_tried() {
+    let page = std::fs::read_to_string(common::root().join("docs/writing-a-server.md")).unwrap();
+    let tried = [
+        ("go", include_str!("servers/files/server.go")),
+        ("js", include_str!("servers/files/s.js")),
+        ("python", include_str!("servers/files/graceful.py")),
+        ("java", include_str!("servers/files/S.java")),
+    ];
+    for (language, source) in tried {
+        let (_, excerpt) = page.split_once(&format!("```{language}\n")).unwrap();
+        for line in excerpt.split_once("```").unwrap().0.lines().map(str::trim) {
+            assert!(source.lines().any(|of_source| of_source.trim() == line), "{language}: {line}");
+        }
+    }
 }
 
 /// Runs every row, or those that the variable names, and writes the page of the documentation.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use common::target_tmpdir;
+use common::{profile_directory, target_tmpdir};
 
 use super::client::Protocol;
 
@@ -36,8 +36,8 @@ impl Part {
     }
 }
 
-/// A server and a form. In its words and files `{D}` stands for the directory of the run, and `{E}` for the one in which
-/// `tests/servers/table` has installed packages.
+/// A server and a form. In its words and files `{D}` stands for the directory of the run, `{E}` for the one in which
+/// `tests/servers/table` has installed packages, `{X}` for that of the examples, and `{GO}` is the server in Go.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub name: String,
@@ -286,7 +286,9 @@ impl Row {
         let words: Vec<String> = self
             .command
             .iter()
-            .map(|word| word.replace("{D}/", "").replace("{E}/venv/bin/", "").replace("{GO}", "go-server"))
+            .map(|word| {
+                word.replace("{D}/", "").replace("{E}/venv/bin/", "").replace("{X}/", "").replace("{GO}", "go-server")
+            })
             .collect();
         let line = quoted(&words);
         let short: String = line.chars().take(70).collect();
@@ -330,6 +332,7 @@ fn extras() -> String {
 
 pub fn filled(text: &str, directory: &Path) -> String {
     let text = text.replace("{D}", directory.to_str().unwrap()).replace("{E}", &extras());
+    let text = text.replace("{X}", profile_directory().join("examples").to_str().unwrap());
     if text.contains("{GO}") { text.replace("{GO}", go_server()) } else { text }
 }
 

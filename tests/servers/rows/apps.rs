@@ -54,6 +54,12 @@ pub fn python_rows() -> Vec<Row> {
         ]),
         plain.clone(),
         plain.form("python-plain-start-noexec.sh").in_script("start.sh", "", ""),
+        plain
+            .form("python-graceful")
+            .file("graceful.py", include_str!("../files/graceful.py"))
+            .runs(["python3", "graceful.py"])
+            .code(0)
+            .counted("signals", "got SIGTERM", 1),
         // Nobody has ever called it, so nobody has to hear of it.
         plain.form("python-uncalled").speaks(Protocol::Nobody).asks(&[]).as_fast_as_tini(),
         // A wrapper that passes SIGTERM on and leaves.
@@ -156,5 +162,40 @@ pub fn go_rows() -> Vec<Row> {
             "got SIGTERM",
             1,
         ),
+    ]
+}
+
+pub fn java_rows() -> Vec<Row> {
+    let java = |name: &str| {
+        Row::new(name, "HttpServer of the JDK")
+            .version("java -version 2>&1")
+            .needs(&["java"])
+            .file("S.java", include_str!("../files/S.java"))
+            .sends("SIGTERM", "java")
+    };
+    vec![
+        java("java-plain").runs(["java", "S.java"]),
+        java("java-hook").runs(["java", "S.java", "hook"]),
+        java("java-start-noexec.sh").runs(["java", "S.java", "hook"]).in_script("start.sh", "", ""),
+    ]
+}
+
+/// The good citizen and the rude one: `examples/graceful_server.rs` and `tests/fixtures/server.rs`.
+pub fn rust_rows() -> Vec<Row> {
+    let graceful = Row::new("graceful-server", "examples/graceful_server.rs")
+        .needs(&["{X}/graceful_server"])
+        .runs(["{X}/graceful_server"])
+        .sends("SIGTERM", "graceful_server")
+        .counted("output", "got SIGTERM", 1);
+    let rude = Row::new("rude-server", "a server without a handler")
+        .needs(&["{X}/server"])
+        .runs(["{X}/server", "--listen", "0.0.0.0:8080"])
+        .sends("SIGTERM", "server")
+        .code(143);
+    vec![
+        graceful.clone().held(),
+        graceful.form("graceful-start-noexec.sh").in_script("start.sh", "", "").held(),
+        rude.clone().held(),
+        rude.form("rude-start-noexec.sh").in_script("start.sh", "", "").held(),
     ]
 }
