@@ -56,8 +56,10 @@ fn serve(mut connection: &TcpStream, slow: Duration) -> Option<()> {
             "hello\n".to_owned()
         };
         let connection_field = if closes { "close" } else { "keep-alive" };
-        let head =
-            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: {connection_field}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: {}\r\nConnection: {connection_field}\r\n\r\n",
+            body.len()
+        );
         connection.write_all((head + &body).as_bytes()).ok()?;
         if closes {
             return Some(());

@@ -36,7 +36,9 @@ pub enum Protocol {
     Http,
     /// The same, with three short questions before the slow one on its connection.
     HttpBehindShort,
-    /// The scripts `slow.php` and `short.php` of the run's directory, of a FastCGI server at this address.
+    /// `GET` of this path for a short answer; there is no slow one.
+    HttpAt(&'static str),
+    /// The scripts `slow.php` and `short.php` of the run's directory, of a `FastCGI` server at this address.
     FastCgi(&'static str),
     /// A conversation over TCP: what opens a connection, and what a slow and a short question and their answers are.
     Talk { opening: &'static [Step], slow: &'static [Step], short: &'static [Step] },
@@ -70,13 +72,13 @@ impl Client {
     pub fn ask_slow(&self) -> Result<(), String> {
         let patience = self.slow + PATIENCE;
         match &self.protocol {
-            Protocol::Http => self.over_http(&mut connect(patience)?, "/slow", false).map(drop),
+            Protocol::Http => over_http(&mut connect(patience)?, "/slow", false).map(drop),
             Protocol::HttpBehindShort => {
                 let stream = &mut connect(patience)?;
                 for _ in 0..3 {
-                    self.over_http(stream, "/", true)?;
+                    over_http(stream, "/", true)?;
                 }
-                self.over_http(stream, "/slow", true).map(drop)
+                over_http(stream, "/slow", true).map(drop)
             }
             Protocol::FastCgi(address) => {
                 self.over_fast_cgi(&mut connect_to(&self.filled(address), patience)?, "slow.php", false)
@@ -88,7 +90,7 @@ impl Client {
             }
             Protocol::Commands { slow, .. } => self.run(slow, patience),
             Protocol::Jobs => self.job(patience),
-            Protocol::Datagram(_) | Protocol::Nobody => unreachable!("it has no slow answer"),
+            Protocol::HttpAt(_) | Protocol::Datagram(_) | Protocol::Nobody => unreachable!("it has no slow answer"),
         }
     }
 
@@ -118,7 +120,8 @@ impl Client {
             },
         };
         let may_be_kept = match &self.protocol {
-            Protocol::Http | Protocol::HttpBehindShort => self.over_http(&mut stream, "/", keeps)?,
+            Protocol::Http | Protocol::HttpBehindShort => over_http(&mut stream, "/", keeps)?,
+            Protocol::HttpAt(path) => over_http(&mut stream, path, keeps)?,
             Protocol::FastCgi(_) => self.over_fast_cgi(&mut stream, "short.php", keeps).map(|()| true)?,
             Protocol::Talk { opening, short, .. } => {
                 if is_new {
@@ -130,39 +133,6 @@ impl Client {
         };
         *kept = Some(stream).filter(|_| keeps && may_be_kept);
         Ok(())
-    }
-
-    /// Says whether the connection may be used again.
-    fn over_http(&self, stream: &mut Stream, path: &str, keeps: bool) -> Result<bool, String> {
-        let last = if keeps { "" } else { "Connection: close\r\n" };
-        stream.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{last}\r\n").as_bytes())?;
-        let mut received = Vec::new();
-        let head_end = loop {
-            if let Some(at) = received.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            stream.receive(&mut received)?;
-        };
-        let head = String::from_utf8_lossy(&received[..head_end]).to_lowercase();
-        let mut body = received.split_off(head_end);
-        let field =
-            |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-        let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        if status != "200" {
-            return Err(format!("status {status}"));
-        }
-        if field("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
-            while !body.ends_with(b"0\r\n\r\n") {
-                stream.receive(&mut body).map_err(|lost| format!("cut in a chunk: {lost}"))?;
-            }
-        } else {
-            let wanted: usize = field("content-length").and_then(|length| length.parse().ok()).ok_or("no length")?;
-            while body.len() < wanted {
-                let got = body.len();
-                stream.receive(&mut body).map_err(|lost| format!("cut at {got} of {wanted} bytes: {lost}"))?;
-            }
-        }
-        Ok(head.starts_with("http/1.1") && !field("connection").is_some_and(|value| value.contains("close")))
     }
 
     fn over_fast_cgi(&self, stream: &mut Stream, script: &str, keeps: bool) -> Result<(), String> {
@@ -250,6 +220,39 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Says whether the connection may be used again.
+fn over_http(stream: &mut Stream, path: &str, keeps: bool) -> Result<bool, String> {
+    let never_cached = "Cookie: name=value\r\n"; // by Varnish
+    let last = if keeps { "" } else { "Connection: close\r\n" };
+    stream.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{never_cached}{last}\r\n").as_bytes())?;
+    let mut received = Vec::new();
+    let head_end = loop {
+        if let Some(at) = received.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        stream.receive(&mut received)?;
+    };
+    let head = String::from_utf8_lossy(&received[..head_end]).to_lowercase();
+    let mut body = received.split_off(head_end);
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    if status != "200" {
+        return Err(format!("status {status}"));
+    }
+    if field("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
+        while !body.ends_with(b"0\r\n\r\n") {
+            stream.receive(&mut body).map_err(|lost| format!("cut in a chunk: {lost}"))?;
+        }
+    } else {
+        let wanted: usize = field("content-length").and_then(|length| length.parse().ok()).ok_or("no length")?;
+        while body.len() < wanted {
+            let got = body.len();
+            stream.receive(&mut body).map_err(|lost| format!("cut at {got} of {wanted} bytes: {lost}"))?;
+        }
+    }
+    Ok(head.starts_with("http/1.1") && !field("connection").is_some_and(|value| value.contains("close")))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use common::{profile_directory, target_tmpdir};
+use common::{profile_directory, softstop_binary, target_tmpdir};
 
 use super::client::Protocol;
 
@@ -37,7 +37,7 @@ impl Part {
 }
 
 /// A server and a form. In its words and files `{D}` stands for the directory of the run, `{E}` for the one in which
-/// `tests/servers/table` has installed packages, `{X}` for that of the examples, and `{GO}` is the server in Go.
+/// `tests/servers/table` has installed packages, `{X}` for that of the examples, `{S}` is softstop, and `{GO}` is the server in Go.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub name: String,
@@ -49,8 +49,6 @@ pub struct Row {
     pub prepare: String,
     pub files: Vec<(String, String)>,
     pub environment: Vec<(String, String)>,
-    /// Options of softstop's own.
-    pub options: Vec<&'static str>,
     /// Programs without which it is skipped.
     pub needs: Vec<String>,
     pub protocol: Protocol,
@@ -90,7 +88,6 @@ impl Row {
             prepare: String::new(),
             files: Vec::new(),
             environment: Vec::new(),
-            options: vec!["--grace-period", "30s"],
             needs: Vec::new(),
             protocol: Protocol::Http,
             slow_seconds: 4,
@@ -160,11 +157,6 @@ impl Row {
         self
     }
 
-    pub fn options(mut self, options: &[&'static str]) -> Self {
-        self.options = options.to_vec();
-        self
-    }
-
     pub fn needs(mut self, programs: &[&str]) -> Self {
         self.needs.extend(programs.iter().map(|&program| program.to_owned()));
         self
@@ -182,6 +174,12 @@ impl Row {
 
     pub fn slow_seconds(mut self, seconds: u64) -> Self {
         self.slow_seconds = seconds;
+        self
+    }
+
+    /// Only the table shows it.
+    pub fn table_only(mut self) -> Self {
+        self.is_held = false;
         self
     }
 
@@ -287,7 +285,12 @@ impl Row {
             .command
             .iter()
             .map(|word| {
-                word.replace("{D}/", "").replace("{E}/venv/bin/", "").replace("{X}/", "").replace("{GO}", "go-server")
+                word.replace("{D}/", "")
+                    .replace("{E}/venv/bin/", "")
+                    .replace("{E}/node/node_modules/.bin/", "")
+                    .replace("{X}/", "")
+                    .replace("{S}", "softstop")
+                    .replace("{GO}", "go-server")
             })
             .collect();
         let line = quoted(&words);
@@ -332,6 +335,7 @@ fn extras() -> String {
 
 pub fn filled(text: &str, directory: &Path) -> String {
     let text = text.replace("{D}", directory.to_str().unwrap()).replace("{E}", &extras());
+    let text = text.replace("{S}", softstop_binary());
     let text = text.replace("{X}", profile_directory().join("examples").to_str().unwrap());
     if text.contains("{GO}") { text.replace("{GO}", go_server()) } else { text }
 }

@@ -24,6 +24,9 @@ const SHORT_AFTER: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(300);
 const SLOW_AT_ONCE: usize = 3;
 
+/// softstop's only setting.
+const OPTIONS: [&str; 2] = ["--grace-period", "30s"];
+
 /// A container's platform would have lost its patience.
 pub const LIMIT: Duration = Duration::from_secs(45);
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -58,8 +61,6 @@ pub struct Observed {
     pub counted: Option<usize>,
     /// softstop's own log.
     pub log: Vec<String>,
-    /// stdout and stderr.
-    pub output: String,
 }
 
 impl Observed {
@@ -158,13 +159,13 @@ fn run_here(row: &Row, init: Init) -> Result<Observed, String> {
     let (sent, profile) = named_in(&process.stderr.all());
     let (counts, how) = (outcomes.counts.into_inner().unwrap(), outcomes.how.into_inner().unwrap());
     let log = process.stderr.all().into_iter().filter(|line| line.starts_with("softstop: ")).collect();
-    Ok(Observed { counts, how, code, seconds: lasted.as_secs_f64(), sent, profile, counted, log, output })
+    Ok(Observed { counts, how, code, seconds: lasted.as_secs_f64(), sent, profile, counted, log })
 }
 
 fn start(row: &Row, init: Init, directory: &TempDir) -> Running {
     let (binary, options) = match init {
         Init::Tini => ("tini", &[][..]),
-        Init::Softstop => (softstop_binary(), &row.options[..]),
+        Init::Softstop => (softstop_binary(), &OPTIONS[..]),
     };
     let words = options.iter().map(|&option| option.to_owned()).chain(["--".to_owned()]);
     // Each has a /run of its own, where some servers keep their pid files and sockets.
@@ -175,6 +176,11 @@ fn start(row: &Row, init: Init, directory: &TempDir) -> Running {
         .directory(directory.path())
         .through(own_run.into_iter().chain(row.words_of_environment(directory.path())))
         .start()
+}
+
+/// Prints a line whole, though others print too.
+pub fn run_prints(line: &str) {
+    println!("{line}");
 }
 
 /// The outcomes of all clients.

@@ -108,7 +108,6 @@ pub fn node_rows() -> Vec<Row> {
             .file("docker-entrypoint.sh", "#!/bin/sh\nset -e\nset -- node \"$@\"\nexec \"$@\"\n")
             .runs(["{D}/docker-entrypoint.sh", "s.js", "handler"]),
         handler.form("node-handler-kaslow").speaks(Protocol::HttpBehindShort).asks(&[Part::A]),
-        plain.form("node-plain-long").slow_seconds(4).asks(&[Part::A]),
     ]
 }
 

