@@ -99,6 +99,13 @@ pub fn enter_network(namespace: &Path) -> io::Result<()> {
     }
 }
 
+/// Moves this thread to a new network namespace, with a loopback. The threads and processes that it starts are born there.
+pub fn new_network() {
+    // SAFETY: takes a flag; concerns this thread alone.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", io::Error::last_os_error());
+    lift_loopback();
+}
+
 /// Brings the loopback interface up, which is down in a new namespace.
 pub fn lift_loopback() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
