@@ -444,6 +444,12 @@ impl Profile {
     }
 }
 
+/// Whether a program of this name runs scripts or classes, so that its name says little.
+#[must_use]
+pub fn is_interpreter(comm: &str) -> bool {
+    ["python", "ruby", "node", "java", "perl", "php"].iter().any(|name| comm.starts_with(name))
+}
+
 /// Whether a program of this name is a shell.
 #[must_use]
 pub fn is_shell(comm: &str) -> bool {
@@ -455,7 +461,21 @@ pub fn is_shell(comm: &str) -> bool {
 #[must_use]
 pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
     let _ = cmdline;
-    ["npm", "tini", "dumb-init", "catatonit"].contains(&comm)
+    let program = comm.split(' ').next().unwrap_or(comm);
+    [
+        "npm",
+        "yarn",
+        "pnpm",
+        "tini",
+        "tini-static",
+        "docker-init",
+        "dumb-init",
+        "catatonit",
+        "podman-init",
+        "su",
+        "runuser",
+    ]
+    .contains(&program)
 }
 
 #[cfg(test)]

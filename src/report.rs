@@ -192,8 +192,11 @@ impl Report {
                     None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
                     Some(signal) => {
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
-                        let sent = self.sent(signal);
-                        info!(target: STOP, "drain: sent {}; {}{open}", sent, limit(wait));
+                        let mut sent = self.sent(signal).into_iter();
+                        info!(target: STOP, "drain: sent {}; {}{open}", sent.next().unwrap_or_default(), limit(wait));
+                        for another in sent {
+                            info!(target: STOP, "drain: sent {another}");
+                        }
                         self.warn_of_resets(traffic);
                     }
                 }
@@ -345,16 +348,16 @@ impl Report {
     }
 
     /// Who was sent what.
-    fn sent(&self, signal: Signal) -> String {
+    fn sent(&self, signal: Signal) -> Vec<String> {
         if self.recipients.is_empty() {
             let main = if self.main.is_some() { "the remaining processes".to_owned() } else { self.main_child() };
-            return format!("{signal} to {main}");
+            return vec![format!("{signal} to {main}")];
         }
         let recipients = self.recipients.iter().map(|Recipient { signal, name, pid, behind, .. }| {
             let behind = behind.as_ref().map(|(name, pid)| format!(", behind {name} (pid {pid})")).unwrap_or_default();
             format!("{signal} to {name} (pid {pid}){behind}")
         });
-        recipients.collect::<Vec<_>>().join("; ")
+        recipients.collect()
     }
 }
 

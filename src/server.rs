@@ -70,6 +70,13 @@ impl Candidate {
             && Signal::all().filter(|signal| signal.is_catchable()).all(|s| self.blocked.contains(s))
     }
 
+    /// The process, with the name by which people know it: an interpreter's own name says little.
+    fn named(&self) -> Process {
+        let known = self.profile().filter(|_| profile::is_interpreter(&self.process.name));
+        let name = known.map_or_else(|| self.process.name.clone(), |profile| profile.name.to_owned());
+        Process { name, ..self.process.clone() }
+    }
+
     fn profile(&self) -> Option<&'static Profile> {
         Profile::of_process(&self.command, &self.process.name)
     }
@@ -139,15 +146,16 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
         let handler = tree.ancestors(server).into_iter().rev().find(|ancestor| ancestor.handles(request));
         match handler.filter(|_| !bypass) {
             Some(handler) => match found.recipients.iter_mut().find(|other| other.process.is(&handler.process)) {
-                Some(known) => known.handles.push(server.process.clone()),
+                Some(known) => known.handles.push(server.named()),
                 None => found.recipients.push(Recipient {
-                    process: handler.process.clone(),
-                    stop_signal: None,
-                    handles: vec![server.process.clone()],
+                    process: handler.named(),
+                    // Some supervisors have a stop signal of their own (runsvdir).
+                    stop_signal: handler.profile().and_then(|profile| profile.signal_for(&handler.command)),
+                    handles: vec![server.named()],
                 }),
             },
             None => found.recipients.push(Recipient {
-                process: server.process.clone(),
+                process: server.named(),
                 stop_signal: server.profile().and_then(|profile| profile.signal_for(&server.command)),
                 handles: Vec::new(),
             }),
@@ -164,7 +172,7 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
             None => Finishes::No,
         };
     }
-    found.servers = servers.into_iter().map(|(server, _)| server.process.clone()).collect();
+    found.servers = servers.into_iter().map(|(server, _)| server.named()).collect();
     found
 }
 

@@ -18,7 +18,7 @@ use self::stop_targets::{SEARCH_LIMIT, StopTargets};
 use self::traffic_monitor::TrafficMonitor;
 use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{Process, SpawnError, Target};
-use crate::profile::{Finishes, Profile};
+use crate::profile::{self, Finishes, Profile};
 use crate::report::{Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
@@ -230,7 +230,11 @@ impl Supervisor {
         }
         self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);
         let main = self.child.pid();
-        let name = procfs::name(main);
+        let guessed = self.options.settings.profile.value;
+        let name = procfs::name(main).map(|name| match guessed {
+            Some(profile) if profile::is_interpreter(&name) => profile.name.to_owned(),
+            _ => name,
+        });
         self.has_listeners = found.has_listeners;
         self.report.found(&found, name, self.targets.recipients());
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());

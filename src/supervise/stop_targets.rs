@@ -62,7 +62,8 @@ impl StopTargets {
         for (index, recipient) in found.recipients.iter().enumerate() {
             let is_handler = found.is_nested || !recipient.handles.is_empty();
             let stop_signal = match of_settings {
-                _ if is_handler => StopSignal::Received,
+                _ if is_handler && recipient.stop_signal.is_none() => StopSignal::Received,
+                _ if is_handler => StopSignal::Mapped(recipient.stop_signal),
                 StopSignal::Mapped(_)
                     if settings.has_auto_profile() || (index > 0 && recipient.stop_signal.is_some()) =>
                 {
