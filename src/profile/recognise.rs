@@ -115,14 +115,14 @@ fn titled(title: &str, comm: &str) -> Option<&'static Profile> {
 }
 
 /// The server that these words run in one process, and the names that its `comm` may have.
-fn server(words: &[String]) -> Option<(&'static Profile, Vec<&str>)> {
+fn server(words: &[String]) -> Option<(&'static Profile, [&str; 2])> {
     let program = base(words.first()?);
-    let mut names = vec![program];
+    let mut names = [program; 2];
     let profile = match Runtime::of(program) {
         None => by_name(program, words)?,
         Some(runtime) => match script(runtime, words) {
             Some((name, at)) => {
-                names.push(base(name));
+                names = [program, base(name)];
                 by_script(runtime, name, words.get(at..)?)?
             }
             // `node -e`, `java @file`
@@ -257,8 +257,8 @@ fn options<'a>(words: &'a [String], mut at: usize, short: &str, long: &str) -> O
         if let Some(option) = option.strip_prefix('-') {
             let (name, value) = option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)));
             let kind = |known: &str| {
-                let kinds = long.split_whitespace().filter_map(|long| long.strip_prefix(known));
-                kinds.into_iter().find(|kind| matches!(*kind, "" | ":" | "!"))
+                let mut kinds = long.split(' ').filter_map(|long| long.strip_prefix(known));
+                kinds.find(|kind| matches!(*kind, "" | ":" | "!"))
             };
             let kind = kind(name).or_else(|| kind("*"))?;
             if kind.is_empty() {
@@ -276,7 +276,8 @@ fn options<'a>(words: &'a [String], mut at: usize, short: &str, long: &str) -> O
             continue;
         }
         for (index, letter) in option.char_indices() {
-            let kind = short.split_once(letter).filter(|_| letter.is_alphanumeric() || letter == '/')?.1.chars().next();
+            let kind =
+                short.split_once(letter).filter(|_| letter.is_ascii_alphanumeric() || letter == '/')?.1.chars().next();
             if !matches!(kind, Some(':' | '!')) {
                 continue;
             }
@@ -563,7 +564,7 @@ fn simple_command(text: &str) -> Option<Words> {
     let mut words = Words::new();
     let mut word: Option<String> = None;
     let mut quote = None;
-    let mut chars = text.trim().chars().peekable();
+    let mut chars = text.trim_matches([' ', '\t', '\n']).chars().peekable();
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(quoted), c) if quoted == c => quote = None,
