@@ -236,6 +236,9 @@ impl Report {
                 info!(target: STOP, "{} {exit}; the stop of {} goes on", self.main_child(), self.app());
                 self.main = Some(exit);
             }
+            Note::Idle(signal) => {
+                info!(target: STOP, "no client is connected any more: sent {signal} to {} again", self.app());
+            }
             Note::WrapperAsked(signal) => {
                 info!(target: STOP, "sent {signal} to {}, which has not exited after its server", self.main_child());
             }

@@ -52,16 +52,10 @@ impl Candidate {
         if profile::is_looked_through(&self.command, &self.process.name) {
             return false;
         }
-        if self.is_shell() {
+        if profile::is_shell(&self.command, &self.process.name) {
             return signal != Signal::INT && self.caught.contains(signal);
         }
         self.takes(signal)
-    }
-
-    /// A script's process has the script's name, but the shell is the first word of its command line.
-    fn is_shell(&self) -> bool {
-        let program = self.command.first().map(|word| word.rsplit('/').next().unwrap_or(word).trim_start_matches('-'));
-        profile::is_shell(&self.process.name) || program.is_some_and(profile::is_shell)
     }
 
     /// Whether it is an init of our own kind, which does all of this for its children: it blocks every signal.
@@ -150,13 +144,13 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
                 None => found.recipients.push(Recipient {
                     process: handler.named(),
                     // Some supervisors have a stop signal of their own (runsvdir).
-                    stop_signal: handler.profile().and_then(|profile| profile.signal_for(&handler.command)),
+                    stop_signal: handler.profile().map(|profile| profile.stop_signal),
                     handles: vec![server.named()],
                 }),
             },
             None => found.recipients.push(Recipient {
                 process: server.named(),
-                stop_signal: server.profile().and_then(|profile| profile.signal_for(&server.command)),
+                stop_signal: server.profile().map(|profile| profile.stop_signal),
                 handles: Vec::new(),
             }),
         }

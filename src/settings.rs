@@ -187,6 +187,7 @@ impl Settings {
             rewrite: self.rewrite.iter().map(|(&from, to)| (from, to.value)).collect(),
             plan: Plan::soft(self.pre_delay_wait(), self.stop_signal.value, self.drain_wait()),
             drain_gets_the_rest: self.drain_timeout.source == Source::GracePeriod,
+            once_idle: self.profile.value.and_then(|profile| profile.once_idle),
             suspend_on: self.child.suspend_on,
             wait_for: self.wait_for.value,
         }
@@ -238,7 +239,8 @@ fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
         stop_signal: match (given.stop_signal, &of_profile) {
             (Some(given), _) => Sourced::new(StopSignal::Always(given.value), given.source),
             (None, Some((profile, source))) => {
-                Sourced::new(StopSignal::Mapped(Some(profile.stop_signal)), source.clone())
+                let grace = given.grace_period.as_ref().map(|grace| grace.value);
+                Sourced::new(StopSignal::Mapped(Some(profile.stop_signal_within(grace))), source.clone())
             }
             (None, None) => Sourced::default(StopSignal::Mapped(None)),
         },

@@ -68,6 +68,8 @@ impl Signal {
     pub const KILL: Self = Self(9);
     /// The first signal without a fixed meaning.
     pub const USR1: Self = Self(10);
+    /// The second signal without a fixed meaning.
+    pub const USR2: Self = Self(12);
     /// A write to a pipe without a reader.
     pub const PIPE: Self = Self(13);
     /// The signal by which a platform stops a container, unless the image sets another.

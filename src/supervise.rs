@@ -219,7 +219,7 @@ impl Supervisor {
             }
             return;
         }
-        let subject = self.subject(&found);
+        let subject = self.subject(&found, signal);
         let settings = subject.map_or_else(|| settings.clone(), |subject| settings.for_subject(subject));
         let mut rules = settings.rules();
         rules.stop_on = [signal].into_iter().chain(rules.stop_on.iter()).collect();
@@ -241,8 +241,13 @@ impl Supervisor {
     }
 
     /// What the settings are for, if the search tells more than the command line did.
-    fn subject(&self, found: &Found) -> Option<Subject> {
-        let first = found.servers.first()?;
+    fn subject(&self, found: &Found, request: Signal) -> Option<Subject> {
+        let Some(first) = found.servers.first() else {
+            // An interactive shell ignores SIGTERM and exits on SIGHUP.
+            let main = self.child.pid();
+            let shell = Profile::of_shell(&procfs::command(main)).filter(|_| procfs::ignores(main, request));
+            return shell.map(Subject::Known);
+        };
         let guessed = self.options.settings.profile.value.filter(|_| first.pid == self.child.pid());
         if let Some(profile) = found.profile.or(guessed) {
             return Some(Subject::Known(profile));
