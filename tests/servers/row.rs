@@ -75,7 +75,7 @@ pub struct Expected {
     /// A file, and what it says once for each stop signal that has reached the server; and how often that is.
     pub counted: Option<(&'static str, &'static str, usize)>,
     /// How many seconds later than under tini it may end, where nobody is to be waited for.
-    pub as_fast_as_tini: bool,
+    pub no_slower_than_tini: bool,
 }
 
 impl Row {
@@ -224,8 +224,8 @@ impl Row {
     }
 
     /// Nobody is to be waited for.
-    pub fn as_fast_as_tini(mut self) -> Self {
-        self.expected.as_fast_as_tini = true;
+    pub fn no_slower_than_tini(mut self) -> Self {
+        self.expected.no_slower_than_tini = true;
         self
     }
 

@@ -124,7 +124,7 @@ fn run_here(row: &Row, init: Init) -> Result<Observed, String> {
     let mut lasted = LIMIT;
     thread::scope(|scope| {
         let (client, outcomes) = (&client, &outcomes);
-        for (part, at) in [(Part::A, stop - A_BEFORE), (Part::B, stop + B_AFTER)] {
+        for (part, at) in [(Part::A, stop.checked_sub(A_BEFORE).unwrap()), (Part::B, stop + B_AFTER)] {
             for _ in (0..SLOW_AT_ONCE).filter(|_| asks(part)) {
                 scope.spawn(move || {
                     sleep_until(at);

@@ -3,7 +3,7 @@
 use crate::client::{Protocol, Step};
 use crate::row::{PATH, Part, Row};
 
-/// A row with the packages of PyPI in its PATH.
+/// A row with the packages of `PyPI` in its PATH.
 fn wheel(name: &str, server: &'static str, program: &str) -> Row {
     Row::new(name, server)
         .needs(&[&format!("{{E}}/venv/bin/{program}")])
