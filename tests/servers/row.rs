@@ -224,7 +224,7 @@ impl Row {
     }
 
     /// Nobody is to be waited for.
-    pub fn as_fast_as_tini(mut self) -> Self {
+    pub fn ends_as_fast_as_tini(mut self) -> Self {
         self.expected.as_fast_as_tini = true;
         self
     }
@@ -236,10 +236,9 @@ impl Row {
 
     /// The first program that is needed and missing.
     pub fn missing(&self) -> Option<String> {
-        self.needs
-            .iter()
-            .find(|program| !is_there(&filled(program, Path::new("/"))))
-            .map(|program| filled(program, Path::new("/")))
+        let missing = self.needs.iter().find(|program| !is_there(&filled(program, Path::new("/"))))?;
+        let name = Path::new(missing).file_name().unwrap();
+        Some(name.to_string_lossy().into_owned())
     }
 
     /// Writes its files, and runs what is to run before.
