@@ -38,9 +38,9 @@ impl Client {
             .take_while(|line| !line.is_empty())
             .collect();
         assert_eq!(head[0], "http/1.1 200 ok");
-        let mut heard = vec![0; body.len()];
-        self.0.read_exact(&mut heard).unwrap();
-        assert_eq!(heard, body.as_bytes());
+        let mut received = vec![0; body.len()];
+        self.0.read_exact(&mut received).unwrap();
+        assert_eq!(received, body.as_bytes());
         head.contains(&"connection: close".to_owned())
     }
 
