@@ -224,8 +224,13 @@ impl Row {
     }
 
     /// Nobody is to be waited for.
+<<<<<<< HEAD
     pub fn no_slower_than_tini(mut self) -> Self {
         self.expected.no_slower_than_tini = true;
+=======
+    pub fn ends_as_fast_as_tini(mut self) -> Self {
+        self.expected.as_fast_as_tini = true;
+>>>>>>> wt-servers
         self
     }
 
@@ -236,10 +241,9 @@ impl Row {
 
     /// The first program that is needed and missing.
     pub fn missing(&self) -> Option<String> {
-        self.needs
-            .iter()
-            .find(|program| !is_there(&filled(program, Path::new("/"))))
-            .map(|program| filled(program, Path::new("/")))
+        let missing = self.needs.iter().find(|program| !is_there(&filled(program, Path::new("/"))))?;
+        let name = Path::new(missing).file_name().unwrap();
+        Some(name.to_string_lossy().into_owned())
     }
 
     /// Writes its files, and runs what is to run before.

@@ -14,7 +14,11 @@ fn celery(name: &str) -> Row {
         .sends("SIGTERM", "celery")
         .counted("output", "Warm shutdown (MainProcess)", 1)
         .tini_keeps()
+<<<<<<< HEAD
         .no_slower_than_tini()
+=======
+        .ends_as_fast_as_tini()
+>>>>>>> wt-servers
 }
 
 pub const REDIS: Protocol = Protocol::Talk {
@@ -32,7 +36,11 @@ fn redis(name: &str) -> Row {
         .sends("SIGTERM", "redis-server")
         .counted("output", "Received SIGTERM scheduling shutdown", 1)
         .may_lose(&Part::ALL, "a database must save in time: it is told at once")
+<<<<<<< HEAD
         .no_slower_than_tini()
+=======
+        .ends_as_fast_as_tini()
+>>>>>>> wt-servers
 }
 
 pub fn rows() -> Vec<Row> {
@@ -53,7 +61,11 @@ pub fn rows() -> Vec<Row> {
             .sends("SIGTERM", "python3")
             .counted("signals", "got SIGTERM", 1)
             .tini_keeps()
+<<<<<<< HEAD
             .no_slower_than_tini()
+=======
+            .ends_as_fast_as_tini()
+>>>>>>> wt-servers
             .held(),
     ]
 }
