@@ -224,13 +224,8 @@ impl Row {
     }
 
     /// Nobody is to be waited for.
-<<<<<<< HEAD
-    pub fn no_slower_than_tini(mut self) -> Self {
+    pub fn ends_no_slower_than_tini(mut self) -> Self {
         self.expected.no_slower_than_tini = true;
-=======
-    pub fn ends_as_fast_as_tini(mut self) -> Self {
-        self.expected.as_fast_as_tini = true;
->>>>>>> wt-servers
         self
     }
 

@@ -126,11 +126,7 @@ fn run_here(row: &Row, init: Init) -> Result<Observed, String> {
     let mut lasted = LIMIT;
     thread::scope(|scope| {
         let (client, outcomes) = (&client, &outcomes);
-<<<<<<< HEAD
-        for (part, at) in [(Part::A, stop.checked_sub(A_BEFORE).unwrap()), (Part::B, stop + B_AFTER)] {
-=======
         for (part, at) in [(Part::A, began + A_AT), (Part::B, stop + B_AFTER)] {
->>>>>>> wt-servers
             for _ in (0..SLOW_AT_ONCE).filter(|_| asks(part)) {
                 scope.spawn(move || {
                     sleep_until(at);
