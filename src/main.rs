@@ -24,6 +24,7 @@ use softstop::supervise::{self, Ending, Options, supervise};
 use softstop::sys::child::Child;
 use softstop::sys::log_pipe::LogPipe;
 use softstop::sys::signals::{self, Inbox, Inherited};
+use softstop::sys::sockets::accepted_connections;
 use softstop::sys::{arguments, descriptors, memory, role, terminal};
 
 #[unsafe(no_mangle)]
@@ -124,6 +125,7 @@ fn start(
             style.log(LogEvent::NoTerminal(&error));
         }
     }
+    let accepted_at_start = if settings.looks_for_server() { accepted_connections() } else { None };
     let child = Child::start(command, inherited, group, in_foreground)
         .map_err(|error| Failure::not_started(style, program, &error))?;
 
@@ -133,7 +135,8 @@ fn start(
     let options = Options {
         style,
         program: program.clone(),
-        settings: settings.clone(),
+        settings,
+        accepted_at_start,
         // With `wait_for = all` the others are sent the stop signal instead, and have the drain's time to end.
         exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value != WaitFor::All),
         has_terminal,
