@@ -186,6 +186,19 @@ fn without_kill_the_stop_ends_with_a_drain_timeout_too() {
 }
 
 #[test]
+fn a_signal_that_did_not_reach_the_main_child_is_not_logged_as_sent() {
+    // softstop cannot kill the server either. The end of the PID namespace does.
+    let Some(server) = Server::of_another_user(&["99=3"]) else { return };
+    let script = format!("exec {}", server.command);
+    let run = confined(WITHOUT_KILL, &["--drain-timeout", "100ms"], &script).start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(137).logged("could not send SIGTERM to ").not_logged("sent SIGTERM");
+    assert_eq!(outcome.stderr.matches("could not send SIGTERM").count(), 1, "{outcome:?}");
+}
+
+#[test]
 fn without_kill_a_script_that_handles_sigterm_is_still_asked() {
     // The control: the signal is for the script, which softstop may signal.
     let Some(server) = Server::of_another_user(&["15=3"]) else { return };
