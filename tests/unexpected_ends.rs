@@ -12,7 +12,6 @@
 use common::*;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use libc::{SIGABRT, SIGBUS, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1};
@@ -179,8 +178,7 @@ fn an_out_of_memory_kill_is_given_as_the_likely_reason_of_a_sigkill() {
 fn script(first_line: &str) -> Outcome {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("script");
-    fs::write(&path, format!("{first_line}\nexit 7\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&path, format!("{first_line}\nexit 7\n"));
     let mut outcome = softstop([&path]).pid_one().run();
     outcome.stderr = outcome.stderr.replace(path.to_str().unwrap(), "/script");
     outcome
@@ -231,7 +229,6 @@ fn a_missing_dynamic_loader_is_not_taken_for_a_script() {
     program[found.unwrap() + 1..][..2].copy_from_slice(b"no");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("program");
-    fs::write(&path, program).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&path, program);
     softstop([&path]).run().code(127).logged("its interpreter does not: add its dynamic loader to the image");
 }

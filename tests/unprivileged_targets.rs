@@ -16,7 +16,6 @@ use common::*;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libc::SIGTERM;
@@ -49,7 +48,7 @@ impl Server {
         let directory = tempfile::tempdir_in("/tmp").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = directory.path().join("recorder");
-        copy(&recorder(), &program);
+        install(&program, fs::read(recorder()).unwrap());
         let exits: Vec<String> = exits.iter().map(|exit| format!("--exit-on {exit}")).collect();
         let command = format!(
             "setpriv --reuid 33333 --regid 33333 --clear-groups {} {} --listen 0.0.0.0:0",
@@ -63,12 +62,6 @@ impl Server {
     fn start(&self) -> String {
         format!("{}; exit $((4 + $?))", self.command)
     }
-}
-
-fn copy(from: &Path, to: &Path) {
-    // By another process: a thread that forks meanwhile would hold the copy open for writing, and it could not be executed.
-    assert!(std::process::Command::new("cp").arg(from).arg(to).status().unwrap().success());
-    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// softstop with these options and a script, as PID 1 with no more capabilities than these.
@@ -147,7 +140,7 @@ fn an_unprivileged_softstop_finds_a_server_of_its_own_user() {
     let directory = tempfile::tempdir_in("/tmp").unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let init = directory.path().join("softstop");
-    copy(Path::new(softstop_binary()), &init);
+    install(&init, fs::read(softstop_binary()).unwrap());
     let script = server.start().replace("setpriv --reuid 33333 --regid 33333 --clear-groups ", "");
     let run = program(&init, ["sh", "-c", &script]);
     let run = run.through(["setpriv", "--reuid=33333", "--regid=33333", "--clear-groups"]).pid_one().start();
