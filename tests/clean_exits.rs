@@ -46,7 +46,7 @@ impl Server {
     /// Its command line. With `listens` it holds a listening socket.
     fn command(&self, exits: &[&str], listens: bool) -> Vec<String> {
         let mut words = recorder_until(exits);
-        words[0] = self.path().to_str().unwrap().to_owned();
+        words[0] = self.path().into_os_string().into_string().unwrap();
         if listens {
             words.extend(["--listen".to_owned(), "0.0.0.0:0".to_owned()]);
         }

@@ -205,9 +205,9 @@ fn with_a_drain_timeout_what_is_left_has_its_rest_and_is_killed_at_its_end() {
     if !have_network() {
         return;
     }
-    let stop = Stop::of(&["--drain-timeout", "6s"], &leaves(&stubborn()), &["left: ready", "ready"]);
-    let outcome = stop.ends_after(Duration::from_secs(6));
-    outcome.code(9).logged("drain timeout: still running after 6s").logged("killed pid 3 (recorder)");
+    let stop = Stop::of(&["--drain-timeout", "5s"], &leaves(&stubborn()), &["left: ready", "ready"]);
+    let outcome = stop.ends_after(Duration::from_secs(5));
+    outcome.code(9).logged("drain timeout: still running after 5s").logged("killed pid 3 (recorder)");
     outcome.not_logged("leaving");
     assert_eq!(times(&outcome, "left: got 15"), 1, "{outcome:?}");
 }
@@ -218,12 +218,16 @@ fn a_filter_on_the_output_has_time_for_the_last_line_in_a_stop() {
         return;
     }
     let script = format!("exec > >(sleep 1; exec cat); trap 'echo the last line; exit 5' TERM; echo ready >&2; {WAIT}");
-    for options in [&[][..], &["--wait-for", "all"]] {
-        let run = softstop(options.iter().copied().chain(["bash", "-c", &script])).pid_one().start();
-        run.logs("ready");
-        let outcome = Stop::begin(run).ends_after(Duration::ZERO);
-        assert_eq!(outcome.code(5).stdout, "the last line\n", "{options:?}");
-    }
+    thread::scope(|scope| {
+        for options in [&[][..], &["--wait-for", "all"]] {
+            let run = softstop(options.iter().copied().chain(["bash", "-c", &script])).pid_one().start();
+            scope.spawn(move || {
+                run.logs("ready");
+                let outcome = Stop::begin(run).ends_after(Duration::ZERO);
+                assert_eq!(outcome.code(5).stdout, "the last line\n", "{options:?}");
+            });
+        }
+    });
 }
 
 // Connections.

@@ -100,7 +100,7 @@ fn files_before_the_signal(arguments: &[&str]) -> Vec<String> {
     let trace = fs::read_to_string(trace).unwrap();
     let calls: Vec<&str> = trace.lines().filter_map(|line| line.strip_prefix(&format!("{softstop} "))).collect();
     let is_sending = |call: &&str| call.contains("SIGTERM") && !call.starts_with("---");
-    let sent = calls.iter().position(|call| is_sending(call)).unwrap_or_else(|| panic!("{trace}"));
+    let sent = calls.iter().position(is_sending).unwrap_or_else(|| panic!("{trace}"));
     let is_of_a_process = |call: &&str| {
         call.split_once("\"/proc/").is_some_and(|(_, path)| path.starts_with(|first: char| first.is_ascii_digit()))
     };

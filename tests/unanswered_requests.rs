@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use libc::SIGTERM;
 
 /// How long the fixture server is silent before it answers `GET /late`.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(4);
 /// How late a stop may end on a slow machine.
 const MARGIN: Duration = Duration::from_secs(10);
 
