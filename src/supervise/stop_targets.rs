@@ -1,4 +1,4 @@
-//! The servers of a stop, and whom it sends which signal: looked up once, when the stop begins.
+//! Which processes a stop sends which signal. They are looked up once, when the stop begins.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -17,26 +17,27 @@ use crate::sys::tracked::Tracked;
 /// The search for the server takes at most this long. A namespace with tens of thousands of processes takes longer.
 pub(super) const SEARCH_LIMIT: Duration = Duration::from_millis(500);
 
-/// One whom the stop sends a signal.
+/// A process that the stop sends a signal.
 #[derive(Debug)]
 struct StopTarget {
     process: Tracked,
     signal: Signal,
     /// Whether a rule chose the signal, so that it is never repeated.
     is_mapped: bool,
+    /// The servers that this process stops by itself.
     handles: Vec<Process>,
-    /// Whom the log names as standing before it: the main child.
+    /// The main child, if this process is another one. The log names it.
     behind: Option<Process>,
 }
 
-/// The servers and the targets of a stop. Without targets the main child is sent the signal.
+/// The servers and the targets of a stop. If there are no targets, the main child is sent the signal.
 #[derive(Debug, Default)]
 pub(super) struct StopTargets {
     servers: Vec<Tracked>,
     targets: Vec<StopTarget>,
 }
 
-/// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
+/// Finds the server among our processes. If nothing in the network namespace listens, it reads no process.
 pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_late: &dyn Fn() -> bool) -> Found {
     let uncertain = Found { is_uncertain: true, has_listeners: true, ..Found::default() };
     let Some(sockets) = listening() else { return uncertain };
@@ -53,8 +54,8 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
 }
 
 impl StopTargets {
-    /// Decides who is sent which signal, and adapts the plan's stop signal to the first of them. An explicit `target` leaves the
-    /// signal to the main child or its group.
+    /// Decides which process is sent which signal, and puts the signal of the first one into the plan. With the setting
+    /// `target` = `child` or `group` there are no targets: the main child or its group is sent the signal.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
         let mut targets = Vec::new();
         let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
@@ -89,38 +90,37 @@ impl StopTargets {
         Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), targets }
     }
 
-    /// Whether nobody but the main child is sent a signal.
+    /// Whether only the main child, or its group, is sent the signal.
     pub(super) fn is_main_child_only(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
-    /// could not be sent to.
+    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it.
     pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
         let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
         failed.map(StopTarget::recipient).collect()
     }
 
-    /// Sends a repeated stop request to those who were sent the first one as it was.
+    /// Sends a repeated stop request to the targets that were sent the first one unchanged.
     pub(super) fn repeat(&self, signal: Signal, send: &dyn Fn(&Tracked, Signal) -> bool) {
         for target in self.targets.iter().filter(|target| !target.is_mapped && target.signal == signal) {
             let _ = send(&target.process, signal);
         }
     }
 
-    /// Who is sent which signal, for the log.
+    /// The targets, for the log.
     pub(super) fn recipients(&self) -> Vec<Recipient> {
         self.targets.iter().map(StopTarget::recipient).collect()
     }
 
-    /// Forgets servers that have ended. Returns whether the last one has.
+    /// Forgets the servers that have ended. Returns true once, when the last one has.
     pub(super) fn forget_ended(&mut self) -> bool {
         let had_any = !self.servers.is_empty();
         self.servers.retain(Tracked::is_running);
         had_any && self.servers.is_empty()
     }
 
-    /// Whether a server's end is not heard by a descriptor.
+    /// Whether no descriptor reports the end of one of the servers.
     pub(super) fn needs_polling(&self) -> bool {
         self.servers.iter().any(|server| server.descriptor().is_none())
     }
