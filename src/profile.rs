@@ -197,7 +197,7 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         once_idle: Some(Signal::TERM),
         note: Some(
-            "it takes shutdown_lifetime (30 s) and 2 s more to stop: keep that below the drain timeout; run it with --foreground",
+            "without softstop it takes shutdown_lifetime (30 s) and 2 s more to stop, even if it is idle: keep that below the drain timeout; run it with --foreground",
         ),
         ..web("squid", &["squid"], Signal::TERM)
     },
