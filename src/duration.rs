@@ -45,7 +45,7 @@ impl fmt::Display for Bounds {
     }
 }
 
-/// Why a word is no duration.
+/// Why a word is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidDuration {
     /// It begins with a minus.
@@ -60,7 +60,7 @@ pub enum InvalidDuration {
 ///
 /// # Errors
 ///
-/// Why the word is no duration.
+/// The word is not a duration.
 pub fn read(word: &str) -> Result<Duration, InvalidDuration> {
     if word.starts_with('-') {
         return Err(InvalidDuration::Negative);
@@ -73,7 +73,7 @@ pub fn read(word: &str) -> Result<Duration, InvalidDuration> {
     }
     humantime::parse_duration(word).map_err(|error| {
         InvalidDuration::Other(match error {
-            humantime::DurationError::UnknownUnit { unit, .. } => format!("`{unit}` is no unit"),
+            humantime::DurationError::UnknownUnit { unit, .. } => format!("`{unit}` is not a unit"),
             other => other.to_string(),
         })
     })

@@ -3,19 +3,19 @@
 //! The life of the process, in order:
 //!
 //! 1. `main` blocks every signal before anything else, and remembers what was inherited ([`sys::signals`]).
-//! 2. The name that we are called by decides which init we are ([`personality`]): which command line is read, and in which
-//!    words we log ([`log_style`]). Command line, environment, file and the server's profile ([`profile`]) are resolved into
+//! 2. The name that we are called by decides which init we are ([`personality`]): how the command line is read, and how the
+//!    log is worded ([`log_style`]). Command line, environment, file and the server's profile ([`profile`]) are resolved into
 //!    one [`settings::Settings`]. Any mistake is reported here in one sentence, and nothing starts.
 //! 3. The log opens ([`logging`]). If we are not PID 1 we become a subreaper ([`sys::role`]).
-//! 4. The main child starts as if we were not there ([`sys::spawn`]). From here on nothing may end us.
+//! 4. The main child starts with everything that we inherited ([`sys::spawn`]). From here on no error may end us.
 //! 5. [`supervise`] sleeps in poll(2). Each thing that happens is an event for the state machine in [`shutdown`], which alone
 //!    decides. [`sys`] carries out its actions, and [`report`] logs them.
 //! 6. During a stop, and only then, `supervise::traffic_monitor` takes snapshots of the app's sockets ([`sys::sockets`],
 //!    [`snapshot`]). What they prove ([`traffic`]) goes to the state machine as one more event.
 //! 7. When the main child has exited, or all processes have, we exit with its code.
 //!
-//! [`shutdown`], [`signal`] and [`traffic`], with the plain data of [`snapshot`] and [`process`], ask no operating system, and
-//! time is an argument. [`sys`] alone talks to the kernel; only `main`, [`supervise`] and [`sys`] itself may use it.
+//! [`shutdown`], [`signal`] and [`traffic`], with the plain data of [`snapshot`] and [`process`], make no system call and read
+//! no clock: time is an argument. [`sys`] alone talks to the kernel; only `main`, [`supervise`] and [`sys`] itself may use it.
 
 pub mod duration;
 pub mod explain;

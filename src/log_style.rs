@@ -1,4 +1,4 @@
-//! How an init words its log. The inits whose names softstop answers to have words of their own, which people grep for.
+//! How the log is worded. Under another init's name it has the messages of that init, since people grep for them.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,7 +9,7 @@ use crate::process::SpawnError;
 use crate::shutdown::Exit;
 use crate::signal::{Origin, Signal};
 
-/// An event in the life of any init. The soft stop is worded the same under every name: see [`report`](crate::report).
+/// An event that every init logs. The lines about a soft stop are the same under every name: see [`report`](crate::report).
 #[derive(Clone, Copy, Debug)]
 pub enum LogEvent<'a> {
     /// Orphans will not become our children: we are neither PID 1 nor a subreaper.
@@ -49,12 +49,12 @@ pub enum LogEvent<'a> {
     Exits(u8),
 }
 
-/// An init's words and exit codes.
+/// An init's messages and exit codes.
 #[derive(Clone, Copy, Debug)]
 pub struct LogStyle {
     /// A line of the log, with its line end.
     pub line: fn(Level, &str) -> String,
-    /// What is logged of an event, if anything.
+    /// The level and the message for an event. `None`: it is not logged.
     pub describe: fn(LogEvent<'_>) -> Option<(Level, String)>,
     /// The exit code and the message for a program that could not be started.
     pub not_started: fn(&OsStr, &SpawnError) -> (u8, String),

@@ -1,4 +1,4 @@
-//! The log: which lines are written, and their format. They go to stderr; stdout is the app's alone.
+//! The log: which lines are written, and their format. It is written to stderr; only the app writes to stdout.
 
 use std::io::Write;
 use std::time::SystemTime;

@@ -32,7 +32,7 @@ use softstop::sys::{arguments, descriptors, memory, role, terminal};
 extern "C" fn main(count: c_int, argv: *const *const c_char) -> c_int {
     // First of all: a signal that arrives earlier is lost to PID 1.
     let inherited = signals::block_all();
-    descriptors::fill_standard_holes();
+    descriptors::fill_standard_descriptors();
     // SAFETY: the C library passes `count` strings that live as long as the process.
     let arguments = unsafe { arguments::collect(count, argv) };
     let personality = Personality::by_name(arguments.first());
@@ -40,7 +40,7 @@ extern "C" fn main(count: c_int, argv: *const *const c_char) -> c_int {
     c_int::from(code.unwrap_or_else(|failure| failure.report(LogFormat::Text, personality.style)))
 }
 
-/// Why no program runs.
+/// Why the program was not started.
 enum Failure {
     /// The command line is wrong.
     Usage(UsageError),
@@ -132,7 +132,7 @@ fn start(program: &Program, inherited: Inherited, style: LogStyle) -> Result<u8,
         launch(program, &name, inherited, style)?;
 
     // From here on nothing may end us but the child.
-    settle([Some(inbox.as_raw_fd()), log, child.exec_status_number()]);
+    release_startup_resources([Some(inbox.as_raw_fd()), log, child.exec_status_number()]);
     let report = Report::new(base_name(&name), child.pid());
     let options = Options {
         style,
@@ -176,9 +176,9 @@ fn launch(program: &Program, name: &OsString, inherited: Inherited, style: LogSt
     prepare(settings, style);
     let group = settings.child.group;
     let has_terminal = group == ChildGroup::New && terminal::is_controlling();
-    // A terminal sends SIGWINCH to its foreground on a resize, and httpd would take that for a stop request.
+    // On a resize the terminal sends SIGWINCH to its foreground process group. httpd takes SIGWINCH for a stop request.
     let hands_over = has_terminal && !settings.takes_resize_for_stop();
-    // In the background there is no foreground to hand over yet: a shell's `fg` may bring it.
+    // If a shell started us in the background, we get the foreground only on `fg`, and hand it over then.
     let in_foreground = hands_over && terminal::is_foreground();
     if group == ChildGroup::NewSession {
         if let Err(error) = terminal::detach() {
@@ -195,9 +195,9 @@ fn launch(program: &Program, name: &OsString, inherited: Inherited, style: LogSt
 fn pause(style: LogStyle) -> Result<u8, Failure> {
     let inbox = open_inbox(style)?;
     if !role::is_pid_one() {
-        let _ = role::become_subreaper(); // without it we hold the namespaces all the same
+        let _ = role::become_subreaper(); // if refused, we still hold the namespaces
     }
-    settle([Some(inbox.as_raw_fd()), None, None]);
+    release_startup_resources([Some(inbox.as_raw_fd()), None, None]);
     supervise::pause(inbox);
     Ok(0)
 }
@@ -218,14 +218,15 @@ fn open_inbox(style: LogStyle) -> Result<Inbox, Failure> {
     })
 }
 
-/// Gives back what the start needed, except these descriptors, and what the system or the app may miss.
-fn settle(keep: [Option<RawFd>; 3]) {
-    let _ = env::set_current_dir("/"); // if the start could not do it
+/// Releases what only the start needed: the working directory, whose file system could not be unmounted otherwise; the
+/// inherited descriptors, except those in `keep`; and the pages of the stack.
+fn release_startup_resources(keep: [Option<RawFd>; 3]) {
+    let _ = env::set_current_dir("/"); // the spawn has done it already, unless it could not open the directory
     descriptors::close_inherited(keep.into_iter().flatten().collect());
     memory::give_back_stack();
 }
 
-/// Becomes a subreaper and asks for the parent-death signal. If the kernel refuses (seccomp) we serve without.
+/// Becomes a subreaper and asks for the parent-death signal. If the kernel refuses (seccomp) we start the program all the same.
 fn prepare(settings: &Settings, style: LogStyle) {
     if settings.subreaper.value.unwrap_or(!role::is_pid_one()) {
         if let Err(error) = role::become_subreaper() {

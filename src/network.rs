@@ -13,12 +13,12 @@ pub struct Network {
     bits: u8,
 }
 
-/// Why a word is no network.
+/// Why a word is not a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidNetwork {
-    /// The part before the slash is no IP address.
+    /// The part before the slash is not an IP address.
     Address(String),
-    /// The part after the slash is no number of bits.
+    /// The part after the slash is not a number of bits.
     Bits(String),
     /// The prefix is longer than the address.
     TooManyBits {
@@ -39,8 +39,8 @@ pub enum InvalidNetwork {
 impl fmt::Display for InvalidNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(word) => write!(f, "`{word}` is no IP address"),
-            Self::Bits(word) => write!(f, "`/{word}` is no number of bits, such as /24"),
+            Self::Address(word) => write!(f, "`{word}` is not an IP address"),
+            Self::Bits(word) => write!(f, "`/{word}` is not a number of bits, such as /24"),
             Self::TooManyBits { bits, most } => write!(f, "/{bits} is too long: the address has {most} bits"),
             Self::NotTheFirst { network, address } => {
                 write!(
@@ -96,7 +96,7 @@ impl FromStr for Network {
         if start != written {
             return Err(InvalidNetwork::NotTheFirst { network: Self { first: start, bits }, address: written });
         }
-        // `::ffff:10.0.0.0/104` is 10.0.0.0/8. With fewer than 96 bits it is IPv6 and more than all of IPv4.
+        // `::ffff:10.0.0.0/104` is 10.0.0.0/8. A prefix of fewer than 96 bits covers more than all of IPv4, and stays IPv6.
         match (written.to_canonical(), bits.checked_sub(96)) {
             (v4 @ IpAddr::V4(_), Some(bits)) if written.is_ipv6() => Ok(Self { first: v4, bits }),
             _ => Ok(Self { first: written, bits }),
@@ -151,18 +151,18 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (word, says) in [
-            ("", "`` is no IP address"),
-            ("proxy", "`proxy` is no IP address"),
-            ("10.0.0", "`10.0.0` is no IP address"),
-            ("10.0.0.256", "`10.0.0.256` is no IP address"),
-            ("/8", "`` is no IP address"),
-            ("10.0.0.0/", "`/` is no number of bits, such as /24"),
-            ("10.0.0.0/x", "`/x` is no number of bits, such as /24"),
-            ("10.0.0.0/+8", "`/+8` is no number of bits, such as /24"),
-            ("10.0.0.0/-1", "`/-1` is no number of bits, such as /24"),
-            ("10.0.0.0/8/8", "`/8/8` is no number of bits, such as /24"),
-            ("10.0.0.0/256", "`/256` is no number of bits, such as /24"),
-            ("10.0.0.0/255.0.0.0", "`/255.0.0.0` is no number of bits, such as /24"),
+            ("", "`` is not an IP address"),
+            ("proxy", "`proxy` is not an IP address"),
+            ("10.0.0", "`10.0.0` is not an IP address"),
+            ("10.0.0.256", "`10.0.0.256` is not an IP address"),
+            ("/8", "`` is not an IP address"),
+            ("10.0.0.0/", "`/` is not a number of bits, such as /24"),
+            ("10.0.0.0/x", "`/x` is not a number of bits, such as /24"),
+            ("10.0.0.0/+8", "`/+8` is not a number of bits, such as /24"),
+            ("10.0.0.0/-1", "`/-1` is not a number of bits, such as /24"),
+            ("10.0.0.0/8/8", "`/8/8` is not a number of bits, such as /24"),
+            ("10.0.0.0/256", "`/256` is not a number of bits, such as /24"),
+            ("10.0.0.0/255.0.0.0", "`/255.0.0.0` is not a number of bits, such as /24"),
             ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
             ("fd00::/129", "/129 is too long: the address has 128 bits"),
             ("10.1.2.3/8", "10.1.2.3 is not the first address of a /8 network: write 10.0.0.0/8 or 10.1.2.3"),

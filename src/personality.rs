@@ -1,8 +1,8 @@
-//! Which init we are: the name that we are called by decides.
+//! Which init we behave as. The name that we are called by decides.
 //!
-//! softstop called `tini`, as a copy or a link, is tini to its caller: its options, variables, exit codes and words. Each row
-//! of the table has a parser, which makes settings like all others, and a log style. The supervision of the child is the same
-//! under every name.
+//! softstop called `tini`, as a copy or a link, has tini's options, variables, exit codes and messages. Each personality has a
+//! parser of its command line, which yields the same settings as softstop's own, and a log style. The supervision of the child
+//! is the same under every name.
 
 mod catatonit;
 mod dumb_init;
@@ -19,14 +19,14 @@ use crate::settings::{Invocation, Source, Sourced, base_name};
 /// The exit code for a wrong command line or setting.
 pub const WRONG_USAGE: u8 = 2;
 
-/// An init that we can be.
+/// An init that we can behave as.
 #[derive(Debug)]
 pub struct Personality {
-    /// The names under which people call it. softstop itself answers to all other names.
+    /// The names by which it is called. Under every other name we are softstop.
     names: &'static [&'static str],
-    /// Reads its command line, and its variables.
+    /// Reads the command line and the variables of that init.
     pub parse: fn(&[OsString], &Environment) -> Result<Operation, UsageError>,
-    /// Its words and exit codes.
+    /// Its messages and exit codes.
     pub style: LogStyle,
 }
 
@@ -41,7 +41,7 @@ impl Personality {
     }
 }
 
-/// The build, as each version line has it. Docker's engine warns if it has no commit.
+/// The version and the commit for version lines. Docker's engine warns if there is no commit.
 const BUILD: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " - git.v",
@@ -96,7 +96,7 @@ fn by_default<T>(name: &'static str, value: T) -> Option<Sourced<T>> {
     Some(Sourced::new(value, Source::PersonalityDefault(name)))
 }
 
-/// A value that the init `name` was given by `what`, an option or a variable of its own.
+/// A value from `what`, an option or a variable of the init `name`.
 #[expect(clippy::unnecessary_wraps, reason = "a layer holds options")]
 fn given<T>(name: &'static str, what: &'static str, value: T) -> Option<Sourced<T>> {
     Some(Sourced::new(value, Source::Personality { name, what }))

@@ -1,10 +1,9 @@
-//! Processes as plain data: how the main child is started and signalled, and what the log names. [`sys`](crate::sys) acts on
-//! it and fills it.
+//! Processes as plain data: how the main child is started and signalled, and what the log names.
 
 use std::io;
 use std::time::Duration;
 
-/// Which process group the main child is started in. It decides which of the terminal's keys reach it.
+/// Which process group the main child is started in. The terminal's keys send their signals to the foreground group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChildGroup {
     /// A new group, which it leads.
@@ -16,14 +15,14 @@ pub enum ChildGroup {
     Inherited,
 }
 
-/// Who gets the signals.
+/// The processes that are sent signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The main child.
     Child,
     /// Its whole process group.
     Group,
-    /// The server alone, whoever stands between it and the main child.
+    /// The server alone, even if a process above it handles the signal.
     Server,
 }
 
@@ -40,7 +39,7 @@ pub struct Process {
     pub group: i32,
     /// Whether it is stopped (SIGSTOP, Ctrl-Z).
     pub is_stopped: bool,
-    /// When it started, in clock ticks since boot. A later process may get the same pid, but not with the same start.
+    /// When it started, in clock ticks since boot. A later process may get the same pid, but it has another start time.
     pub started: u64,
     /// The time since it started. `None`: unknown.
     pub age: Option<Duration>,
@@ -57,7 +56,7 @@ impl Process {
 /// Why the main child does not run.
 #[derive(Debug)]
 pub enum SpawnError {
-    /// No process could be made: fork(2) failed, or the pipe that the child reports on.
+    /// No process could be created: fork(2) failed, or pipe(2) for the pipe on which the child reports an error.
     Fork(io::Error),
     /// The child could not be set up: its session, process group or signal mask.
     Setup(io::Error),
@@ -65,9 +64,9 @@ pub enum SpawnError {
     Exec {
         /// The error of execve(2).
         error: io::Error,
-        /// Whether the program's file exists, so that a missing file (ENOENT) is its interpreter.
+        /// Whether the program's file exists. Then ENOENT means that its interpreter does not.
         file_exists: bool,
-        /// That interpreter, if the file names one behind `#!`.
+        /// The interpreter that the file names after `#!`, if any.
         interpreter: Option<String>,
     },
 }

@@ -1,7 +1,7 @@
-//! The servers we know: what each takes for a graceful stop, and what it needs from its own configuration.
+//! The known servers: the signal that stops each gracefully, and what it needs from its own configuration.
 //!
-//! Every row comes from the server's manual or source, which is named beside it. A row that says "tried" was run with three
-//! requests in flight. [`recognise`] finds the row for a command line or a running process.
+//! The comment on each row names the manual or the source file that it is taken from, and the versions that were tried: run and
+//! stopped with three requests in flight. `recognise` finds the row for a command line or a running process.
 
 mod recognise;
 
@@ -21,44 +21,48 @@ pub struct Profile {
     pub aliases: &'static [&'static str],
     /// The base names of its programs and scripts, without a version's digits at the end.
     pub programs: &'static [&'static str],
-    /// What a runtime knows it by: a Python module, a JVM's main class, an Erlang release. `programs` are Python modules too.
+    /// Its names as an argument of a runtime: a Python module, a JVM's main class, an Erlang release. For a Python server
+    /// `programs` are module names too.
     pub modules: &'static [&'static str],
-    /// What runs it, where it is no program of its own. Scripts in other languages that have its name are not it.
+    /// The runtime that runs it, if it is not a program by itself. A script of the same name in another language is not this
+    /// server.
     pub runtime: Option<Runtime>,
-    /// The signal on which it finishes its work.
+    /// The signal on which it finishes its work and exits.
     pub stop_signal: Signal,
     /// How long it keeps serving after the stop request.
     pub pre_delay: PreDelay,
     /// Whether it finishes the requests under way on its stop signal.
     pub finishes: Finishes,
-    /// What must be quiet for the pre-delay to end early: responses too, where no signal lets it finish them.
+    /// What must be quiet for the pre-delay to end early. If no signal lets the server finish its responses, they must be quiet
+    /// too.
     pub quiet_means: Activity,
-    /// The signal that ends it at once when no client is connected any more, where it would otherwise sleep out a timer.
+    /// A signal that ends it at once when no client is connected any more, if it would otherwise wait for a timer.
     pub once_idle: Option<Signal>,
-    /// The exit codes, other than 0, of a clean stop.
+    /// The exit codes after a clean stop, besides 0.
     pub ok_on_stop: &'static [u8],
-    /// What it needs from its own configuration, or from its user, for a good stop.
+    /// What it needs in its own configuration, or from the user, to stop gracefully.
     pub note: Option<&'static str>,
 }
 
 /// How long a server keeps serving after the stop request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreDelay {
-    /// A balancer has to take it out of its rotation first.
+    /// Until a balancer has taken it out of rotation.
     BehindBalancer,
-    /// A cache's clients know it by its own address, and no balancer turns them away: they may finish what is under way.
-    UnderWay,
-    /// It hears of the stop at once.
+    /// Until the requests under way are answered. The clients of a cache connect to its own address, so no balancer moves them
+    /// away.
+    RequestsUnderWay,
+    /// Not at all: it is sent its stop signal at once.
     None,
 }
 
 impl PreDelay {
-    /// The least and the most time it takes.
+    /// The bounds of the pre-delay.
     #[must_use]
     pub const fn bounds(self) -> Bounds {
         match self {
             Self::BehindBalancer => Bounds { least: Duration::from_secs(2), most: Duration::from_secs(10) },
-            Self::UnderWay => Bounds { least: Duration::ZERO, most: Duration::from_secs(5) },
+            Self::RequestsUnderWay => Bounds { least: Duration::ZERO, most: Duration::from_secs(5) },
             Self::None => Bounds::NONE,
         }
     }
@@ -72,11 +76,11 @@ pub enum Finishes {
     Yes,
     /// It cuts them off.
     No,
-    /// That depends on its configuration or on the application that it runs, or nobody has tried.
+    /// That depends on its configuration or on the application that it runs, or it was not tried.
     Unknown,
 }
 
-/// What runs a server that is no program of its own.
+/// A runtime of servers that are not programs by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Runtime {
@@ -91,7 +95,7 @@ pub enum Runtime {
 
 type Names = &'static [&'static str];
 
-/// A server behind a balancer that finishes its requests on its stop signal.
+/// A server behind a balancer. It finishes its requests on its stop signal.
 const fn web(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
     Profile {
         name,
@@ -109,12 +113,13 @@ const fn web(name: &'static str, programs: Names, stop_signal: Signal) -> Profil
     }
 }
 
-/// A server behind a balancer that cuts its requests off: only the pre-delay protects its clients.
+/// A server behind a balancer. It cuts its requests off on its stop signal, so only the pre-delay protects its clients.
 const fn cuts(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
     Profile { finishes: Finishes::No, quiet_means: Activity::Traffic, ..web(name, programs, stop_signal) }
 }
 
-/// A database, a broker or a worker. Its clients never go quiet, and it waits for what it has to by itself.
+/// A database, a broker or a worker. There is no pre-delay: its clients never stop sending, and it waits by itself for what it
+/// has to finish.
 const fn backend(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
     Profile { pre_delay: PreDelay::None, finishes: Finishes::Unknown, ..web(name, programs, stop_signal) }
 }
@@ -132,8 +137,8 @@ const fn on(runtime: Runtime, profile: Profile) -> Profile {
 pub const PROFILES: &[Profile] = &[
     // Web servers and proxies.
     //
-    // nginx.org, "Controlling nginx": QUIT is the graceful shutdown, TERM the fast one. OpenResty and Angie are nginx with
-    // more in it. Tried: nginx 1.22.
+    // nginx.org, "Controlling nginx": QUIT is the graceful shutdown, TERM the fast one. OpenResty extends nginx, Angie is a
+    // fork of it. Tried: nginx 1.22.
     Profile {
         aliases: &["openresty", "angie"],
         note: Some(
@@ -142,11 +147,11 @@ pub const PROFILES: &[Profile] = &[
         ..web("nginx", &["nginx", "nginx-debug", "openresty", "angie"], Signal::QUIT)
     },
     // httpd.apache.org, "Stopping and Restarting": WINCH is graceful-stop, TERM kills the children at once. apachectl is a
-    // shell that waits for it. Tried: 2.4.71.
+    // shell script that waits for httpd. Tried: 2.4.71.
     Profile {
         aliases: &["apache", "apache2"],
         note: Some(
-            "set GracefulShutdownTimeout, which is 0 (for ever) by default; a terminal's resize is kept from it",
+            "set GracefulShutdownTimeout, which is 0 (for ever) by default; softstop does not pass on a terminal's resize",
         ),
         ..web(
             "httpd",
@@ -159,26 +164,26 @@ pub const PROFILES: &[Profile] = &[
         note: Some("set hard-stop-after, or one long connection holds the drain for ever"),
         ..web("haproxy", &["haproxy"], Signal::USR1)
     },
-    // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate. FrankenPHP is Caddy with PHP in
-    // it. Tried: Caddy 2.11.
+    // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate. FrankenPHP is Caddy with PHP
+    // built in. Tried: Caddy 2.11.
     Profile {
         aliases: &["frankenphp"],
         note: Some(
-            "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
+            "set grace_period, which is unlimited by default; leave shutdown_delay unset, since the pre-delay replaces it",
         ),
         ..web("caddy", &["caddy", "frankenphp"], Signal::TERM)
     },
     // doc.traefik.io, "EntryPoints", lifeCycle. Tried: 3.7.
     Profile {
         note: Some(
-            "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
+            "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, since the pre-delay replaces it",
         ),
         ..web("traefik", &["traefik"], Signal::TERM)
     },
-    // envoyproxy.io, "Draining" and "Administration interface": TERM exits at once, only the admin interface drains. Tried:
-    // 1.40 cuts off on TERM and INT.
+    // envoyproxy.io, "Draining" and "Administration interface": on TERM it exits at once, only its admin interface can make it
+    // drain. Tried: 1.40 cuts off on TERM and INT.
     Profile {
-        note: Some("it drains only by its admin interface: POST /drain_listeners?graceful before the stop"),
+        note: Some("only its admin interface makes it drain: POST /drain_listeners?graceful before the stop"),
         ..cuts("envoy", &["envoy"], Signal::TERM)
     },
     // lighttpd's src/server.c: INT is graceful, a second INT and TERM are immediate. lighttpd-angel passes both on. Tried:
@@ -187,34 +192,34 @@ pub const PROFILES: &[Profile] = &[
         note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
         ..web("lighttpd", &["lighttpd", "lighttpd-angel"], Signal::INT)
     },
-    // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not. Tried: 5.7 sleeps shutdown_lifetime
-    // and 2 s even if it is idle; a second TERM ends it within 1.3 s, and cuts off what is under way.
+    // squid(8) and squid.conf's shutdown_lifetime: on TERM it waits for clients, on INT it does not. Tried: 5.7 waits for
+    // shutdown_lifetime and 2 s more even if it is idle; a second TERM ends it within 1.3 s, and cuts off what is under way.
     Profile {
         once_idle: Some(Signal::TERM),
         note: Some(
-            "alone it takes shutdown_lifetime (30 s) and 2 s more, even idle: keep that below the drain timeout; run it with --foreground",
+            "without softstop it takes shutdown_lifetime (30 s) and 2 s more to stop, even if it is idle: keep that below the drain timeout; run it with --foreground",
         ),
         ..web("squid", &["squid"], Signal::TERM)
     },
     // varnishd's mgt_main.c: TERM stops its child, which does not drain. Tried: 7.1.
     Profile {
         aliases: &["varnishd"],
-        note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
+        note: Some("it has no graceful stop: only the pre-delay protects its clients; run it with -F"),
         ..cuts("varnish", &["varnishd"], Signal::TERM)
     },
     // nghttpx(1), SIGNALS: QUIT is the graceful shutdown. Tried: 1.52; TERM cuts off.
     web("nghttpx", &["nghttpx"], Signal::QUIT),
-    // Apache Traffic Server's traffic_server.cc and "records.yaml": TERM drains for proxy.config.stop.shutdown_timeout, which
-    // is 0. Tried: 9.2 cuts off by default.
+    // Apache Traffic Server's traffic_server.cc and "records.yaml": on TERM it drains for proxy.config.stop.shutdown_timeout,
+    // which is 0 by default. Tried: 9.2 cuts off by default.
     Profile {
         finishes: Finishes::Unknown,
         note: Some("set proxy.config.stop.shutdown_timeout above 0 (its default), or it cuts requests off"),
         ..web("trafficserver", &["traffic_server", "traffic_manager"], Signal::TERM)
     },
-    // pgbouncer.org, "Usage", Signals: INT waits for the queries under way. TERM is immediate before 1.23 and waits for every
-    // client since. Tried: 1.18.
+    // pgbouncer.org, "Usage", Signals: on INT it waits for the queries under way. On TERM it exits at once before 1.23, and
+    // since then waits until every client has left. Tried: 1.18.
     Profile {
-        note: Some("SIGTERM would cut transactions off before 1.23, and wait for every client since"),
+        note: Some("SIGTERM cuts transactions off before 1.23; since then it waits until every client has left"),
         ..web("pgbouncer", &["pgbouncer"], Signal::INT)
     },
     // Application servers.
@@ -242,7 +247,7 @@ pub const PROFILES: &[Profile] = &[
         note: Some("set --timeout-graceful-shutdown, or one long request holds the drain for ever"),
         ..on(Runtime::Python, web("uvicorn", &["uvicorn", "fastapi"], Signal::TERM))
     },
-    // hypercorn's run.py: as soon as one worker is through, the others are terminated. Tried: 0.18 with 2 workers cuts off
+    // hypercorn's run.py: as soon as one worker has finished, the others are terminated. Tried: 0.18 with 2 workers cuts off
     // in half of the stops, with TERM and with INT; with one worker it does not.
     Profile {
         finishes: Finishes::Unknown,
@@ -251,17 +256,17 @@ pub const PROFILES: &[Profile] = &[
     },
     // granian's server/common.py: TERM and INT are graceful. Tried: 2.8.
     on(Runtime::Python, web("granian", &["granian"], Signal::TERM)),
-    // daphne's server.py leaves TERM and INT to Twisted's reactor, which stops at once. Tried: 4.2.
+    // daphne's server.py leaves TERM and INT to Twisted's reactor, which exits at once. Tried: 4.2.
     on(Runtime::Python, cuts("daphne", &["daphne"], Signal::TERM)),
     // waitress's server.py ends its loop on KeyboardInterrupt and lets its threads finish; TERM kills it. Tried: 3.0.
     Profile { modules: &["waitress"], ..on(Runtime::Python, web("waitress", &["waitress-serve"], Signal::INT)) },
     // cheroot's server.py: KeyboardInterrupt stops it gracefully, and the interpreter raises INT again; TERM kills it. Tried:
-    // 12.0. CherryPy's own signals are another matter.
+    // 12.0. CherryPy, which uses cheroot, has signals of its own.
     Profile { ok_on_stop: &[130], ..on(Runtime::Python, web("cheroot", &["cheroot"], Signal::INT)) },
     UWSGI,
     // werkzeug's serving.py: for development. Tried: flask 3.1 does not handle TERM, and cuts off on INT.
     Profile { aliases: &["werkzeug"], ..on(Runtime::Python, cuts("flask", &["flask"], Signal::TERM)) },
-    // Django's autoreload.py: for development; TERM is sys.exit().
+    // Django's autoreload.py: for development; on TERM it calls sys.exit().
     on(Runtime::Python, cuts("runserver", &[], Signal::TERM)),
     // Python's http/server.py: for development. Tried: 3.11 does not handle TERM.
     Profile { modules: &["http.server"], ..on(Runtime::Python, cuts("http.server", &[], Signal::TERM)) },
@@ -308,8 +313,8 @@ pub const PROFILES: &[Profile] = &[
     // Databases, caches, brokers and workers.
     //
     // memcached.c: TERM and INT exit at once.
-    Profile { pre_delay: PreDelay::UnderWay, ..cuts("memcached", &["memcached"], Signal::TERM) },
-    // redis.io, "Redis signal handling". Valkey and KeyDB come from it. Tried: Redis 7.0, Valkey 9.1.
+    Profile { pre_delay: PreDelay::RequestsUnderWay, ..cuts("memcached", &["memcached"], Signal::TERM) },
+    // redis.io, "Redis signal handling". Valkey and KeyDB are forks of it. Tried: Redis 7.0, Valkey 9.1.
     Profile {
         aliases: &["valkey"],
         note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
@@ -319,8 +324,8 @@ pub const PROFILES: &[Profile] = &[
             Signal::TERM,
         )
     },
-    // postgresql.org, "Shutting Down the Server": INT is fast (aborts transactions, ends cleanly), TERM waits for every
-    // client.
+    // postgresql.org, "Shutting Down the Server": INT is the fast shutdown, which aborts transactions and ends cleanly; on TERM
+    // it waits until every client has left.
     Profile {
         aliases: &["postgresql"],
         finishes: Finishes::No,
@@ -353,7 +358,7 @@ pub const PROFILES: &[Profile] = &[
     },
     // Cassandra's StorageService.java drains in a shutdown hook.
     java("cassandra", &["cassandra"], &["org.apache.cassandra.service.CassandraDaemon"]),
-    // Elasticsearch's bin/elasticsearch and CliToolLauncher.java, whose hook stops the server; OpenSearch came from it.
+    // Elasticsearch's bin/elasticsearch and CliToolLauncher.java, whose hook stops the server. OpenSearch is its fork.
     Profile {
         aliases: &["opensearch"],
         ..java(
@@ -445,7 +450,7 @@ pub const PROFILES: &[Profile] = &[
     backend("telegraf", &["telegraf"], Signal::TERM),
     // docs.fluentd.org, "Signals": TERM and INT flush and exit; fluentbit.io, "Grace", 5 s.
     Profile { aliases: &["fluent-bit"], ..backend("fluentd", &["fluentd", "fluent-bit"], Signal::TERM) },
-    // Others, whose clients no balancer moves away.
+    // Others. No balancer moves their clients away.
     //
     // dovecot(1), SIGNALS: TERM. Tried: 2.3.
     backend("dovecot", &["dovecot"], Signal::TERM),
@@ -465,7 +470,7 @@ pub const PROFILES: &[Profile] = &[
     Profile {
         finishes: Finishes::No,
         ok_on_stop: &[111],
-        note: Some("its services get SIGTERM from it"),
+        note: Some("it sends its services SIGTERM"),
         ..backend("runsvdir", &["runsvdir", "runsvdir-start"], Signal::HUP)
     },
     SHELL,
@@ -485,7 +490,8 @@ const UWSGI: Profile = Profile {
     ..on(Runtime::Python, cuts("uwsgi", &["uwsgi", "uwsgi-core", "uwsgi_python", "pyuwsgi", "uWSGI"], Signal::INT))
 };
 
-/// uWSGI with a hook that makes TERM graceful: "Hooks" in its documentation, `unix_signal` and `gracefully_kill_them_all`.
+/// uWSGI with the hook that makes TERM graceful: see "Hooks" in its documentation, `unix_signal` and
+/// `gracefully_kill_them_all`.
 const GRACEFUL_UWSGI: &Profile = &Profile {
     stop_signal: Signal::TERM,
     finishes: Finishes::Yes,
@@ -494,7 +500,7 @@ const GRACEFUL_UWSGI: &Profile = &Profile {
     ..UWSGI
 };
 
-/// nats-server's `lame_duck_duration`, unless its configuration has another.
+/// The default of nats-server's `lame_duck_duration`.
 const NATS_LAME_DUCK: Duration = Duration::from_secs(120);
 
 /// bash(1), SIGNALS: an interactive shell ignores TERM and exits on HUP, which it sends to its jobs.
@@ -507,41 +513,42 @@ impl Profile {
         PROFILES.iter().find(|profile| profile.name == name || profile.aliases.contains(&name))
     }
 
-    /// The profile of the server that a command line starts, be it behind wrappers that run the rest of their arguments.
-    /// `None` where that is not clear.
+    /// The profile of the server that a command line starts, directly or through wrappers (`gosu`, `env`, `tini`). `None`: it
+    /// starts no known server, or it is not clear what it starts.
     #[must_use]
     pub fn of_command<S: AsRef<OsStr>>(command: &[S]) -> Option<&'static Self> {
         recognise::started_by(recognise::words(command))
     }
 
-    /// The profile of a running process, by its command line and `comm` from /proc. A title that a process gives itself
-    /// counts only where `comm` agrees. `None` for a wrapper, whatever it starts.
+    /// The profile of a running process, by its command line and `comm` from /proc. A process can overwrite its command line,
+    /// so `comm` must agree with it. A wrapper has no profile, whatever it starts.
     #[must_use]
     pub fn of_process<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> Option<&'static Self> {
         recognise::running(&recognise::words(cmdline), comm)
     }
 
-    /// The profile of a shell that reads its commands from its input. It is for a shell that ignores the signal received: that
-    /// one is interactive.
+    /// The profile of a shell that reads its commands from stdin. It fits only an interactive shell, which the caller
+    /// recognises by its ignoring the signal received.
     #[must_use]
     pub fn of_shell<S: AsRef<OsStr>>(cmdline: &[S]) -> Option<&'static Self> {
         recognise::is_shell_without_script(&recognise::words(cmdline)).then_some(&SHELL)
     }
 
-    /// The stop signal within a grace period: nats drains its clients by its lame-duck mode, if there is time for that.
+    /// The stop signal for a grace period. nats is sent SIGUSR2, for its lame-duck mode, if the grace period is long enough for
+    /// that.
     #[must_use]
     pub fn stop_signal_within(&self, grace_period: Option<Duration>) -> Signal {
         let is_long = grace_period.is_some_and(|grace| grace > NATS_LAME_DUCK);
         if self.name == "nats" && is_long { Signal::USR2 } else { self.stop_signal }
     }
 
-    /// Whether some server takes this signal for its stop signal.
+    /// Whether this is the stop signal of any known server.
     #[must_use]
     pub fn has_stop_signal(signal: Signal) -> bool {
         PROFILES.iter().any(|profile| profile.stop_signal == signal)
     }
 
-    /// Every name that `--profile` takes, but for `auto` and `none`.
+    /// Every name that `--profile` takes, except `auto`, `server` and `none`.
     pub fn names() -> impl Iterator<Item = &'static str> {
         PROFILES.iter().flat_map(|profile| std::iter::once(profile.name).chain(profile.aliases.iter().copied()))
     }
@@ -553,15 +560,15 @@ pub fn is_shell<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
     recognise::is_shell(&recognise::words(cmdline), comm)
 }
 
-/// Whether a program of this name runs scripts or classes, so that its own name says little.
+/// Whether a program of this name runs scripts or classes, so that the log should not name it but what it runs.
 #[must_use]
 pub fn is_interpreter(comm: &str) -> bool {
     ["python", "ruby", "node", "java", "perl", "php"].iter().any(|name| comm.starts_with(name))
         && !comm.starts_with("php-fpm")
 }
 
-/// Whether a process between the main child and the server only starts the next one, so that the stop signal is not for it: an
-/// init that passes signals on and does nothing more, or a program that catches SIGTERM and keeps it (npm).
+/// Whether a process between the main child and the server must not be sent the stop signal in the server's place: an init that
+/// only passes signals on, or a program that catches SIGTERM and does not pass it on (npm).
 #[must_use]
 pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
     recognise::is_looked_through(&recognise::words(cmdline), comm)

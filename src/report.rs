@@ -1,4 +1,4 @@
-//! The log of a stop: a line for each phase, and a closing line.
+//! The log lines of a stop: one for each phase, and a closing line.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -27,14 +27,14 @@ pub struct Recipient {
     pub pid: i32,
     /// The main child, if that is another process: its name and pid.
     pub behind: Option<(String, i32)>,
-    /// The servers that it stops by itself.
+    /// The servers that it stops by itself on this signal.
     pub handles: Vec<(String, i32)>,
 }
 
-/// The number of processes that are named when we leave them.
+/// At most this many of the processes that the main child leaves are named.
 const MOST_NAMED: usize = 8;
 
-/// Follows one stop.
+/// Logs one stop.
 #[derive(Debug)]
 pub struct Report {
     name: String,
@@ -98,8 +98,8 @@ impl Report {
         }
     }
 
-    /// Notes what the search for the server has found, and logs what a person would not expect. `name` is the main child's present
-    /// name: a script that has called execve(2) has the program's.
+    /// Notes what the search for the server has found. `name` is the main child's present name, which has changed if the main
+    /// child was a script that has called execve(2) since.
     pub fn found(&mut self, found: &Found, name: Option<String>, recipients: Vec<Recipient>) {
         if let Some(name) = name {
             self.name = name;
@@ -121,7 +121,7 @@ impl Report {
         self.request.as_ref().map(|request| request.signal)
     }
 
-    /// Logs what a person would not expect of the search.
+    /// Logs it if the signal does not go to the server itself.
     fn explain_recipients(&self, request: Signal) {
         if self.is_uncertain {
             info!(target: STOP, "cannot see which process listens, so {request} is for the main child, {}", self.main_child());
@@ -155,15 +155,15 @@ impl Report {
         self.began.is_some()
     }
 
-    /// The exit code after a stop: 0 for a code with which the server's profile says that a clean stop ends. We found it
-    /// listening, so it was no job that was interrupted.
+    /// The exit code to exit with: 0 if a stop was requested, nothing was killed, and `code` is one with which, by its profile,
+    /// the server exits after a clean stop. The server was found listening, so the code is not that of an interrupted job.
     #[must_use]
-    pub fn judged(&mut self, code: u8) -> u8 {
+    pub fn final_exit_code(&mut self, code: u8) -> u8 {
         self.is_success = self.request.is_some() && self.killed.is_none() && self.ok_on_stop.contains(&code);
         if self.is_success { 0 } else { code }
     }
 
-    /// Logs that a signal ended the main child which was not sent through us.
+    /// Logs that the main child was ended by a signal that we have never sent.
     pub fn unexpected_death(&self, signal: Signal, oom_kills: u64) {
         let hint = match oom_kills {
             0 => String::new(),
@@ -172,8 +172,9 @@ impl Report {
         warn!("{} was killed by {signal}, which softstop did not send{hint}", self.main_child());
     }
 
-    /// Logs the processes that are left though nobody asked for a stop.
-    pub fn left_outside_a_stop(&self, left: &[Process], is_young: bool) {
+    /// Logs the processes that the main child leaves when it exits without a stop. `exited_early` is whether it may have
+    /// daemonized.
+    pub fn left_outside_a_stop(&self, left: &[Process], exited_early: bool) {
         if left.is_empty() {
             return;
         }
@@ -181,12 +182,12 @@ impl Report {
             left.iter().take(MOST_NAMED).map(|process| format!("{} (pid {})", process.name, process.pid)).collect();
         let more = left.len().saturating_sub(MOST_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let hint = if is_young && self.main == Some(Exit::Code(0)) {
+        let hint = if exited_early && self.main == Some(Exit::Code(0)) {
             "; a server must stay in the foreground (for example `daemon off;` of nginx)"
         } else {
             ""
         };
-        warn!("{} exited and leaves {}{more}{hint}", self.main_child(), names.join(", "));
+        warn!("{} exited and left {}{more}{hint}", self.main_child(), names.join(", "));
     }
 
     /// Notes whether anything of ours listens on a TCP port.
@@ -246,7 +247,8 @@ impl Report {
                 }
             },
             Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
-            // After a pre-delay the line of the next phase follows. `unkillable` logs the names.
+            // A pre-delay of a fixed length is followed by the line of the next phase. The other two have functions of their
+            // own.
             Note::TimeUp(_) | Note::Unkillable | Note::LeftBehind => {}
             Note::OthersLeft { exit, serving: true } => {
                 info!(target: STOP, "{} {exit}; the stop of {} goes on", self.main_child(), self.app());
@@ -269,7 +271,7 @@ impl Report {
         }
     }
 
-    /// The kernel resets the connections in the accept queue of a listener that closes.
+    /// Warns of the connections in the accept queue: the kernel resets them when the listener closes.
     fn warn_of_resets(&self, traffic: Option<&Traffic>) {
         let Some(AtSignal { waiting, waiting_unread, .. }) = traffic.and_then(Traffic::at_signal) else { return };
         if waiting > 0 {
@@ -281,7 +283,7 @@ impl Report {
         }
     }
 
-    /// Logs the clients that SIGKILL cut off.
+    /// Logs the connections that SIGKILL cut off.
     pub fn cut_off(&self, cut_off: Option<&(Vec<Connection>, usize)>) {
         let Some((named, more)) = cut_off else { return };
         for Connection { peer, port, unsent, unread, .. } in named {
@@ -322,7 +324,7 @@ impl Report {
 
     /// Logs the closing line of a stop: who requested it and when, how long each phase took, how it ended.
     pub fn close(&self, now: Moment, traffic: Option<&Traffic>) {
-        let Some(began) = self.began else { return }; // the app exited by itself: there was no stop
+        let Some(began) = self.began else { return }; // the app exited without a stop
         let mut parts = vec![match &self.request {
             Some(Request { signal, origin, at }) => {
                 format!("{signal} {origin} at {}", humantime::format_rfc3339_seconds(*at))
@@ -366,7 +368,7 @@ impl Report {
         format!("{} (pid {})", self.name, self.pid)
     }
 
-    /// Who was sent what.
+    /// For each recipient, which signal it was sent: `SIGQUIT to nginx (pid 7)`.
     fn sent(&self, signal: Signal) -> Vec<String> {
         if self.recipients.is_empty() {
             let main = if self.main.is_some() { "the remaining processes".to_owned() } else { self.main_child() };
@@ -395,7 +397,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// How long the app keeps serving.
+/// For how long the app keeps serving.
 fn until(wait: Wait) -> String {
     let Some(at_most) = wait.at_most else { return "until it exits".to_owned() };
     let Some(Quiet { of, lasts }) = wait.quiet else { return format!("for {}", show(at_most)) };
@@ -408,12 +410,12 @@ fn until(wait: Wait) -> String {
     format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
 }
 
-/// What was open at the stop signal.
+/// The connections that were open at the stop signal; empty if there were none.
 fn open(AtSignal { open, busy, .. }: AtSignal) -> String {
     if open == 0 { String::new() } else { format!("; {} open, {busy} of them busy", count(open, "connection")) }
 }
 
-/// The connections of a stop, where there were any.
+/// The part of the closing line about connections, if there were any.
 fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
     let AtSignal { new, open, .. } = traffic.at_signal()?;
     if new == 0 && open == 0 {
@@ -430,16 +432,16 @@ fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment)
     let Some(traffic) = traffic else { return };
     let [requests, responses] = [Activity::Requests, Activity::Traffic].map(|what| traffic.quiet(what, now));
     if requests < lasts {
-        let callers = traffic.callers(lasts, now).map(|callers| {
-            let callers: Vec<String> = callers.iter().map(ToString::to_string).collect();
-            format!(", from {} (ignore_peers excludes probes)", callers.join(", "))
+        let recent_peers = traffic.recent_peers(lasts, now).map(|recent_peers| {
+            let recent_peers: Vec<String> = recent_peers.iter().map(ToString::to_string).collect();
+            format!(", from {} (ignore_peers excludes probes)", recent_peers.join(", "))
         });
-        let callers = callers.unwrap_or_default();
-        info!(target: STOP, "not quiet: requests still arrive, the last {} ago{callers}", seconds(requests));
+        let recent_peers = recent_peers.unwrap_or_default();
+        info!(target: STOP, "not quiet: requests still arrive, the last {} ago{recent_peers}", seconds(requests));
     } else if of == Activity::Traffic && responses < lasts {
         info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
     } else {
-        // The traffic could not be seen, which was logged.
+        // The traffic could not be seen. The monitor has logged that.
     }
 }
 
@@ -450,7 +452,7 @@ fn count(count: u64, what: &str) -> String {
 /// A limit, rounded to tenths of a second if it includes time that quiet saved.
 fn whole(limit: Duration) -> String {
     let tenths = u64::try_from(limit.as_millis() / 100).unwrap_or(u64::MAX);
-    // A value that a person wrote has whole milliseconds, and is shown as it is.
+    // A value from a setting has whole milliseconds, and is shown unchanged.
     if limit.subsec_nanos() % 1_000_000 == 0 {
         show(limit)
     } else {

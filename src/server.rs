@@ -1,13 +1,14 @@
-//! Who is asked to stop: which of our processes is the server, and which process is sent which signal. It asks no operating
-//! system: what /proc and the list of sockets show goes in.
+//! Which of our processes is the server, and which process a stop sends which signal. It makes no system call: what /proc and
+//! the list of sockets show is its input.
 //!
-//! People start servers behind scripts, `sh -c`, npm, gosu, tini, apachectl. What counts is what runs:
+//! The main child is often not the server but a script, `sh -c`, npm, gosu, tini or apachectl that starts it. So the running
+//! processes are searched:
 //!
-//! - The **server** is the topmost process that holds a listening socket: one on a public address before one on loopback before
-//!   a Unix socket. If its parent runs the same program (haproxy's master), that is the server. Several side by side are all
-//!   servers.
-//! - From the main child down to the server, the first process that **handles** the received signal is sent that signal, and
-//!   stops the server in its own way. If there is none the server itself is sent its own stop signal.
+//! - The **server** is the topmost process that holds a listening socket. A socket on a public address has precedence over one
+//!   on loopback, and that over a Unix socket. If the parent runs the same program (haproxy's master), the parent is the
+//!   server. There may be several servers side by side.
+//! - The first process, from the main child down to the server, that **handles** the received signal is sent that signal, and
+//!   stops the server in its own way. If there is none, the server is sent its own stop signal.
 
 use crate::process::Process;
 use crate::profile::{self, Finishes, Profile};
@@ -29,7 +30,7 @@ pub enum Reach {
 pub struct Candidate {
     /// The process.
     pub process: Process,
-    /// Its command line (`/proc/PID/cmdline`). It may have changed it.
+    /// Its command line (`/proc/PID/cmdline`), which a process can overwrite.
     pub command: Vec<String>,
     /// The signals that it catches.
     pub caught: SignalSet,
@@ -40,14 +41,14 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Whether the signal would do something else than end it, as far as its masks tell.
-    fn takes(&self, signal: Signal) -> bool {
+    /// Whether the process catches or blocks the signal, so that the signal does not simply end it.
+    fn catches_or_blocks(&self, signal: Signal) -> bool {
         self.caught.contains(signal) || self.blocked.contains(signal)
     }
 
-    /// Whether it stops its children by itself on this signal. A shell that waits for a command catches SIGINT for itself, so only
-    /// another signal shows that its script has a trap. npm and its like catch signals and pass nothing on, and inits pass
-    /// everything on: neither counts. A process that would merely end does not handle the signal.
+    /// Whether it stops its children by itself on this signal. A process that the signal would simply end does not. npm and its
+    /// like catch signals and pass none on, and inits pass every signal on: neither counts. A shell that waits for a command
+    /// catches SIGINT by itself; if it catches another signal, its script has a trap.
     fn handles(&self, signal: Signal) -> bool {
         if profile::is_looked_through(&self.command, &self.process.name) {
             return false;
@@ -57,16 +58,17 @@ impl Candidate {
             let has_exit_trap = self.caught.contains(Signal::ALRM) && self.caught.contains(Signal::XCPU);
             return signal != Signal::INT && !has_exit_trap && self.caught.contains(signal);
         }
-        self.takes(signal)
+        self.catches_or_blocks(signal)
     }
 
-    /// Whether it is an init of our own kind, which does all of this for its children: it blocks every signal.
+    /// Whether it is another softstop, which stops its children by itself. It is recognised by its name and by blocking every
+    /// signal.
     fn is_softstop(&self) -> bool {
         self.process.name == "softstop"
             && Signal::all().filter(|signal| signal.is_catchable()).all(|s| self.blocked.contains(s))
     }
 
-    /// The process, with the name by which people know it: an interpreter's own name says little.
+    /// The process under its profile's name if it runs in an interpreter: `gunicorn` in the log says more than `python3`.
     fn named(&self) -> Process {
         let known = self.profile().filter(|_| profile::is_interpreter(&self.process.name));
         let name = known.map_or_else(|| self.process.name.clone(), |profile| profile.name.to_owned());
@@ -98,11 +100,11 @@ pub struct Recipient {
     pub process: Process,
     /// The stop signal of its profile. `None`: it is sent the signal that was received.
     pub stop_signal: Option<Signal>,
-    /// If it handles the signal for others: the servers that are left to it, and the stop signal of each one's profile.
+    /// The servers that it stops by itself on this signal, and the stop signal of each one's profile.
     pub handles: Vec<(Process, Option<Signal>)>,
 }
 
-/// Who is asked to stop, and what is known of the server.
+/// Which processes are sent a signal, and what is known of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// The servers, the one with the most important socket first.
@@ -111,20 +113,20 @@ pub struct Found {
     pub profile: Option<&'static Profile>,
     /// Whether the first server can finish what is under way, as far as is known.
     pub finishes: Finishes,
-    /// Who is sent a signal. Empty: the main child alone.
+    /// The processes that are sent a signal. Empty: only the main child is.
     pub recipients: Vec<Recipient>,
     /// The processes above the servers.
     pub ancestors: Vec<Process>,
-    /// Whether a process hides its descriptors and nothing else tells who the server is.
+    /// Whether no server was found, but a process that hides its descriptors may be one.
     pub is_uncertain: bool,
-    /// Whether anything listens in the network namespace, of whatever process, as far as is known.
+    /// Whether any process of the network namespace listens, or may listen.
     pub has_listeners: bool,
     /// Whether a softstop stands before every server, so that everything is left to it at once.
     pub is_nested: bool,
 }
 
 /// Finds the servers among `candidates`, the main child and its descendants, parents before children. `request` is the signal
-/// signal that would be sent to a process that handles it; with `bypass` nobody between the main child and a server is asked in its place.
+/// received. With `bypass`, a server is sent its signal even if a process above it handles the request.
 #[must_use]
 pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
     let tree = Tree(candidates);
@@ -168,8 +170,8 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
         found.profile = first.profile();
         found.finishes = match found.profile {
             Some(profile) => profile.finishes,
-            // A signal that is caught proves nothing: Go, node and the JVM always catch it.
-            None if first.takes(request) => Finishes::Yes,
+            // This is no proof: the runtimes of Go, Node.js and Java catch it even if the application does not.
+            None if first.catches_or_blocks(request) => Finishes::Yes,
             None => Finishes::No,
         };
     }
@@ -188,7 +190,7 @@ impl<'a> Tree<'a> {
     fn ancestors(&self, candidate: &Candidate) -> Vec<&'a Candidate> {
         let mut ancestors = Vec::new();
         let mut next = self.parent(candidate);
-        // The bound is for a tree that changed while it was read, which might have a circle.
+        // A tree that changed while it was read may have a cycle, so the walk is bounded.
         while let Some(ancestor) = next.filter(|_| ancestors.len() < self.0.len()) {
             ancestors.push(ancestor);
             next = self.parent(ancestor);
@@ -196,8 +198,8 @@ impl<'a> Tree<'a> {
         ancestors
     }
 
-    /// The processes that listen, without those below another one that listens on a socket as important, and without those above
-    /// one that listens on a more important one.
+    /// The processes that listen, except those with an ancestor whose socket is at least as important, and those with a
+    /// descendant whose socket is more important.
     fn listeners(&self) -> Vec<(&'a Candidate, Reach)> {
         let all: Vec<(&Candidate, Reach)> = self.0.iter().filter_map(|one| Some((one, one.listens?))).collect();
         let is_below = |low: &Candidate, high: &Candidate| {
@@ -211,7 +213,7 @@ impl<'a> Tree<'a> {
         all.iter().copied().filter(is_server).collect()
     }
 
-    /// The topmost process above that runs the same program, or the process itself.
+    /// The topmost of the ancestors that run the same program, or else the process itself.
     fn master_of(&self, listener: &'a Candidate) -> &'a Candidate {
         let mut server = listener;
         while let Some(parent) = self.parent(server).filter(|parent| parent.is_same_program(server)) {

@@ -1,8 +1,9 @@
-//! Settings: flag > environment > file > profile > default, into one validated [`Settings`], each value with its source.
+//! Settings. A flag overrides the environment, which overrides the file, the profile and the default. The result is one
+//! validated [`Settings`], each value with its source.
 //!
-//! The flags, the variables and the file each become a [`Layer`] of typed values. What a person wrote as text is a
-//! [`RawSetting`], and one function per type reads it ([`value`]), wherever it was written. If we are called by another
-//! init's name its options, variables and defaults are layers too.
+//! The flags, the variables and the file each become a [`Layer`] of typed values. The text of a value is a [`RawSetting`], and
+//! one function per type reads it (`value`), from whatever source. If we are called by another init's name, its options,
+//! variables and defaults are layers too.
 
 mod environment;
 mod error;
@@ -35,7 +36,7 @@ use crate::profile::{Finishes, PreDelay, Profile};
 use crate::shutdown::{Activity, Plan, Quiet, Rules, StopSignal, Wait, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
-/// The name of the profile of servers that no other profile knows.
+/// The name of the profile for servers that have no profile of their own.
 const SERVER: &str = "server";
 
 /// This file is read if no other is named and it exists.
@@ -90,7 +91,7 @@ pub struct Settings {
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
     pub rewrite: Rewrites,
-    /// `None`: whoever the search for the server finds ([`crate::server`]).
+    /// `None`: the processes that the search for the server finds ([`crate::server`]).
     pub target: Sourced<Option<Target>>,
     pub wait_for: Sourced<WaitFor>,
     /// `None`: we become a subreaper unless we are PID 1.
@@ -102,19 +103,19 @@ pub struct Settings {
     pub log: Sourced<Option<LevelFilter>>,
     pub log_format: Sourced<LogFormat>,
     pub child: ChildSetup,
-    /// Values that were changed to fit, in whole sentences.
+    /// Warnings for the user, such as a value that was shortened to fit.
     pub warnings: Vec<String>,
 }
 
 /// The program that settings are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// One that serves nobody, as far as is known.
+    /// It is not a server, as far as is known.
     Plain,
-    /// A server that no profile knows.
+    /// A server without a profile.
     Server {
-        /// Whether anybody may have called it.
-        is_called: bool,
+        /// Whether a client may have connected to it since the start.
+        has_clients: bool,
         /// Whether it can finish what is under way, as far as is known.
         finishes: bool,
     },
@@ -127,12 +128,12 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
+    /// The first mistake that is found.
     pub fn resolve(invocation: Invocation, environment: Vec<(OsString, OsString)>) -> Result<Self, Error> {
         let Invocation { command, flags, variables, defaults, personality, child, remarks: _ } = invocation;
         let mut warnings = Vec::new();
         let given = if let Some(source) = disabled(&environment)? {
-            // Neither our other variables nor the file are read, so that nothing wrong in them matters.
+            // Neither our other variables nor the file are read, so mistakes in them do not matter.
             Layer::without_soft_stop(&source).over(flags).over(variables).over(defaults)
         } else {
             let environment = environment::read(environment, &flags, &mut warnings)?;
@@ -146,7 +147,7 @@ impl Settings {
             let given = given.over(file.unwrap_or_default()).over(defaults);
             match personality {
                 Some(name) if !is_soft => {
-                    warnings.clear(); // that init would not have said it
+                    warnings.clear(); // the other init would not log them
                     Layer::without_soft_stop(&Source::PersonalityDefault(name)).over(given)
                 }
                 _ => given,
@@ -158,8 +159,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The settings for the server that runs. A chosen profile is never overruled, and what a person chose stays. If the
-    /// server's defaults contradict it these settings stay as they are.
+    /// The settings for the server that runs. They keep a profile and all values that the user has set. If the server's
+    /// defaults contradict those values, the result is the present settings.
     #[must_use]
     pub fn for_subject(&self, subject: Subject) -> Self {
         let mut found = self.clone();
@@ -169,13 +170,13 @@ impl Settings {
         found
     }
 
-    /// Whether the server is to be found when a stop begins. By another init's name it is not, unless the soft stop is on.
+    /// Whether a stop begins with the search for the server. Under another init's name it does only if the soft stop is on.
     #[must_use]
     pub fn looks_for_server(&self) -> bool {
         self.stop_on.value != SignalSet::default()
     }
 
-    /// Whether the profile is the one of the server that runs.
+    /// Whether the server that runs decides the profile, because no setting names one.
     #[must_use]
     pub fn has_auto_profile(&self) -> bool {
         matches!(self.choice, ProfileChoice::Auto)
@@ -226,7 +227,7 @@ impl Settings {
 /// Validates what was given. What depends on the server is left open for [`Settings::adapt`].
 fn given_settings(mut given: Layer) -> Result<Settings, Error> {
     for signals in [&given.stop_on, &given.hurry_on].into_iter().flatten() {
-        // A rewrite that another init has by default yields to a setting that gives the signal a meaning.
+        // A setting that gives a signal a meaning overrides a rewrite of that signal which is another init's default.
         given
             .rewrite
             .retain(|&from, to| !(signals.value.contains(from) && matches!(to.source, Source::PersonalityDefault(_))));
@@ -262,8 +263,8 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
     };
     if settings.wait_for.value == WaitFor::All && settings.subreaper.value == Some(false) {
         let (wait_for, subreaper) = (settings.wait_for.source.clone(), settings.subreaper.source);
-        if subreaper.is_a_person() {
-            return Err(Error::OrphansGetLost { wait_for, subreaper });
+        if subreaper.is_set_by_user() {
+            return Err(Error::NeedsSubreaper { wait_for, subreaper });
         }
         settings.subreaper = Sourced::new(None, wait_for);
     }
@@ -276,14 +277,14 @@ impl Settings {
         let subject = match (self.choice, subject) {
             (ProfileChoice::Auto, subject) => subject,
             (ProfileChoice::None, _) => Subject::Plain,
-            (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { is_called: true, finishes },
-            (ProfileChoice::Server, _) => Subject::Server { is_called: true, finishes: true },
+            (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { has_clients: true, finishes },
+            (ProfileChoice::Server, _) => Subject::Server { has_clients: true, finishes: true },
             (ProfileChoice::Named(profile), _) => Subject::Known(profile),
         };
         let (pre_delay, stop_signal, quiet_means, name) = match subject {
             Subject::Plain => (Bounds::NONE, None, Activity::Requests, None),
-            Subject::Server { is_called, finishes } => {
-                let pre_delay = if is_called { PreDelay::BehindBalancer.bounds() } else { Bounds::NONE };
+            Subject::Server { has_clients, finishes } => {
+                let pre_delay = if has_clients { PreDelay::BehindBalancer.bounds() } else { Bounds::NONE };
                 // What is under way would be cut off.
                 let quiet_means = if finishes { Activity::Requests } else { Activity::Traffic };
                 (pre_delay, None, quiet_means, Some(SERVER))
@@ -340,7 +341,7 @@ fn not_ignored(given: Option<Sourced<SignalSet>>, rewrite: &Rewrites) -> Result<
     Ok(Some(given))
 }
 
-/// The name by which people know a program: the last part of its path.
+/// The last part of a program's path.
 #[must_use]
 pub fn base_name(program: &OsStr) -> String {
     Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()

@@ -1,5 +1,4 @@
-//! The stop, as a state machine. It asks no operating system: events and the time go in, actions and the next deadline come
-//! out.
+//! The stop, as a state machine. It makes no system call: events and the time go in, actions and the next deadline come out.
 //!
 //! ```text
 //! running --stop request--> step 0 --(time, quiet, hurry)--> step 1 --...--> killed --> gone
@@ -27,13 +26,13 @@ pub type Moment = Duration;
 /// anyway. `grace_period` keeps this time back from the drain.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
-/// How long no client must be connected for [`Rules::once_idle`].
+/// The signal of [`Rules::once_idle`] is sent when no client has been connected for this long.
 pub const IDLE_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a wrapper (a script, npm) has to exit by itself after its server has exited.
 pub const WRAPPER_WAIT: Duration = Duration::from_secs(5);
 
-/// How long processes that serve nobody have to exit by themselves, and again after they were sent a signal.
+/// How long processes without a client's connection have to exit by themselves, and once more after they were sent a signal.
 pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a step lasts. The main child's exit ends every wait at once.
@@ -94,9 +93,10 @@ pub enum Activity {
 pub enum StopSignal {
     /// This one, whichever was received: a setting names it.
     Always(Signal),
-    /// The received signal itself, not mapped: whoever is sent it passes it on in its own way.
+    /// The received signal itself: the process that is sent it handles it in its own way.
     Received,
-    /// The signal that the received one is rewritten to; else this one, the profile's; else the received signal itself.
+    /// What the received signal is rewritten to. Without a rewrite it is this signal, the profile's; without a profile, the
+    /// received signal itself.
     Mapped(Option<Signal>),
 }
 
@@ -147,7 +147,7 @@ pub enum WaitFor {
     Main,
     /// The main child and all its descendants.
     All,
-    /// The main child, and in a stop also the servers, and for a short time all other descendants.
+    /// The main child. In a stop also the servers, and for a short time ([`LEFTOVER_WAIT`]) all other descendants.
     AllInStop,
 }
 
@@ -162,20 +162,23 @@ pub struct Rules {
     pub rewrite: BTreeMap<Signal, Rewrite>,
     /// The steps of a stop.
     pub plan: Plan,
-    /// Whether the last step is extended by the time that quiet saved in the steps before: it lasts for the rest of a budget.
+    /// Whether the last step is extended by the time that quiet saved in the steps before it. It is if the drain timeout is not
+    /// a setting but the rest of the grace period.
     pub drain_gets_the_rest: bool,
-    /// The signal that the app is sent once more in the drain, when no client is connected any more: it would sleep out a timer
-    /// otherwise (squid).
+    /// The signal that the app is sent again in the drain, once no client is connected any more. squid would wait for a timer
+    /// otherwise.
     pub once_idle: Option<Signal>,
-    /// The signals on which the init stops itself after it has handled them, as dumb-init does on the terminal's keys.
+    /// The signals on which the init stops itself (SIGSTOP) after it has handled them, as dumb-init does on
+    /// SIGTSTP, SIGTTIN and SIGTTOU.
     pub suspend_on: SignalSet,
     /// What must end before we exit.
     pub wait_for: WaitFor,
 }
 
 impl Rules {
-    /// The signal that a stop sends after the request `received`, and whether a rule mapped it. A signal that is only passed on
-    /// may be passed on again. A mapped signal is never repeated (lighttpd takes a second SIGINT for "now").
+    /// The signal that a stop sends on the request `received`, and whether it is mapped: chosen by a setting or a profile. A
+    /// request that comes again is passed on only if the first was sent unmapped: lighttpd takes a second SIGINT for an
+    /// immediate stop.
     #[must_use]
     pub fn resolve(&self, stop_signal: StopSignal, received: Signal) -> (Signal, bool) {
         match (stop_signal, self.rewrite.get(&received)) {
@@ -186,8 +189,8 @@ impl Rules {
         }
     }
 
-    /// Whether the signal only reports a new size of the terminal's window. Where SIGWINCH is a stop request (httpd), the
-    /// sender tells the two apart.
+    /// Whether the signal only reports a new size of the terminal's window. Where SIGWINCH is a stop request (httpd), a resize
+    /// is recognised by its sender, the kernel.
     fn is_terminal_resize(&self, signal: Signal, origin: Origin) -> bool {
         signal == Signal::WINCH && origin == Origin::Kernel && self.stop_on.contains(signal)
     }
@@ -231,11 +234,11 @@ pub enum Event {
         /// Whether no process of ours is left.
         last: bool,
     },
-    /// The main child has exited before, and now the last other process has too.
+    /// The last process has exited, some time after the main child.
     NobodyLeft,
     /// The last server has exited.
     ServersExited,
-    /// Whether one of the processes that are left has a connection that a client opened.
+    /// Whether one of the processes that are left holds, or may hold, a client's connection.
     Serving(bool),
     /// The activity that the present wait watches ([`Shutdown::watches`]) has been absent for this long.
     Quiet(Duration),
@@ -252,11 +255,11 @@ pub enum Action {
     Stop(Signal),
     /// Send the stop signal to the descendants that the main child left.
     StopRest(Signal),
-    /// Continue the stopped app with SIGCONT: it could not act on the stop signal otherwise.
+    /// Continue the stopped app with SIGCONT: a stopped process cannot act on the stop signal.
     Continue,
     /// Stop the init itself until it is continued.
     Suspend,
-    /// Send the main child this signal: its servers have exited and it has not.
+    /// Send the main child this signal: the servers have exited, and it has not.
     StopMain(Signal),
     /// SIGKILL to every remaining process.
     KillAll,
@@ -275,10 +278,10 @@ pub enum Note {
         step: usize,
         /// The signal that the app was sent.
         sent: Option<Signal>,
-        /// How long it lasts.
+        /// How long the step lasts.
         wait: Wait,
     },
-    /// Another stop request came. It changes no clock.
+    /// Another stop request came. It changes no deadline.
     Repeated {
         /// The signal.
         signal: Signal,
@@ -299,14 +302,14 @@ pub enum Note {
     OthersLeft {
         /// How it ended.
         exit: Exit,
-        /// Whether a server is among them, which the stop goes on with.
+        /// Whether a server is among them, so that the stop continues.
         serving: bool,
     },
-    /// The servers have exited, and the wrapper has not done so after [`WRAPPER_WAIT`].
+    /// The servers have exited, and the wrapper has not exited within [`WRAPPER_WAIT`]. It was sent this signal.
     WrapperAsked(Signal),
-    /// What is left serves nobody, and has not exited after [`LEFTOVER_WAIT`].
+    /// The processes that are left serve no client and have not exited within [`LEFTOVER_WAIT`]. They were sent this signal.
     LeftoverAsked(Signal),
-    /// What is left did not exit on its signal. We exit and leave it.
+    /// The processes that are left did not exit on that signal. We exit without them.
     LeftBehind,
     /// Some process did not end within [`KILL_WAIT`] after SIGKILL.
     Unkillable,
@@ -321,7 +324,8 @@ enum Phase {
     /// No server is left, but other processes are.
     Leftover {
         stage: Leftover,
-        /// When the stage began. `None`: a process still has a client's connection, and the clock of the stage stands still.
+        /// When the stage began. `None`: the stage has no deadline, for example while a process still has a client's
+        /// connection.
         since: Option<Moment>,
         /// The end of the drain timeout.
         until: Option<Moment>,
@@ -335,13 +339,13 @@ enum Phase {
 /// What the init does about processes that are left when no server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leftover {
-    /// The main child, which started the server, has time to exit by itself.
+    /// The main child, which started the server, has [`WRAPPER_WAIT`] to exit by itself.
     Wrapper,
-    /// It was sent a signal.
+    /// The main child was sent a signal.
     WrapperAsked,
-    /// The main child has exited too. The others have time to exit by themselves.
+    /// The main child has exited too. The others have [`LEFTOVER_WAIT`] to exit by themselves.
     Others,
-    /// They were sent a signal.
+    /// The others were sent a signal.
     OthersAsked,
 }
 
@@ -393,22 +397,22 @@ pub struct Shutdown {
     stopped: bool,
     /// The first stop request. It decides the stop signal.
     request: Option<Signal>,
-    /// The stop signal if it was the received signal, not mapped. It is passed on again each time it comes again.
+    /// The stop signal, if it was sent unmapped. Each time it comes again, it is passed on again.
     passed_on: Option<Signal>,
-    /// Whether the stop signal was sent and the child, if it turns out to be stopped, must be continued.
-    owes_continue: bool,
-    /// The time that quiet has saved.
+    /// Whether the stop signal was sent, so that the child must be continued if we learn that it is stopped.
+    continue_if_stopped: bool,
+    /// By how much quiet has shortened the steps so far.
     saved: Duration,
 }
 
 impl Shutdown {
-    /// A machine whose app runs.
+    /// A state machine whose app runs.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         Self { is_started: true, ..Self::starting(rules) }
     }
 
-    /// A machine whose main child exists, but has not become the app yet: [`Event::Started`] will come.
+    /// A state machine whose main child has not called execve yet: [`Event::Started`] will come.
     #[must_use]
     pub fn starting(rules: Rules) -> Self {
         Self {
@@ -420,12 +424,13 @@ impl Shutdown {
             stopped: false,
             request: None,
             passed_on: None,
-            owes_continue: false,
+            continue_if_stopped: false,
             saved: Duration::ZERO,
         }
     }
 
-    /// Takes the rules for the stop that is about to begin: the plan for the server that runs. `has_server` is whether one does.
+    /// Sets the rules for the stop that is about to begin, with the plan for the server that was found. `has_server` is whether
+    /// one was found.
     pub fn prepare_stop(&mut self, rules: Rules, has_server: bool) {
         self.rules = rules;
         self.has_server = has_server;
@@ -443,7 +448,8 @@ impl Shutdown {
         &self.rules
     }
 
-    /// Whether only processes are left that are no servers: then [`Event::Serving`] must tell whether they serve a client.
+    /// Whether the servers have exited and other processes are left. Then [`Event::Serving`] must report whether they serve a
+    /// client.
     #[must_use]
     pub fn is_waiting_for_leftovers(&self) -> bool {
         matches!(self.phase, Phase::Leftover { .. })
@@ -470,7 +476,7 @@ impl Shutdown {
         }
     }
 
-    /// The activity that the present wait watches. [`Event::Quiet`] tells for how long it has been absent.
+    /// The activity whose absence may end the present wait. [`Event::Quiet`] reports for how long it has been absent.
     #[must_use]
     pub fn watches(&self) -> Option<Activity> {
         match self.phase {
@@ -496,7 +502,7 @@ impl Shutdown {
         }
     }
 
-    /// The signal that follows when no client is connected any more.
+    /// The signal that this step sends once no client is connected any more.
     fn waits_for_idle(&self, step: usize) -> Option<Signal> {
         self.rules.once_idle.filter(|_| step == self.last_step() && self.wait(step).quiet.is_none())
     }
@@ -527,7 +533,7 @@ impl Shutdown {
             (Phase::Running | Phase::Step { .. } | Phase::Leftover { .. }, Meaning::PassOn(signal)) => {
                 actions.push(Action::Forward(signal));
             }
-            // During a stop nobody waits for a person at a terminal: we do not stop ourselves, nor the app by SIGSTOP.
+            // A stop must not wait for somebody to type `fg`: we do not stop ourselves, and we do not send the app SIGSTOP.
             (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::Suspend(Some(signal))) if signal != Signal::STOP => {
                 actions.push(Action::Forward(signal));
             }
@@ -536,7 +542,7 @@ impl Shutdown {
             (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::StopRequest(signal, origin))
                 if self.request.is_none() =>
             {
-                // The stop began with the main child's exit. The platform's request comes second and changes no clock.
+                // The stop began with the main child's exit, so the platform's request changes no deadline.
                 self.request = Some(signal);
                 actions.push(Action::Note(Note::Requested(signal, origin)));
                 if self.passed_on == Some(signal) {
@@ -569,12 +575,12 @@ impl Shutdown {
                 actions.push(Action::Note(Note::TimeUp(self.wait(index))));
                 self.enter(index + 1, now, &mut actions);
             }
-            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::MainStopped) if self.owes_continue => {
-                self.owes_continue = false;
+            (Phase::Step { .. } | Phase::Leftover { .. }, Meaning::MainStopped) if self.continue_if_stopped => {
+                self.continue_if_stopped = false;
                 actions.push(Action::Continue);
             }
 
-            // The main child has exited, and with it everything that we wait for.
+            // The main child has exited, and nothing else has to be waited for.
             (Phase::Running, Meaning::MainExited { exit, last }) if last || self.rules.wait_for != WaitFor::All => {
                 self.phase = Phase::Gone { code: exit.code() };
             }
@@ -583,7 +589,7 @@ impl Shutdown {
             {
                 self.phase = Phase::Gone { code: exit.code() };
             }
-            // The stop goes on with the servers that it left.
+            // The servers that it left are still in their stop.
             (Phase::Step { .. }, Meaning::MainExited { exit, .. }) if self.has_server => {
                 self.main = Some(exit);
                 actions.push(Action::Note(Note::OthersLeft { exit, serving: true }));
@@ -598,7 +604,7 @@ impl Shutdown {
                 actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
                 self.phase = Phase::Leftover { stage: Leftover::Others, since: Some(now), until };
             }
-            // It has exited and others have not. They get the stop signal and the rest of the drain.
+            // Others have not exited. They are sent the stop signal and get the rest of the drain.
             (Phase::Step { index, .. }, Meaning::MainExited { exit, .. }) if index == self.last_step() => {
                 self.main = Some(exit);
                 actions.push(Action::Note(Note::OthersLeft { exit, serving: false }));
@@ -653,7 +659,7 @@ impl Shutdown {
                 self.phase = Phase::Gone { code: self.main.unwrap_or(Exit::Signal(Signal::KILL)).code() };
             }
 
-            // The main child had exited before, and now the last other process has.
+            // The last process has exited, some time after the main child.
             (Phase::Step { .. } | Phase::Leftover { .. } | Phase::Killed { .. }, Meaning::NobodyLeft) => {
                 if let Some(exit) = self.main {
                     self.phase = Phase::Gone { code: exit.code() };
@@ -736,7 +742,7 @@ impl Shutdown {
     }
 
     fn meaning_of_signal(&self, signal: Signal, origin: Origin) -> Meaning {
-        // Outside a stop, and in a wait without an upper bound, there is nothing to shorten: the signal is like any other.
+        // Outside a stop, and in a wait without an upper bound, there is nothing to shorten, so `hurry_on` does not apply.
         let is_waiting = matches!(self.phase, Phase::Step { .. } | Phase::Leftover { .. });
         let can_hurry = is_waiting && self.deadline().is_some();
         if self.rules.is_terminal_resize(signal, origin) {
@@ -759,8 +765,8 @@ impl Shutdown {
         }
     }
 
-    /// The quiet that ends the present wait, if it has lasted long enough. It does not end a wait without an upper bound, since
-    /// SIGKILL follows.
+    /// The quiet that ends the present wait, if it has lasted long enough. A wait without an upper bound does not end on quiet,
+    /// since SIGKILL would follow.
     fn quiet_reached(&self, so_far: Duration, now: Moment) -> Option<Quiet> {
         let Phase::Step { index, since } = self.phase else { return None };
         let wait = self.wait(index);
@@ -801,12 +807,12 @@ impl Shutdown {
         if self.stopped {
             actions.push(Action::Continue);
         }
-        // We may learn only later of a SIGSTOP that is already on its way to the child. It is continued then.
-        self.owes_continue = !self.stopped;
+        // A SIGSTOP may be on its way to the child. When we learn of the stop, we continue the child.
+        self.continue_if_stopped = !self.stopped;
         signal
     }
 
-    /// Enters a stage of [`Phase::Leftover`] from a step. What the drain timeout leaves bounds it.
+    /// Enters a stage of [`Phase::Leftover`] from a step. It ends at the latest with the drain timeout.
     fn enter_leftover(&mut self, stage: Leftover, now: Moment) {
         let until = match self.phase {
             Phase::Step { index, .. } if index == self.last_step() => self.deadline(),
@@ -815,7 +821,7 @@ impl Shutdown {
         self.phase = Phase::Leftover { stage, since: Some(now), until };
     }
 
-    /// The stage's time is up, or somebody is in a hurry.
+    /// The time of the stage is up, or a signal of `hurry_on` ended it.
     fn next_stage(&mut self, stage: Leftover, until: Option<Moment>, now: Moment, actions: &mut Vec<Action>) {
         let request = self.request.unwrap_or(Signal::TERM);
         let stage = match stage {
@@ -843,7 +849,8 @@ impl Shutdown {
         self.phase = Phase::Leftover { stage, since: Some(now), until };
     }
 
-    /// If nobody requested the stop (the main child exited and left others), SIGTERM stands in for the request.
+    /// The signal to send, and whether it is mapped. If the stop began without a request, with the main child's exit, SIGTERM
+    /// counts as the request.
     fn resolve(&self, stop_signal: StopSignal) -> (Signal, bool) {
         self.rules.resolve(stop_signal, self.request.unwrap_or(Signal::TERM))
     }

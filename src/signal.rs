@@ -1,8 +1,8 @@
-//! Signals as numbers and names, and which of them an init passes on. It asks no operating system.
+//! Signals as numbers and names, and which of them an init passes on. It makes no system call.
 //!
-//! The numbers are Linux's on every architecture but MIPS, SPARC, Alpha and PA-RISC (`man 7 signal`). Real-time
-//! signals are plain numbers here. That is why this type exists: most signal enums leave them out, and an init that cannot
-//! represent a signal drops it.
+//! The numbers are Linux's on every architecture but MIPS, SPARC, Alpha and PA-RISC (`man 7 signal`). Real-time signals are
+//! plain numbers here. Most signal enums leave them out, and an init cannot pass on a signal that it cannot represent: that is
+//! why this type exists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -130,16 +130,16 @@ impl Signal {
         self != Self::KILL && self != Self::STOP
     }
 
-    /// Whether it is for the init itself: a child's change of state, or a fault of our own code. Such a signal is never passed
-    /// on and cannot be a stop request.
+    /// Whether it concerns the init itself: a child's change of state, or a fault in our own code. By default such a signal is
+    /// not passed on, and it cannot be a stop request.
     #[must_use]
     pub fn is_our_own(self) -> bool {
         // ILL, TRAP, ABRT, BUS, FPE, SEGV, CHLD, SYS
         matches!(self.0, 4 | 5 | 6 | 7 | 8 | 11 | 17 | 31)
     }
 
-    /// Whether it is passed on to the app by default. `SIGTTIN` and `SIGTTOU` are not: they tell a process that *it* is in the
-    /// background, which means nothing for the app.
+    /// Whether it is passed on to the app by default. `SIGTTIN` and `SIGTTOU` are not: they mean that *we* are in the
+    /// background, which does not concern the app.
     #[must_use]
     pub fn is_forwarded(self) -> bool {
         self.is_catchable() && !self.is_our_own() && self != Self::TTIN && self != Self::TTOU

@@ -1,5 +1,5 @@
 //! What the kernel showed of the app's TCP sockets at one moment. Plain data: [`sys::sockets`](crate::sys::sockets) fills
-//! it, [`traffic`](crate::traffic) draws the conclusions, the report names it.
+//! it, [`traffic`](crate::traffic) draws conclusions from it, and the report prints it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,8 +12,8 @@ pub struct Snapshot {
     /// Connections made to watched ports since the last snapshot, including those that have ended since. The first
     /// snapshot has none.
     pub new: u64,
-    /// Connections that the namespace accepted since the last snapshot and that nothing attributes: they may be the app's
-    /// or another listener's. Always 0 while netlink reports every connection.
+    /// Connections that the namespace accepted since the last snapshot and that no socket explains: they may be the app's or
+    /// another listener's. Always 0 while netlink reports every connection.
     pub unexplained: u64,
     /// Connections that the whole namespace accepted since the last snapshot. `None`: unknown (no /proc).
     pub accepted_in_namespace: Option<u64>,
@@ -34,11 +34,10 @@ pub struct Snapshot {
     pub lingering: u64,
     /// Bytes that the app wrote and that clients have not acknowledged, on open and lingering connections.
     pub unsent: u64,
-    /// The time since the last new connection or request byte. `None`: neither was seen on a connection that exists or
-    /// that ended since the last snapshot. Without [`Self::sees_bytes`] it is an upper bound: a later byte may have been
-    /// missed.
+    /// The time since the last new connection or request byte. `None`: neither was seen on a connection that exists or that
+    /// ended since the last snapshot. Without [`Self::sees_bytes`] it is an upper bound: a later byte may have been missed.
     pub since_arrival: Option<Duration>,
-    /// The time since the last byte of a response to a client that still acknowledges.
+    /// The time since the last byte of a response was sent, to clients that still acknowledge.
     pub since_response: Option<Duration>,
     /// The peer of the last new connection or request byte.
     pub last_peer: Option<IpAddr>,
@@ -80,9 +79,9 @@ pub struct Connection {
     pub unread: u32,
     /// Bytes that the client has not acknowledged.
     pub unsent: u32,
-    /// The time since the client sent data or connected. `None`: only netlink knows.
+    /// The time since the client sent data or connected. `None`: unknown without netlink.
     pub since_arrival: Option<Duration>,
-    /// The time since the app sent data. `None`: it has not, or only netlink knows.
+    /// The time since the app sent data. `None`: it has sent none, or this is unknown without netlink.
     pub since_response: Option<Duration>,
 }
 

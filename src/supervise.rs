@@ -34,14 +34,14 @@ use crate::sys::tracked::Tracked;
 use crate::sys::wait::{self, Change};
 use crate::traffic::Traffic;
 
-/// How long filters on the main child's output have to write the last lines, and how often we look whether they have.
+/// How long we wait after the main child's exit for filters on its output to write the last lines, and how often we check.
 const FILTER_WAIT: Duration = Duration::from_secs(1);
 const FILTER_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A program that exits this soon and leaves others has become a daemon.
+/// A program that exits within this time and leaves other processes has probably daemonized.
 const DAEMON_LIMIT: Duration = Duration::from_secs(1);
 
-/// How often is looked for what no descriptor tells: processes that are left, and servers on a kernel without pidfds.
+/// How often we look for changes that no descriptor reports: processes that are left, and servers on a kernel without pidfds.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the loop needs to know besides the state machine's rules.
@@ -51,9 +51,9 @@ pub struct Options<'a> {
     pub style: LogStyle,
     /// The program, as it was called.
     pub program: OsString,
-    /// The settings in force, as far as the command line tells the server.
+    /// The settings for the server that the command line names. A stop begins with the search for the server that runs.
     pub settings: &'a Settings,
-    /// The connections that the namespace had accepted when we started. `None`: unknown.
+    /// How many connections the namespace had accepted when we started. `None`: unknown.
     pub accepted_at_start: Option<u64>,
     /// What the main child's group is sent after that child's exit.
     pub exit_signal: Option<Signal>,
@@ -97,9 +97,10 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         sleep(&inbox, Some((&supervisor.child, &supervisor.targets)), deadline);
         let now = start.elapsed();
         supervisor.check_start(now);
-        // One by one: when we are about to stop ourselves a SIGCONT must still be pending.
+        // One by one: before we stop ourselves we check for a pending SIGCONT, which must not have been read from the inbox
+        // yet.
         for received in inbox.take() {
-            // The child that could not become the program is no child that anybody knows of: its SIGCHLD is not logged.
+            // If the execve failed, the log has not mentioned a child, so the SIGCHLD of its exit is not logged either.
             if supervisor.start_failure.is_none() || received.signal != Signal::CHLD {
                 supervisor.options.style.log(LogEvent::Received(received.signal, received.origin));
             }
@@ -116,8 +117,8 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         supervisor.watch_leftovers(now);
         supervisor.handle(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
-            supervisor.leave_others(&inbox, now);
-            let code = supervisor.report.judged(code);
+            supervisor.report_others_left(&inbox, now);
+            let code = supervisor.report.final_exit_code(code);
             supervisor.report.close(now, supervisor.traffic());
             supervisor.options.style.log(LogEvent::Exits(code));
             return Ending::Exited(code);
@@ -139,7 +140,7 @@ pub fn pause(mut inbox: Inbox) {
 /// Sleeps until a signal comes, the child's program runs or cannot be run, or the time is up.
 fn sleep(inbox: &Inbox, app: Option<(&Child, &StopTargets)>, limit: Option<Duration>) {
     let timeout = limit.map_or(PollTimeout::NONE, |limit| {
-        // Rounded up: a wake-up before the deadline would only lead to another.
+        // Rounded up: a wake-up before the deadline would find nothing to do.
         let milliseconds = limit.as_nanos().div_ceil(1_000_000);
         i32::try_from(milliseconds).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
     });
@@ -147,7 +148,7 @@ fn sleep(inbox: &Inbox, app: Option<(&Child, &StopTargets)>, limit: Option<Durat
     let of_app =
         app.into_iter().flat_map(|(child, targets)| child.exec_status().into_iter().chain(targets.descriptors()));
     let mut descriptors: Vec<PollFd<'_>> = std::iter::once(inbox.as_fd()).chain(of_app).map(readable).collect();
-    // On an error (no memory) the loop looks at everything and tries again. To exit would end the app.
+    // On an error (no memory) the loop checks everything and polls again. If we exited, the app would end.
     let _ = poll(&mut descriptors, timeout);
 }
 
@@ -161,13 +162,13 @@ struct Supervisor<'a> {
     has_listeners: bool,
     /// The signals that we have sent.
     sent: Cell<SignalSet>,
-    /// From the beginning of the stop on.
+    /// Empty until a stop begins.
     targets: StopTargets,
-    /// From the beginning of the stop on.
+    /// `None` until a stop begins.
     monitor: Option<TrafficMonitor>,
     /// Whether the main child's whole group was sent the stop signal.
     is_group_stopped: bool,
-    /// Why the program could not be run. Its process is about to exit.
+    /// Why the program could not be run. The child that reported this is about to exit.
     start_failure: Option<SpawnError>,
 }
 
@@ -197,8 +198,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Finds the server, if this signal begins a stop, and prepares the plan for it. While the profile is not chosen, any signal
-    /// that is some server's stop signal may begin one: base images set STOPSIGNAL.
+    /// If this signal begins a stop, finds the server and prepares the plan for it. If no setting names a profile, the stop
+    /// signal of any known server may begin a stop: base images set STOPSIGNAL to it. It does if the server that is found has
+    /// this one.
     fn look_for_server(&mut self, signal: Signal, origin: Origin) {
         let settings = self.options.settings;
         let is_resize = signal == Signal::WINCH && origin == Origin::Kernel;
@@ -245,7 +247,7 @@ impl Supervisor<'_> {
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
     }
 
-    /// What the settings are for, if the search tells more than the command line did.
+    /// What the settings are for. `None`: the search found no more than the command line had told.
     fn subject(&self, found: &Found, request: Signal) -> Option<Subject> {
         let Some(first) = found.servers.first() else {
             // An interactive shell ignores SIGTERM and exits on SIGHUP.
@@ -257,16 +259,16 @@ impl Supervisor<'_> {
         if let Some(profile) = found.profile.or(guessed) {
             return Some(Subject::Known(profile));
         }
-        // A count that did not change proves that nobody ever called. It counts for the whole network namespace.
+        // If the count has not changed since the start, no client has ever connected. It covers the whole network namespace.
         let accepted = accepted_connections();
-        let nobody_called = accepted.is_some() && accepted == self.options.accepted_at_start;
-        let is_called = !nobody_called && !self.options.has_terminal;
-        Some(Subject::Server { is_called, finishes: found.finishes == Finishes::Yes })
+        let accepted_none = accepted.is_some() && accepted == self.options.accepted_at_start;
+        let has_clients = !accepted_none && !self.options.has_terminal;
+        Some(Subject::Server { has_clients, finishes: found.finishes == Finishes::Yes })
     }
 
-    /// Outside a stop we exit with the main child, and what it leaves is killed with the container. Filters on its output get a
-    /// moment for the last lines, and the others are named.
-    fn leave_others(&self, inbox: &Inbox, now: Moment) {
+    /// Outside a stop we exit when the main child does, and the processes that it leaves are killed with the container. Filters
+    /// on its output get [`FILTER_WAIT`] to write the last lines; then the log names the processes that are left.
+    fn report_others_left(&self, inbox: &Inbox, now: Moment) {
         if self.report.is_stop() || !self.options.settings.looks_for_server() {
             return;
         }
@@ -332,13 +334,13 @@ impl Supervisor<'_> {
     fn handle(&mut self, event: Event, now: Moment) {
         let actions = self.shutdown.on(event, now);
         if self.monitor.is_none() && self.shutdown.is_stopping() {
-            // Before the app is sent a signal, on which it may close its listeners.
+            // Take the first snapshot before the app is sent a signal, on which it may close its listeners.
             let pids = |processes: Vec<Process>| processes.iter().map(|process| process.pid).collect();
-            // Without a listener there is nothing to look for in thousands of processes.
+            // If nothing listens, do not read the descriptors of what may be thousands of processes.
             let own_pids: Option<Vec<i32>> =
                 if self.has_listeners { self.child.processes().map(pids) } else { Some(Vec::new()) };
             let (ports, ignore) = (&self.options.settings.ports.value, &self.options.settings.ignore_peers.value);
-            let monitor = TrafficMonitor::start(ports, ignore, own_pids.as_deref(), self.decides(), now);
+            let monitor = TrafficMonitor::start(ports, ignore, own_pids.as_deref(), self.may_end_wait(), now);
             self.report.watches_ports(monitor.watches_ports());
             self.monitor = Some(monitor);
         }
@@ -347,16 +349,16 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whether the present wait may end by what a snapshot shows.
-    fn decides(&self) -> bool {
+    /// Whether a snapshot may end the present wait.
+    fn may_end_wait(&self) -> bool {
         self.shutdown.watches().is_some()
     }
 
     /// Takes a snapshot if one is due, and tells the state machine for how long it has been quiet.
     fn watch_traffic(&mut self, now: Moment) {
-        let decides = self.decides();
+        let may_end_wait = self.may_end_wait();
         let Some(monitor) = &mut self.monitor else { return };
-        if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, decides) {
+        if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, may_end_wait) {
             return;
         }
         if let Some(activity) = self.shutdown.watches() {
@@ -390,7 +392,7 @@ impl Supervisor<'_> {
                 self.send(signal);
                 if self.options.settings.target.value == Some(Target::Group) {
                     self.is_group_stopped = true;
-                    // The kernel tells us only of our children's stops, not of those of others in the group.
+                    // We learn only of our own children's stops, so continue the whole group in case another member is stopped.
                     self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
                 }
             }
@@ -398,7 +400,7 @@ impl Supervisor<'_> {
                 let except_group = self.is_group_stopped.then_some(self.child.pid());
                 self.log_sending(signal, self.child.send_rest(signal, except_group));
             }
-            // The terminal has stopped its whole group, and it may wait for others in the group.
+            // The whole group: the terminal has stopped all of it, and the main child may be waiting for another member.
             Action::Continue => self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group)),
             Action::Suspend => {
                 self.options.style.log(LogEvent::Suspends);
@@ -427,14 +429,14 @@ impl Supervisor<'_> {
         self.log_sending(signal, self.child.send(signal, target));
     }
 
-    /// Whether the signal is a stop request that is passed on again to others than the main child.
+    /// Whether the signal is a repeated stop request, and the targets of the stop are others than the main child.
     fn is_repeated_request(&self, signal: Signal) -> bool {
         self.shutdown.is_stopping()
             && self.shutdown.rules().stop_on.contains(signal)
             && !self.targets.is_main_child_only()
     }
 
-    /// Sends a signal to a target of the stop. The main child's pid is its own until it is reaped.
+    /// Sends a signal to a target of the stop. If that is the main child, its pid can be used as long as it is not reaped.
     fn sender(&self) -> impl Fn(&Tracked, Signal) -> bool {
         |tracked, signal| {
             let is_main = tracked.process().pid == self.child.pid() && !self.child.is_reaped();
@@ -451,8 +453,8 @@ impl Supervisor<'_> {
         self.sent.set(self.sent.get().iter().chain([signal]).collect());
     }
 
-    /// Logs that a signal ended the main child which nobody sent through us.
-    fn explain_death(&self, exit: Exit) {
+    /// Logs it if the main child was ended by a signal that we have never sent.
+    fn report_unexpected_death(&self, exit: Exit) {
         let Exit::Signal(signal) = exit else { return };
         let by_terminal = self.options.has_terminal && matches!(signal, Signal::INT | Signal::QUIT | Signal::HUP);
         if by_terminal || self.sent.get().contains(signal) || !self.options.settings.looks_for_server() {
@@ -476,7 +478,7 @@ impl Supervisor<'_> {
     fn reap(&mut self, now: Moment) {
         let reaped = self.child.reap(self.options.exit_signal);
         if self.start_failure.is_some() && self.child.is_reaped() {
-            // The process that could not become the program: it was never the app.
+            // The execve failed, so this process was never the app and its exit is not an event.
             self.give_terminal_back();
             return;
         }
@@ -498,7 +500,7 @@ impl Supervisor<'_> {
                         warn: self.options.settings.warn_on_reap.value,
                     });
                 }
-                // It has exited since, so its pid may be another process's by now.
+                // If the main child has exited since, its pid may belong to another process by now.
                 Change::Stopped(_) | Change::Continued if changed != pid || main_exit.is_some() => {}
                 Change::Stopped(signal) => self.main_stopped(signal, now),
                 Change::Continued => self.handle(Event::MainContinued, now),
@@ -506,20 +508,20 @@ impl Supervisor<'_> {
         }
         if let Some(exit) = main_exit {
             self.options.style.log(LogEvent::MainExited { pid, exit });
-            self.explain_death(exit);
+            self.report_unexpected_death(exit);
             self.report.main_exited(exit);
             self.give_terminal_back();
             if let Some(monitor) = &mut self.monitor {
-                monitor.take_snapshot(now, false); // the last one: its connections are gone
+                monitor.take_snapshot(now, false); // shows that its connections are closed
             }
-            self.check_servers(now); // it may have been one
+            self.check_servers(now); // the main child may have been a server
             self.handle(Event::MainExited { exit, last: reaped.nobody_left }, now);
         } else if reaped.nobody_left {
             self.handle(Event::NobodyLeft, now);
         }
     }
 
-    /// If a group that has ended stayed in the foreground, Ctrl-C would reach nobody.
+    /// Ctrl-C goes to the foreground group. If the main child's group kept the foreground after its end, it would reach nobody.
     fn give_terminal_back(&self) {
         if self.options.hands_over {
             terminal::take_back_foreground(self.child.pid());
@@ -528,7 +530,7 @@ impl Supervisor<'_> {
 
     fn main_stopped(&mut self, signal: Signal, now: Moment) {
         let by_the_terminal = matches!(signal, Signal::TSTP | Signal::TTIN | Signal::TTOU);
-        // During a stop the state machine continues the child. A stop does not wait for a person at a terminal.
+        // During a stop the state machine continues the child: a stop must not wait for somebody to type `fg`.
         if !(by_the_terminal && self.options.has_terminal && self.shutdown.is_running()) {
             debug!("pid {} was stopped by {signal}", self.child.pid());
             return self.handle(Event::MainStopped, now);

@@ -1,5 +1,5 @@
-//! What the snapshots of the app's sockets prove: for how long there was no traffic, and the counts for the report. It asks no
-//! operating system: snapshots and the time go in.
+//! What the snapshots of the app's sockets prove: for how long there was no traffic, and the counts for the report. It makes no
+//! system call: snapshots and the time go in.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::shutdown::{Activity, Moment};
 use crate::snapshot::Snapshot;
 
-/// The number of peers that are remembered, the latest. If as many call at once they are clients and not probes.
+/// The most peers that are remembered, the latest ones. So many peers at once are clients and not probes.
 const MOST_PEERS: usize = 9;
 
 /// The traffic of one stop.
@@ -23,7 +23,7 @@ pub struct Traffic {
     busy_at: Option<Moment>,
     /// When a connection was last seen open.
     open_at: Option<Moment>,
-    /// When the first snapshot after that had none.
+    /// When the first snapshot after that showed no open connection. `None`: one is open, or none ever was.
     closed_at: Option<Moment>,
     /// Connections made since the first snapshot.
     new: u64,
@@ -31,7 +31,7 @@ pub struct Traffic {
     last: Snapshot,
     /// The peers that sent requests after the first snapshot, and when each last did.
     peers: Vec<(IpAddr, Moment)>,
-    /// What there was at the stop signal.
+    /// The connections at the stop signal. `None`: it was not sent yet.
     at_signal: Option<AtSignal>,
 }
 
@@ -73,8 +73,8 @@ impl Traffic {
     /// Adds a snapshot.
     pub fn add(&mut self, snapshot: Snapshot, now: Moment) {
         let mut arrival = snapshot.since_arrival.map(|age| now.saturating_sub(age));
-        // If bytes on kept-alive connections are invisible, each segment may have carried one, also on a connection that has
-        // ended since the last snapshot.
+        // If bytes on kept-alive connections are invisible, any segment may have carried a request, also on a connection that
+        // has ended since the last snapshot.
         let had_connections = snapshot.open > 0 || self.last.open > 0;
         if !snapshot.sees_bytes && had_connections && snapshot.segments.is_some_and(|segments| segments > 0) {
             arrival = Some(now);
@@ -105,7 +105,7 @@ impl Traffic {
         self.peers.push((peer, moment));
     }
 
-    /// Notes what there is at the stop signal. Only the first call counts.
+    /// Notes that the app is sent its stop signal now. Only the first call counts.
     pub fn stop_signal(&mut self, now: Moment) {
         let Snapshot { open, busy, waiting, waiting_unread, .. } = self.last;
         self.at_signal.get_or_insert(AtSignal { at: now, new: self.new, open, busy, waiting, waiting_unread });
@@ -115,10 +115,10 @@ impl Traffic {
     #[must_use]
     pub fn quiet(&self, of: Activity, now: Moment) -> Duration {
         match of {
-            Activity::Requests | Activity::Traffic if self.nobody_can_come() => return Duration::MAX,
-            // An unanswered request would be cut off.
+            Activity::Requests | Activity::Traffic if self.cannot_have_traffic() => return Duration::MAX,
+            // The stop signal would cut off an unanswered request.
             Activity::Traffic if self.last.busy > 0 => return Duration::ZERO,
-            // Without a connection it is something else that keeps the app from exiting.
+            // Without any connection, something else keeps the app from exiting.
             Activity::BusyConnections if self.last.open == 0 => return Duration::ZERO,
             _ => {}
         }
@@ -132,25 +132,25 @@ impl Traffic {
     }
 
     /// Whether nothing listens and nothing is open: there can be no traffic.
-    fn nobody_can_come(&self) -> bool {
+    fn cannot_have_traffic(&self) -> bool {
         self.last.listening.is_empty() && self.last.open == 0
     }
 
-    /// Whether later snapshots will show nothing more.
+    /// Whether later snapshots cannot show anything new.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.nobody_can_come() && self.last.lingering == 0
+        self.cannot_have_traffic() && self.last.lingering == 0
     }
 
     /// The peers whose requests came within the last `lately`. `None`: no peer is known, or there are too many to name.
     #[must_use]
-    pub fn callers(&self, lately: Duration, now: Moment) -> Option<Vec<IpAddr>> {
+    pub fn recent_peers(&self, lately: Duration, now: Moment) -> Option<Vec<IpAddr>> {
         let came = self.peers.iter().filter(|&&(_, moment)| now.saturating_sub(moment) < lately);
-        let callers: Vec<IpAddr> = came.map(|&(peer, _)| peer).collect();
-        (1..MOST_PEERS).contains(&callers.len()).then_some(callers)
+        let recent_peers: Vec<IpAddr> = came.map(|&(peer, _)| peer).collect();
+        (1..MOST_PEERS).contains(&recent_peers.len()).then_some(recent_peers)
     }
 
-    /// What there was at the stop signal. `None`: it has not been sent.
+    /// The connections at the stop signal. `None`: it was not sent yet.
     #[must_use]
     pub fn at_signal(&self) -> Option<AtSignal> {
         self.at_signal
@@ -269,15 +269,15 @@ mod tests {
     #[test]
     fn a_few_callers_are_named_and_many_are_not() {
         let mut traffic = Traffic::begin(at(0));
-        assert_eq!(traffic.callers(at(5), at(1)), None);
+        assert_eq!(traffic.recent_peers(at(5), at(1)), None);
         for second in 1..9 {
             traffic.add(request(peer(7), 0), at(second));
         }
-        assert_eq!(traffic.callers(at(5), at(9)), Some(vec![peer(7)]));
+        assert_eq!(traffic.recent_peers(at(5), at(9)), Some(vec![peer(7)]));
         for last in 10..30 {
             traffic.add(request(peer(last), 0), at(9));
         }
-        assert_eq!(traffic.callers(at(5), at(9)), None, "too many for probes");
+        assert_eq!(traffic.recent_peers(at(5), at(9)), None, "too many for probes");
     }
 
     #[test]

@@ -175,8 +175,8 @@ fn a_port_out_of_range() {
 fn an_invalid_network() {
     for (word, reason) in [
         ("10.0.0.0/33", "/33 is too long: the address has 32 bits"),
-        ("10.0.0/8", "`10.0.0` is no IP address"),
-        ("probe", "`probe` is no IP address"),
+        ("10.0.0/8", "`10.0.0` is not an IP address"),
+        ("probe", "`probe` is not an IP address"),
     ] {
         is_refused(
             with_flags(&["--ignore-peers", word]),
@@ -218,7 +218,7 @@ fn a_negative_duration() {
 fn an_invalid_duration() {
     is_refused(
         with_flags(&["--pre-delay", "5parsecs"]),
-        "--pre-delay: `5parsecs` is not a duration (`parsecs` is no unit): write it like 500ms, 5s or 1m30s",
+        "--pre-delay: `5parsecs` is not a duration (`parsecs` is not a unit): write it like 500ms, 5s or 1m30s",
     );
     for word in ["s", " ", "1s2", "99999999999999999999s", "5s-3s"] {
         with_flags(&["--pre-delay", word]).run().code(2).logged("is not a duration");
@@ -229,11 +229,11 @@ fn an_invalid_duration() {
 fn a_rewrite_given_twice_for_one_signal() {
     is_refused(
         with_flags(&["-r", "HUP:USR1", "-r", "1:USR2"]),
-        "--rewrite: SIGHUP is rewritten twice: leave one of the two",
+        "--rewrite: SIGHUP is rewritten twice: remove one of the two",
     );
     file_is_refused(
         "[signals]\nHUP = \"USR1\"\nSIGHUP = \"USR2\"",
-        "softstop.toml:3:1: SIGHUP is rewritten twice: leave one of the two",
+        "softstop.toml:3:1: SIGHUP is rewritten twice: remove one of the two",
     );
 }
 
@@ -249,7 +249,7 @@ fn an_invalid_rewrite() {
 fn a_stop_request_that_is_rewritten_to_ignore() {
     is_refused(
         with_flags(&["-r", "TERM:ignore"]).env("SOFTSTOP_STOP_ON", "TERM"),
-        "SOFTSTOP_STOP_ON: SIGTERM is named here, but --rewrite says to ignore it: take one of the two back",
+        "SOFTSTOP_STOP_ON: SIGTERM is named here, but --rewrite says to ignore it: remove one of the two",
     );
     with_flags(&["-r", "TERM:ignore"]).run().code(0); // without stop_on, SIGTERM is then no stop request
 }
@@ -375,7 +375,7 @@ fn a_stop_signal_that_would_freeze_the_program() {
 fn wait_for_all_without_a_subreaper() {
     is_refused(
         with_flags(&["--wait-for", "all"]).env("SOFTSTOP_SUBREAPER", "false"),
-        "--wait-for: to wait for all processes softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: take one of the two back",
+        "--wait-for: to wait for all processes softstop must adopt orphans, which SOFTSTOP_SUBREAPER forbids: remove one of the two",
     );
 }
 
@@ -383,7 +383,7 @@ fn wait_for_all_without_a_subreaper() {
 fn a_hurry_signal_that_is_rewritten_to_ignore() {
     is_refused(
         with_flags(&["--hurry-on", "INT", "-r", "INT:ignore"]),
-        "--hurry-on: SIGINT is named here, but --rewrite says to ignore it: take one of the two back",
+        "--hurry-on: SIGINT is named here, but --rewrite says to ignore it: remove one of the two",
     );
 }
 

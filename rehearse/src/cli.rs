@@ -1,4 +1,4 @@
-//! The command line, and its conversion into what each verb takes. The doc comments of the structures are `--help`.
+//! The command line, and its conversion into the options of each verb. The doc comments are the text of `--help`.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,11 +17,12 @@ use crate::update::contender::{ContenderKind, StopTimes};
 use crate::update::pod_runtime::Isolation;
 use crate::{duration, local, run};
 
-/// A rolling update under load: shows the requests that clients lose, and that with softstop they lose none.
+/// Performs a rolling update under load, and shows which requests clients lose without softstop and with it.
 ///
-/// Exit codes: 0 nothing was lost, 1 something was lost, 2 wrong usage, 3 no conclusion is possible (the command failed, or the
-/// measurement is incomplete and lost nothing so far). In `local` only softstop decides, as the others are expected to lose
-/// requests: 0 if softstop lost nothing (in a sweep: with at least one value), 3 if any measurement is incomplete.
+/// Exit codes: 0 nothing was lost, 1 something was lost, 2 wrong usage, 3 no conclusion is possible (the command failed, or no
+/// loss was seen but the measurement is incomplete). In `local` only softstop's updates decide, since the other contenders are
+/// expected to lose requests: 0 if softstop lost nothing (in a sweep: with at least one value), 3 if any measurement is
+/// incomplete.
 #[derive(Debug, Parser)]
 #[command(
     name = "softstop-rehearse",
@@ -51,11 +52,11 @@ pub(crate) enum Verb {
 /// How requests are sent, in `local` and in `run`.
 #[derive(Args, Clone, Debug)]
 struct LoadArguments {
-    /// Concurrent users, each of whom waits for an answer before sending again; with --rate the most requests in flight
+    /// Concurrent users, each of whom waits for an answer before sending again; with --rate, the maximum number of requests in flight
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     concurrency: Option<u32>,
 
-    /// Requests a second, sent whether or not earlier ones were answered; latency counts from when each was due
+    /// Requests a second, sent whether or not earlier ones were answered; latency counts from the time when each was due
     #[arg(long, value_name = "R", value_parser = parse_rate)]
     rate: Option<f64>,
 
@@ -67,19 +68,19 @@ struct LoadArguments {
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration::parse_above_zero)]
     timeout: Duration,
 
-    /// How long to load before the update begins
+    /// How long the load lasts before the update begins
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     before: Duration,
 
-    /// How long to load after the update has ended
+    /// How long the load lasts after the update has ended
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = duration::parse)]
     grace: Duration,
 
-    /// The most requests of one update; at this limit the load ends, and the measurement is incomplete
+    /// The maximum number of requests in one update; at this limit the load ends, and the measurement is incomplete
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_requests: u64,
 
-    /// The longest load of one update; at this limit the load ends, and the measurement is incomplete
+    /// The maximum duration of the load of one update; at this limit the load ends, and the measurement is incomplete
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse_above_zero)]
     max_time: Duration,
 }
@@ -111,7 +112,7 @@ pub(crate) struct LocalArguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     updates: u32,
 
-    /// How long the answer to a slow request takes; about one request in ten is slow, with --concurrency alone one user in ten
+    /// How long the answer to a slow request takes; about one request in ten is slow (with --concurrency but no --rate: all requests of one user in ten)
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = duration::parse)]
     slow: Duration,
 
@@ -143,7 +144,7 @@ pub(crate) struct LocalArguments {
     #[arg(long)]
     embedded: bool,
 
-    /// The softstop to rehearse [default: under cargo the one that it builds now, else the one beside this program or on PATH]
+    /// The softstop to rehearse [default: under cargo, a new build; else the one in this program's directory or on PATH]
     #[arg(long, value_name = "FILE")]
     softstop: Option<PathBuf>,
 
@@ -257,15 +258,15 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
     expect_status: u16,
 
-    /// The SHA-256 of the expected body, in hex [default: any body that is whole]
+    /// The SHA-256 of the expected body, in hex [default: any complete body]
     #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
     expect_body_sha256: Option<[u8; 32]>,
 
-    /// The version of HTTP [default: what TLS agrees on, HTTP/1.1 without TLS]
+    /// The version of HTTP [default: with TLS what is negotiated, HTTP/1.1 without TLS]
     #[arg(long, value_name = "VERSION")]
     http: Option<HttpVersion>,
 
-    /// Load an address that is not loopback without asking
+    /// Do not ask before loading an address that is not loopback
     #[arg(long)]
     yes: bool,
 

@@ -1,10 +1,11 @@
-//! Durations as a user types them: `500ms`, `5s`, `1m 30s`; a bare number is seconds.
+//! Durations on the command line: `500ms`, `5s`, `1m 30s`; a bare number is seconds.
 
 use std::time::Duration;
 
 use softstop::duration::{Bounds, InvalidDuration, read};
 
-/// No rehearsal takes longer, and sums of a few durations up to this one cannot overflow.
+/// The longest duration that is accepted. It is more than any rehearsal needs, and sums of a few such durations cannot
+/// overflow.
 const MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) fn parse(word: &str) -> Result<Duration, String> {

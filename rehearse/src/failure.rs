@@ -1,4 +1,4 @@
-//! How the program ends: the exit code, and the sentence for the person who started it.
+//! How the program ends: the exit code, and the sentence that it prints.
 
 /// At least one request was lost.
 pub(crate) const LOST: u8 = 1;

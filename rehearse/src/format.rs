@@ -1,6 +1,6 @@
-//! Numbers and text as people read them.
+//! Numbers and text in the form in which they are shown.
 
-/// A count as a number to scale or to average: exact up to 2^53, which no rehearsal reaches.
+/// A count as a float. It is exact up to 2^53, which no rehearsal reaches.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn real(count: u64) -> f64 {
     count as f64

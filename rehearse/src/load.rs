@@ -1,8 +1,9 @@
 //! The load: sends the requests on time and records each.
 //!
-//! [`generator`] sends them at the pace that [`Load`] asks for and [`round_robin`] distributes them over the targets. [`client`]
-//! carries one request to its verdict, over connections that [`connection`] makes and [`pool`] keeps; [`resolver`] and [`tls`]
-//! serve them, and [`error`] says what went wrong. [`limits`] and [`monitor`] tell the generator's own limits from the server's.
+//! [`generator`] sends them at the pace that [`Load`] asks for and [`round_robin`] distributes them over the targets.
+//! [`client`] carries one request to its verdict, over connections that [`connection`] makes and [`pool`] keeps; [`resolver`]
+//! and [`tls`] serve them, and [`error`] says what went wrong. [`limits`] and [`monitor`] tell the generator's own limits from
+//! the server's.
 
 pub(crate) mod client;
 mod connection;
@@ -31,7 +32,7 @@ use crate::target::{HttpVersion, Target};
 /// When requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
-    /// So many requests a second, whatever became of earlier ones, with at most `in_flight` at once.
+    /// So many requests a second, whether or not earlier ones were answered, with at most `in_flight` at once.
     Open { per_second: f64, in_flight: u32 },
     /// So many users, each of whom sends a request, waits for the answer and pauses.
     Closed { users: u32, pause: Duration },
@@ -51,7 +52,7 @@ pub(crate) struct LoadSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) targets: Vec<Target>,
-    /// None: what TLS agrees on, and HTTP/1.1 without TLS.
+    /// None: with TLS what is negotiated, and HTTP/1.1 without TLS.
     pub(crate) http: Option<HttpVersion>,
     pub(crate) settings: LoadSettings,
 }
@@ -67,8 +68,8 @@ pub(crate) struct LoadResult {
 }
 
 impl Load {
-    /// Sends requests from `began` on until `stop` becomes true, then waits for the outstanding answers. It ends early at its
-    /// bounds, and then says so in [`LoadResult::incomplete`].
+    /// Sends requests from `began` on until `stop` becomes true, then waits for the outstanding answers. If it reaches one of
+    /// its limits it ends early, and [`LoadResult::incomplete`] has the reason.
     pub(crate) async fn send(self, began: Instant, stop: watch::Receiver<bool>, counts: Arc<Counts>) -> LoadResult {
         generator::send(self, began, stop, counts).await
     }

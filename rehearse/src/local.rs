@@ -1,4 +1,4 @@
-//! `rehearse local`: the experiment on this machine.
+//! `rehearse local`: the rehearsal on this machine.
 
 mod components;
 mod description;
@@ -33,8 +33,8 @@ use components::Components;
 use plan::{Plan, PlannedUpdate};
 use sweep_range::SweepRange;
 
-/// Of 29 requests 26 are short and 3 are slow. With one slow request in ten, all of them would go to the same pod of two,
-/// because both requests and pods take turns; 29 has no divisor in common with any number of pods up to 20.
+/// Of 29 requests 26 are short and 3 are slow. Both targets and pods take turns, so with one slow request in ten and two pods
+/// all slow requests would go to the same pod. 29 has no divisor in common with any number of pods up to 20.
 const SHORT_WEIGHT: u32 = 26;
 const SLOW_WEIGHT: u32 = 3;
 
@@ -67,7 +67,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn local(options: Options) -> Result<u8, Failure> {
     let plan = Plan::of(&options)?;
-    // From here on a signal ends the experiment, which then removes everything that it created.
+    // From here on a signal ends the rehearsal, and everything that it created is removed.
     let mut signals =
         Signals::catch().map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")))?;
     let report = directory::choose(options.output.as_deref())?;
@@ -84,7 +84,7 @@ pub(crate) async fn local(options: Options) -> Result<u8, Failure> {
     let (done, keep_logs) = tokio::select! {
         done = experiment.run() => (done, true),
         signal = signals.next() => {
-            (Err(Failure::not_measured(format!("interrupted by {signal}: removed everything that was begun"))), false)
+            (Err(Failure::not_measured(format!("interrupted by {signal}: removed everything that was created"))), false)
         }
     };
     engine.clear().await;
@@ -123,7 +123,7 @@ impl ScratchDirectory {
     }
 
     async fn remove(self) {
-        // A server that was just killed may still be writing to it.
+        // A server that was just killed may still be writing to the directory.
         for _ in 0..100 {
             if fs::remove_dir_all(&self.0).is_ok() {
                 return;
@@ -229,8 +229,8 @@ fn in_one_line(run: &Run) -> String {
     format!("{}: {}{incomplete}", run.name, finding(run, &Summary::of(run)))
 }
 
-/// Only the runs of softstop decide, as the other contenders are expected to lose requests. In a sweep one value that lost
-/// nothing is enough.
+/// Only the runs of softstop decide, since the other contenders are expected to lose requests. In a sweep one value with which
+/// nothing was lost is enough.
 fn exit_code(contenders: &[(PlannedUpdate, Contender)], runs: &[Run], is_sweep: bool) -> u8 {
     if runs.iter().any(|run| run.incomplete.is_some()) {
         return NOT_MEASURED;

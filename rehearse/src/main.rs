@@ -1,4 +1,4 @@
-//! `softstop-rehearse`: a rolling update under load, which shows the requests that are lost without softstop, and that none are
+//! `softstop-rehearse`: a rolling update under load. It shows the requests that are lost without softstop, and that none are
 //! lost with it.
 //!
 //! A rehearsal, in order:
@@ -10,11 +10,11 @@
 //! 4. Everything that was recorded is one [`rehearsal::Rehearsal`], which [`report`] prints and writes, and compares with
 //!    another.
 //!
-//! `load`, `update` and `report` use each other in one direction only: an update uses the load, and a report uses neither. What
-//! they share stands in the small modules below them.
+//! `load`, `update` and `report` depend on each other in one direction only: `update` uses `load`, and `report` uses neither.
+//! What they share is in the small modules below them.
 #![allow(
     clippy::disallowed_methods,
-    reason = "those rules keep an init asleep and leave every wait to its reaper; this is no init"
+    reason = "those rules are for an init, which must not sleep or wait for a child outside its loop; this is not an init"
 )]
 
 mod cli;

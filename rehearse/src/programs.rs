@@ -1,4 +1,4 @@
-//! The programs of this machine.
+//! Programs that are installed on this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

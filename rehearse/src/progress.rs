@@ -1,4 +1,4 @@
-//! What is shown on stderr during a rehearsal: the phase, and how many requests had which verdict so far.
+//! The progress of a rehearsal on stderr: the phase, and the number of requests with each verdict so far.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::verdict::Verdict;
 
-/// How many requests of the running load had which verdict so far.
+/// The number of requests of the running load with each verdict so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     counts: [AtomicU64; Verdict::ALL.len()],

@@ -1,6 +1,6 @@
 //! What a rehearsal recorded, as plain data: the content of `rehearsal.json`.
 //!
-//! Nothing here asks a clock, a file or a server.
+//! Nothing here reads a clock or a file, or talks to a server.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 /// The version of the format of `rehearsal.json`.
 pub(crate) const FORMAT: u32 = 1;
 
-/// All of it: `rehearsal.json`.
+/// A whole rehearsal: the content of `rehearsal.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Rehearsal {
     /// [`FORMAT`].
@@ -22,7 +22,7 @@ pub(crate) struct Rehearsal {
     pub(crate) made_at: String,
     /// `local` or `run`.
     pub(crate) verb: String,
-    /// The settings and the versions of what took part, by name: `lag`, `rate`, `application`: `nginx/1.22.1` ...
+    /// The settings and the versions of the components, by name: `lag`, `rate`, `application`: `nginx/1.22.1` ...
     pub(crate) settings: BTreeMap<String, String>,
     /// How it was measured, in sentences.
     pub(crate) method: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Run {
     pub(crate) log_findings: Vec<LogFinding>,
     /// How often requests were lost, by the error message.
     pub(crate) errors: BTreeMap<String, u64>,
-    /// The limits of its own that the generator met, in sentences. The figures need care if there are any.
+    /// The limits of the generator itself that it reached, in sentences. If there are any, the figures may be wrong.
     pub(crate) limits: Vec<String>,
     /// Why the measurement is incomplete, if it is.
     pub(crate) incomplete: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) struct Run {
 pub(crate) struct Request {
     /// When it was to be sent, in milliseconds since the load began.
     pub(crate) due_ms: f64,
-    /// From then to the last byte of the answer, or to the loss.
+    /// From `due_ms` to the last byte of the answer, or to the loss.
     pub(crate) latency_ms: f64,
     pub(crate) verdict: Verdict,
     /// 0 if no status was received.

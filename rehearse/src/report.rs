@@ -1,8 +1,8 @@
 //! The report: a directory with `report.html`, `rehearsal.json`, the charts as SVG and PNG, and the logs.
 //!
-//! [`summary`] counts, [`conclusion`] says what the figures show, [`headline`] says it for the whole rehearsal, and
-//! [`sweep_choice`] names the value to choose. [`table`] prints it, [`page`] and [`chart`] show it, [`json`] keeps the
-//! figures. [`compare`] puts two results side by side.
+//! [`summary`] counts the verdicts of a run, [`conclusion`] says what they show, [`headline`] does so for the whole rehearsal,
+//! and [`sweep_choice`] names the value to choose. [`table`] is the output on the terminal, [`page`] and [`chart`] are the HTML
+//! and the pictures, and [`json`] is the file of the figures. [`compare`] puts two results side by side.
 
 pub(crate) mod chart;
 pub(crate) mod compare;
@@ -24,11 +24,11 @@ use crate::failure::Failure;
 use crate::rehearsal::Rehearsal;
 use chart::{Charts, png};
 
-/// Writes all of it into `directory`.
+/// Writes the whole report into `directory`.
 ///
 /// # Errors
 ///
-/// A file could not be written, or a picture not be made.
+/// A file could not be written, or a picture could not be rendered.
 pub(crate) fn write(rehearsal: &Rehearsal, directory: &Path) -> Result<(), Failure> {
     let cannot = |name: &str, why: &dyn std::fmt::Display| {
         Failure::not_measured(format!("cannot write {}: {why}", directory.join(name).display()))

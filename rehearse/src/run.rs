@@ -1,10 +1,10 @@
-//! `rehearse run`: load around a user's own roll-out.
+//! `rehearse run`: load before, during and after a user's own roll-out command.
 //!
 //! The command runs only after the URL has given the expected answer, and this program never stops it: a roll-out that is
 //! aborted half-way is worse than an incomplete measurement.
 //!
-//! If requests were lost the exit code is 1, even if a limit ended the load early. Only if the command failed or was interrupted
-//! it is 3 in any case, because then something other than the roll-out was measured.
+//! If requests were lost the exit code is 1, even if a limit ended the load early. But if the command failed or was
+//! interrupted, the exit code is always 3, because something other than the roll-out was measured.
 
 mod command;
 mod confirmation;
@@ -131,7 +131,7 @@ fn conclude(run: &Run, status: Option<ExitStatus>, interrupted: Option<Signal>) 
         return Err(Failure::not_measured(format!("the generator could not send {not_sent} of its {all} requests")));
     }
     if !met_the_update(run) {
-        return Err(Failure::not_measured("no request was in flight since the command began"));
+        return Err(Failure::not_measured("no request was in flight after the command began"));
     }
     print(&format!("Nothing was lost: {sent} requests.\n"));
     Ok(0)

@@ -1,4 +1,4 @@
-//! What requests ask for, and which answer is the expected one.
+//! What is requested, and the answer that is expected.
 
 use hyper::Uri;
 

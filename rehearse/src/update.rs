@@ -1,8 +1,7 @@
 //! A rolling update under load: every pod is replaced, one after the other.
 //!
-//! [`contender`] says which init runs in the pods, [`application`] which server, and [`content`] what it serves. [`pod_runtime`]
-//! starts each [`pod`] in a [`container`] or a PID [`namespace`], behind the [`balancer`]. [`log_findings`] reads the logs that
-//! are left.
+//! [`contender`] is the init in the pods, [`application`] the server, and [`content`] what it serves. [`pod_runtime`] starts
+//! each [`pod`] in a [`container`] or a PID [`namespace`], behind the [`balancer`]. [`log_findings`] reads the logs afterwards.
 
 pub(crate) mod addresses;
 pub(crate) mod application;
@@ -45,7 +44,7 @@ pub(crate) struct UpdateEnvironment<'a> {
     pub(crate) application: &'a Application,
     pub(crate) balancer: &'a BalancerKind,
     pub(crate) ingress: SocketAddr,
-    /// The directory for files that are removed in the end.
+    /// The directory for temporary files.
     pub(crate) home: &'a Path,
     /// The directory of the report.
     pub(crate) report: &'a Path,
@@ -77,7 +76,7 @@ struct UpdateRecord {
     log_findings: LogFindings,
 }
 
-/// Loads the pods of a contender before, during and after the replacement of all of them.
+/// Replaces all pods of a contender, with load before, during and after that.
 pub(crate) async fn rehearse(
     environment: &UpdateEnvironment<'_>,
     contender: &Contender,
@@ -188,8 +187,8 @@ impl Deployment<'_> {
         Ok(name)
     }
 
-    /// Replaces the oldest pod by a new one. The old pod is told to stop at the same moment at which its removal from the
-    /// balancer begins; the removal takes effect after the lag.
+    /// Replaces the oldest pod by a new one. As in Kubernetes, the old pod is told to stop at the moment when its removal from
+    /// the balancer begins; the removal takes effect after the lag.
     async fn replace_oldest(&mut self, began: Instant, logs: &str, record: &mut UpdateRecord) -> Result<(), String> {
         let mark = |kind, pod: &str| Mark { at_ms: milliseconds(began.elapsed()), kind, pod: pod.to_owned() };
         let new = self.add().await?;

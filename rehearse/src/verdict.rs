@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Verdict {
-    /// The expected status and the whole body.
+    /// The expected status, and the whole expected body.
     #[serde(rename = "answered")]
     Answered,
     /// A status of 500 or more.
@@ -14,7 +14,7 @@ pub(crate) enum Verdict {
     /// No connection could be made: refused, unreachable, or TLS failed.
     #[serde(rename = "refused")]
     Refused,
-    /// There was a connection, and it ended before the whole answer had arrived.
+    /// The connection or stream ended before the whole answer had arrived.
     #[serde(rename = "cut off")]
     CutOff,
     /// A whole answer with another status or body than expected.
@@ -23,8 +23,8 @@ pub(crate) enum Verdict {
     /// No whole answer in time.
     #[serde(rename = "timed out")]
     TimedOut,
-    /// The generator itself could not send the request: it was out of descriptors, ports or places in flight. This is
-    /// neither an answer nor a loss.
+    /// The generator itself could not send the request, for lack of descriptors, ports or places in flight. This counts neither
+    /// as answered nor as lost.
     #[serde(rename = "not sent")]
     NotSent,
 }

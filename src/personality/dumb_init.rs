@@ -97,17 +97,17 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
         child: ChildSetup {
             group,
             suspend_on: SignalSet::from_iter(JOB_CONTROL),
-            // Only with a group of the child's own: in ours the child was the only one we would signal, and it is gone.
+            // Only if the child leads a group of its own. In our group it was the only process that we would signal.
             exit_signal: exit_signal(&rewrites).filter(|_| group == ChildGroup::NewSession),
         },
         remarks,
     }))
 }
 
-/// What each signal is rewritten to, by number; 0 is nothing.
+/// The number of each signal, and the number that it is rewritten to; 0 for none.
 type Numbers = BTreeMap<i64, i64>;
 
-/// As sscanf(3) reads `%d:%d`, which ignores what follows.
+/// Reads a rewrite like sscanf(3) with `%d:%d`, which ignores what follows.
 fn rewrite(text: &str) -> Option<(i64, i64)> {
     let (from, rest) = leading_number(text)?;
     let (to, _) = leading_number(rest.strip_prefix(':')?)?;
@@ -122,13 +122,13 @@ fn effective(rewrites: &Numbers) -> BTreeMap<Signal, Sourced<Rewrite>> {
     effective.map(|(from, to)| (from, Sourced::new(to.map_or(Rewrite::Ignore, Rewrite::To), source.clone()))).collect()
 }
 
-/// Everything is passed on, including the signals of a fault, which some process must have sent, and those that the terminal
-/// sends to a background job.
+/// Every signal is passed on. That includes the signals of a fault (SIGSEGV), which another process has sent if we receive
+/// them, and those that the terminal sends to a background job.
 fn defaults(rewrites: &Numbers, group: ChildGroup) -> Layer {
     let all = (1..=LAST).filter(|number| !rewrites.contains_key(number)).filter_map(signal);
     let rewrite = all.filter_map(|signal| {
         let to = match group {
-            // Only SIGSTOP stops the leader of a session: its process group is orphaned.
+            // The process group of a session leader is orphaned, so only SIGSTOP stops it.
             ChildGroup::NewSession if JOB_CONTROL.contains(&signal) => Signal::STOP,
             _ if signal.is_forwarded() || !signal.is_catchable() || signal == Signal::CHLD => return None,
             _ => signal,
@@ -143,7 +143,7 @@ fn defaults(rewrites: &Numbers, group: ChildGroup) -> Layer {
     }
 }
 
-/// What the rest of the group gets after the child's exit: SIGTERM, or what it is rewritten to.
+/// The signal that the rest of the group is sent after the child's exit: SIGTERM, or what that is rewritten to.
 fn exit_signal(rewrites: &Numbers) -> Option<Signal> {
     signal(rewrites.get(&i64::from(Signal::TERM.number())).copied().unwrap_or(i64::from(Signal::TERM.number())))
 }

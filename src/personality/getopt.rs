@@ -1,5 +1,5 @@
-//! `getopt_long(3)` as the other inits use it, with its error messages, but POSIX-strict: the first word that is no option starts
-//! the command. glibc's would go on to look for options among the command's arguments.
+//! `getopt_long(3)` as the other inits use it, with glibc's error messages. The first word that is not an option begins the
+//! command, as POSIX demands; by default glibc's function would look for options among the command's arguments too.
 
 use std::ffi::{OsStr, OsString};
 
@@ -11,7 +11,7 @@ pub(super) type Options = &'static [(char, bool, Option<&'static str>)];
 /// An option that was found, with its value.
 pub(super) type Found = (char, Option<OsString>);
 
-/// Reads a command line: the options up to the first wrong one, and then the command, or the error message.
+/// Reads a command line. Returns the options before the first error, and the command or the error message.
 pub(super) fn read(arguments: &[OsString], known: Options) -> (Vec<Found>, Result<Vec<OsString>, String>) {
     let called = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut reader = Reader { words: RawArgs::new(arguments.iter().skip(1)), known, called, found: Vec::new() };

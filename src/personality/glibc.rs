@@ -1,4 +1,5 @@
-//! The C library's words, which the other inits print. musl, with which the static binary is linked, has others.
+//! glibc's texts for signals and errors, which the other inits print. The static binary is linked with musl, which has other
+//! texts.
 
 use std::io;
 

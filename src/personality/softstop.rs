@@ -1,4 +1,4 @@
-//! softstop by its own name: its command line, its words and exit codes.
+//! softstop under its own name: its command line, its messages and exit codes.
 
 use std::ffi::{OsStr, OsString};
 
@@ -43,10 +43,10 @@ struct Cli {
     /// Signals that end the present wait during a stop [default: INT]
     #[arg(long, value_name = "SIG,..")]
     hurry_on: Option<String>,
-    /// The signal that asks COMMAND to stop [default: the rewrite of the signal received, else the profile's, else that signal itself]
+    /// The signal that asks COMMAND to stop [default: what the received signal is rewritten to, else the profile's, else the received signal]
     #[arg(long, value_name = "SIG")]
     stop_signal: Option<String>,
-    /// How long COMMAND keeps serving after a stop request: 5s, or 2s..15s to end it when traffic has stopped [default: the profile's, else 0s]
+    /// How long COMMAND keeps serving after a stop request: 5s, or 2s..15s to end it early when traffic has stopped [default: the profile's, else 0s]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     pre_delay: Option<String>,
     /// A pre-delay with two bounds ends when no request has arrived for DUR [default: 2s]
@@ -76,8 +76,8 @@ struct Cli {
     /// Send signals to COMMAND's whole process group
     #[arg(short, long, conflicts_with = "target")]
     group: bool,
-    /// Who is asked to stop: the `server` alone, the `child`, or its process `group` [default: the server, or who stops it]
-    #[arg(long, value_name = "WHOM")]
+    /// What is sent the stop signal: the `server` alone, the `child`, or its process `group` [default: the server, or a process above it that stops it]
+    #[arg(long, value_name = "WHAT")]
     target: Option<String>,
     /// Exit after the `main` child, or after `all` its descendants too [default: all in a stop, main otherwise]
     #[arg(long, value_name = "WHOM")]
@@ -85,7 +85,7 @@ struct Cli {
     /// Adopt orphans, as PID 1 does [default: yes, unless PID 1]
     #[arg(short, long)]
     subreaper: bool,
-    /// Ask the kernel to send softstop SIG when its own parent dies
+    /// Ask the kernel to send softstop SIG when softstop's parent dies
     #[arg(short, long, value_name = "SIG")]
     parent_death_signal: Option<String>,
     /// Exit with 0 if COMMAND's exit code is CODE (repeatable)
@@ -100,7 +100,7 @@ struct Cli {
     /// Write log lines as `text` or `json` [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Start no program: reap, and exit on TERM or INT, as the infra container of a pod
+    /// Start no program: reap, and exit on TERM or INT, as a pod's infra container does
     #[arg(short = 'P', long, conflicts_with_all = ["command", "explain"])]
     pause: bool,
     /// Print the settings in force with their sources, and the timeline of a stop; start nothing
@@ -110,7 +110,7 @@ struct Cli {
     #[arg(long)]
     list_profiles: bool,
     /// The program to start, and its arguments
-    // The first word that is no option starts it, and all that follows belongs to it, options too.
+    // The first word that is not an option begins it, and all words after that belong to it, options too.
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
@@ -140,7 +140,7 @@ fn usage_error(sentence: &str) -> UsageError {
 }
 
 impl Cli {
-    /// The settings on the command line. With the soft stop disabled its settings have no effect, valid or not.
+    /// The settings on the command line. If the soft stop is disabled, its settings are not even read, so they may be invalid.
     fn layer(&self, environment: &Environment) -> Result<Layer, Error> {
         let is_disabled = disabled(&environment.0)?.is_some();
         let mut layer = Layer::default();
@@ -193,7 +193,7 @@ fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    // This tip is wrong here, since the command follows `--`.
+    // clap's tip is wrong here, since the command follows `--`.
     let message = message.filter(|line| !line.starts_with("tip: to pass"));
     let message: Vec<&str> = message.map(|line| line.trim_start_matches("error: ")).collect();
     format!("{}: `softstop --help` shows the usage", message.join("; "))
@@ -253,7 +253,7 @@ fn missing_interpreter(shown: &str, interpreter: Option<&str>) -> String {
     match interpreter {
         Some(named) if named.ends_with('\r') => format!(
             "`{shown}` exists, but its interpreter does not: its first line ends in a carriage return after `{}` (saved with \
-             Windows line ends?), so convert it, for example with dos2unix",
+             Windows line endings?), so convert it, for example with dos2unix",
             named.trim_end_matches('\r')
         ),
         Some(named) => format!("`{shown}` exists, but its interpreter does not: add `{named}` to the image"),

@@ -56,7 +56,7 @@ Starts PROGRAM as its only child, passes signals on to it and reaps zombies, as 
 A SOFTSTOP_ variable, or /etc/softstop.toml, turns the soft stop on.
 ";
 
-/// Names that `-p` does not take, though it takes those of the other classic signals.
+/// The names of classic signals that `-p` does not accept.
 const UNKNOWN_NAMES: &[&str] = &["STKFLT", "IO", "PWR", "IOT", "CLD", "POLL", "UNUSED"];
 
 fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation, UsageError> {
@@ -134,13 +134,13 @@ fn death_signal(name: &str) -> Option<Signal> {
     is_known.then(|| bare.parse().ok())?
 }
 
-/// As strtol(3) reads it: without a digit the number is 0.
+/// Reads an exit code like strtol(3): without a digit it is 0.
 fn exit_code(text: &str) -> Option<u8> {
     let (number, rest) = leading_number(text).unwrap_or((0, text));
     u8::try_from(number).ok().filter(|_| rest.is_empty())
 }
 
-/// Docker's engine reads the version and the commit from it.
+/// The version line, from which Docker's engine reads the version and the commit.
 fn version() -> String {
     format!("tini version 0.19.0_softstop-{BUILD}")
 }

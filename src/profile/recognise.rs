@@ -1,21 +1,21 @@
-//! Which server a command line starts, and which one a running process is.
+//! Recognises the server that a command line starts, and the server that a running process is.
 //!
-//! A wrong guess is worse than none: where a wrapper's option is not known, or a shell's command is not simple, there is no
-//! answer.
+//! A wrong answer is worse than none. So the answer is `None` if a wrapper has an unknown option, or if a shell's command is
+//! not a simple one.
 
 use std::ffi::OsStr;
 
 use super::{GRACEFUL_UWSGI, PROFILES, Profile, Runtime};
 
-/// A process's own words may be endless wrappers within wrappers.
+/// The limit on nested wrappers. A running process can write any command line.
 const MOST_WRAPPERS: usize = 10;
 
-/// The kernel keeps this much of a program's name (`TASK_COMM_LEN`).
+/// The kernel keeps this many bytes of a program's name (`TASK_COMM_LEN`, less the zero byte).
 const COMM_LENGTH: usize = 15;
 
 type Words = Vec<String>;
 
-/// The words as text. What is no UTF-8 is in no table.
+/// The words as text. Bytes that are not UTF-8 are replaced: no name in a table has any.
 pub(super) fn words<S: AsRef<OsStr>>(words: &[S]) -> Words {
     words.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect()
 }
@@ -31,8 +31,8 @@ fn unversioned(name: &str) -> &str {
     name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').trim_end_matches('-')
 }
 
-/// What `comm` shows of a program with this name.
-fn cut(name: &str) -> &str {
+/// The `comm` of a program with this name.
+fn comm_of(name: &str) -> &str {
     name.get(..COMM_LENGTH).unwrap_or(name)
 }
 
@@ -56,13 +56,13 @@ impl Runtime {
         })
     }
 
-    /// Whether a process that runs one of its servers may have this `comm`.
+    /// Whether this may be the `comm` of a process that runs a server in this runtime.
     fn has_comm(self, comm: &str) -> bool {
         Self::of(comm) == Some(self)
             || match self {
                 // Since Node.js 22.
                 Self::Node => comm == "MainThread" || comm == "node-MainThread",
-                // They load the server into their own process.
+                // These load the server into their own process.
                 Self::Ruby => matches!(comm, "bundle" | "rackup" | "rails"),
                 _ => false,
             }
@@ -72,7 +72,7 @@ impl Runtime {
 /// The server that a command line starts.
 pub(super) fn started_by(mut words: Words) -> Option<&'static Profile> {
     for _ in 0..MOST_WRAPPERS {
-        match unwrap(&words) {
+        match wrapped(&words) {
             Wrapping::Around(inner) => words = inner,
             Wrapping::None => return server(&words).map(|(profile, _)| profile),
             Wrapping::Unclear => return None,
@@ -81,40 +81,41 @@ pub(super) fn started_by(mut words: Words) -> Option<&'static Profile> {
     None
 }
 
-/// The server that a process is.
+/// The server that a running process is, by its command line and `comm`.
 pub(super) fn running(words: &[String], comm: &str) -> Option<&'static Profile> {
     if let Some(title) = title(words) {
-        return titled(title, comm);
+        return by_title(title, comm);
     }
     let (profile, names) = server(words)?;
-    let agrees = names.iter().any(|name| cut(name) == comm || unversioned(name) == comm)
+    let agrees = names.iter().any(|name| comm_of(name) == comm || unversioned(name) == comm)
         || profile.runtime.is_some_and(|runtime| runtime.has_comm(comm))
-        // Apache Traffic Server names its threads.
+        // Apache Traffic Server names its threads, the main one too.
         || comm == "[TS_MAIN]" && profile.has_program("traffic_server");
     agrees.then_some(profile)
 }
 
-/// The title that a process has given itself, in place of its arguments: one word with spaces in it.
+/// The title that a process has written over its arguments (setproctitle): a single word that contains spaces.
 fn title(words: &[String]) -> Option<&str> {
     let (title, rest) = words.split_first()?;
     (title.contains(' ') && rest.iter().all(String::is_empty)).then_some(title)
 }
 
-/// The name at the head of a title: `nginx: master process`, `redis-server *:6379`, `[celeryd: celery@host:MainProcess]`.
+/// The program's name at the beginning of a title: `nginx: master process`, `redis-server *:6379`,
+/// `[celeryd: celery@host:MainProcess]`.
 fn head(title: &str) -> &str {
     base(title.trim_start_matches('[').split([' ', ':']).next().unwrap_or(title))
 }
 
-fn titled(title: &str, comm: &str) -> Option<&'static Profile> {
+fn by_title(title: &str, comm: &str) -> Option<&'static Profile> {
     let name = head(title);
     let profile = PROFILES.iter().find(|profile| profile.has_program(name))?;
     let agrees = profile.has_program(comm)
-        // A scripting language's setproctitle() changes both.
-        || profile.runtime.is_some_and(|runtime| comm == cut(title) || runtime.has_comm(comm));
+        // The setproctitle() of a scripting language sets `comm` too.
+        || profile.runtime.is_some_and(|runtime| comm == comm_of(title) || runtime.has_comm(comm));
     agrees.then_some(profile)
 }
 
-/// The server that these words run in one process, and the names that its `comm` may have.
+/// The server that runs in the process with this command line, and the names that its `comm` may have.
 fn server(words: &[String]) -> Option<(&'static Profile, [&str; 2])> {
     let program = base(words.first()?);
     let mut names = [program; 2];
@@ -125,7 +126,7 @@ fn server(words: &[String]) -> Option<(&'static Profile, [&str; 2])> {
                 names = [program, base(name)];
                 by_script(runtime, name, words.get(at..)?)?
             }
-            // `node -e`, `java @file`
+            // Without a script, such as `node -e` or `java @file`.
             None if matches!(runtime, Runtime::Java | Runtime::Node) => by_name(program, words)?,
             None => return None,
         },
@@ -137,7 +138,7 @@ fn server(words: &[String]) -> Option<(&'static Profile, [&str; 2])> {
     Some((profile, names))
 }
 
-/// The server by the name of its program, which is the first of these words.
+/// The server whose program is called `name`. `words` are the program and its arguments.
 fn by_name(name: &str, words: &[String]) -> Option<&'static Profile> {
     let argument = words.get(1).map(String::as_str);
     match (name, argument) {
@@ -157,20 +158,20 @@ fn by_name(name: &str, words: &[String]) -> Option<&'static Profile> {
     }
 }
 
-/// The server that a runtime runs: a script or module of this name, with these words.
+/// The server that a runtime runs as a script or module called `name`. `words` are that name and its arguments.
 fn by_script(runtime: Runtime, name: &str, words: &[String]) -> Option<&'static Profile> {
     let profile = match runtime {
         Runtime::Node if is_package_manager(base(name)) => None,
         Runtime::Node => Profile::named("node"),
         Runtime::Php => Profile::named("php-server"),
         Runtime::Java => with_module(name).or_else(|| Profile::named("java")),
-        // bundler loads the script into its own process.
+        // `bundle exec` loads a Ruby script into its own process.
         Runtime::Ruby if base(name) == "bundle" => {
             let inner = wrapper_named("bundle")?.inner(words)?;
             by_name(base(inner.first()?), &inner)
         }
         Runtime::Erlang | Runtime::Lua | Runtime::Python | Runtime::Ruby => {
-            // The package of a module: `gunicorn.app.wsgiapp`.
+            // A Python module is known by its package: `gunicorn.app.wsgiapp` by `gunicorn`.
             let package = name.strip_suffix(".py").map_or_else(|| name.split('.').next(), |_| Some(name))?;
             let named = |name| with_module(name).or_else(|| by_name(base(name), words));
             named(name).or_else(|| named(package).filter(|_| runtime == Runtime::Python))
@@ -183,7 +184,7 @@ fn with_module(name: &str) -> Option<&'static Profile> {
     PROFILES.iter().find(|profile| profile.modules.contains(&name))
 }
 
-/// What a runtime runs, by its arguments: the name of the script, module or class, and the word that it stands in.
+/// What the arguments of a runtime name: the script, module or class, and the index of its word.
 fn script(runtime: Runtime, words: &[String]) -> Option<(&str, usize)> {
     let (short, long) = match runtime {
         Runtime::Java => return main_class(words),
@@ -214,7 +215,7 @@ fn main_class(words: &[String]) -> Option<(&str, usize)> {
     let mut at = 1;
     while let Some(word) = words.get(at) {
         match word.as_str() {
-            // MODULE/CLASS
+            // `-m MODULE/CLASS`
             "-jar" | "-m" | "--module" => return Some((base(words.get(at + 1)?), at + 1)),
             "-cp"
             | "-classpath"
@@ -239,14 +240,15 @@ fn main_class(words: &[String]) -> Option<(&str, usize)> {
 
 /// Where a command's options end.
 enum End<'a> {
-    /// At its first operand, which may be missing.
+    /// At the first operand: the index where it is, or where the words end.
     Operand(usize),
-    /// At an option that is marked as the last one: its letter, its value, and at which word what follows begins.
+    /// At an option that ends them (`!`): its letter, its value, and the index of the word that follows.
     Value(char, &'a str, usize),
 }
 
-/// Reads options as getopt(3) does: `short` has the letters, `long` the names; `:` follows what takes a value and `!` what
-/// takes one and ends the options. `*` and `*:` stand for every other long name. `None`: an option is not known.
+/// Reads options as getopt(3) does. `short` lists the letters, `long` the names. A `:` after one means that it takes a value, a
+/// `!` that it takes a value and ends the options. `*` and `*:` stand for every other long name. `None`: an option is unknown,
+/// or its value is missing.
 fn options<'a>(words: &'a [String], mut at: usize, short: &str, long: &str) -> Option<End<'a>> {
     while let Some(word) = words.get(at) {
         let Some(option) = word.strip_prefix('-').filter(|option| !option.is_empty()) else { break };
@@ -297,12 +299,12 @@ fn options<'a>(words: &'a [String], mut at: usize, short: &str, long: &str) -> O
     Some(End::Operand(at))
 }
 
-/// A program that runs the command which its arguments end in.
+/// A program that runs the command at the end of its arguments, like env(1).
 struct Wrapper {
     names: &'static [&'static str],
-    /// The word before the command (`bundle exec`); options may stand before and behind it.
+    /// The word before the command (`exec` in `bundle exec`). Options may come before and after it.
     verb: &'static str,
-    /// How many operands of its own come before the command.
+    /// How many operands come before the command.
     operands: usize,
     short: &'static str,
     long: &'static str,
@@ -312,7 +314,7 @@ const fn wrapper(names: &'static [&'static str], short: &'static str, long: &'st
     Wrapper { names, verb: "", operands: 0, short, long }
 }
 
-/// From each one's manual.
+/// The wrappers, with the options that their manuals list.
 const WRAPPERS: &[Wrapper] = &[
     Wrapper { operands: 1, ..wrapper(&["gosu", "su-exec", "setuidgid", "s6-setuidgid"], "", "") },
     wrapper(
@@ -366,7 +368,7 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper(&["npx"], "yqp:", "yes no no-install quiet package:"),
 ];
 
-/// Scripts of official images that run the server named by their first argument, and the names that others give to theirs.
+/// Entrypoint scripts of official images, and names that other images commonly use. They run the command in their arguments.
 const ENTRYPOINTS: &[&str] = &[
     "docker-entrypoint.sh",
     "docker-entrypoint",
@@ -385,9 +387,9 @@ const SHELLS: &[&str] = &["sh", "bash", "dash", "ash", "zsh", "ksh"];
 enum Wrapping {
     /// The words run this command.
     Around(Words),
-    /// They are a command of their own.
+    /// They are no wrapper.
     None,
-    /// They run another command, and which one is not clear.
+    /// They run another command, but it is not clear which.
     Unclear,
 }
 
@@ -397,21 +399,21 @@ impl From<Option<Words>> for Wrapping {
     }
 }
 
-fn unwrap(words: &[String]) -> Wrapping {
+fn wrapped(words: &[String]) -> Wrapping {
     let Some(first) = words.first() else { return Wrapping::Unclear };
     let program = base(first);
     if SHELLS.contains(&program) {
         return shell(words).inner().into();
     }
     if matches!(program, "su" | "runuser") {
-        return as_user(words).into();
+        return su_command(words).into();
     }
     if ENTRYPOINTS.contains(&program) {
         return entrypoint(program, words).into();
     }
     if WAITERS.contains(&program) {
         let at = words.iter().position(|word| word == "--");
-        return at.and_then(|at| from(words, at + 1)).into();
+        return at.and_then(|at| command_at(words, at + 1)).into();
     }
     if let Some(wrapper) = wrapper_named(program) {
         return wrapper.inner(words).into();
@@ -430,7 +432,7 @@ fn wrapper_named(name: &str) -> Option<&'static Wrapper> {
     WRAPPERS.iter().find(|wrapper| wrapper.names.contains(&name))
 }
 
-fn from(words: &[String], at: usize) -> Option<Words> {
+fn command_at(words: &[String], at: usize) -> Option<Words> {
     words.get(at..).filter(|inner| !inner.is_empty()).map(<[String]>::to_vec)
 }
 
@@ -449,7 +451,7 @@ impl Wrapper {
                 at += 1;
             }
         }
-        from(words, at + self.operands)
+        command_at(words, at + self.operands)
     }
 
     fn operand(&self, words: &[String], at: usize) -> Option<usize> {
@@ -460,22 +462,24 @@ impl Wrapper {
     }
 }
 
-/// su(1) takes options behind its operands; with `runuser -u USER` the operands are the command.
-fn as_user(words: &[String]) -> Option<Words> {
+/// The command of su(1) or runuser(1). su takes options after its operands too. With `runuser -u USER` the operands are the
+/// command.
+fn su_command(words: &[String]) -> Option<Words> {
     let long = "command! shell: group: supp-group: whitelist-environment: user: login preserve-environment";
     let is_command = words.iter().any(|word| word == "-u" || word.starts_with("--user"));
     let mut at = 1;
     while at < words.len() {
         match options(words, at, "c!s:g:G:w:u:lmpfP", long)? {
             End::Value(_, command, _) => return simple_command(command),
-            End::Operand(operand) if is_command => return from(words, operand),
+            End::Operand(operand) if is_command => return command_at(words, operand),
             End::Operand(operand) => at = operand + 1,
         }
     }
     None
 }
 
-/// An image's entrypoint puts its server before arguments that begin with an option. Which server that is shows in few of them.
+/// The command that an image's entrypoint runs. If the arguments begin with an option, the entrypoint puts its server's name in
+/// front of them. Only in a few cases the arguments show which server that is.
 fn entrypoint(program: &str, words: &[String]) -> Option<Words> {
     let arguments = words.get(1..)?;
     let first = arguments.first().map_or("", String::as_str);
@@ -484,7 +488,7 @@ fn entrypoint(program: &str, words: &[String]) -> Option<Words> {
     } else if [".js", ".mjs", ".cjs"].iter().any(|end| first.ends_with(end)) {
         "node"
     } else if !first.starts_with('-') {
-        return from(words, 1);
+        return command_at(words, 1);
     } else if program == "docker-php-entrypoint" {
         "php"
     } else if arguments.iter().any(|word| {
@@ -502,13 +506,13 @@ fn entrypoint(program: &str, words: &[String]) -> Option<Words> {
     Some(std::iter::once(server.to_owned()).chain(arguments.iter().cloned()).collect())
 }
 
-/// What a shell runs.
+/// What a shell takes its commands from.
 enum Shell<'a> {
-    /// The string behind `-c`.
+    /// The string after `-c`.
     Command(&'a str),
     /// A script and its arguments.
     Script(Words),
-    /// Its input.
+    /// Its stdin.
     Input,
     /// An option is not known.
     Unclear,
@@ -536,7 +540,7 @@ fn shell(words: &[String]) -> Shell<'_> {
         match letters {
             "" | "-" => break,
             "-login" | "-norc" | "-noprofile" | "-posix" | "-noediting" | "-verbose" | "-interactive" => {}
-            // A script from its input may have arguments.
+            // With `-s` the operands are arguments of the script on stdin, not a script.
             _ if letters.starts_with('-') || letters.contains('s') => return Shell::Unclear,
             _ => {
                 is_command |= letters.contains('c');
@@ -563,8 +567,8 @@ pub(super) fn is_shell_without_script(words: &[String]) -> bool {
     is_shell && matches!(shell(words), Shell::Input)
 }
 
-/// The words of a shell's simple command, without assignments and `exec` before it. Variables are left as they are written.
-/// `None`: it is not simple.
+/// The words of a shell's simple command, without the assignments and the `exec` before it. Variables are not expanded. `None`:
+/// it is not a simple command.
 fn simple_command(text: &str) -> Option<Words> {
     let mut words = Words::new();
     let mut word: Option<String> = None;
@@ -573,7 +577,7 @@ fn simple_command(text: &str) -> Option<Words> {
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(quoted), c) if quoted == c => quote = None,
-            // A substitution runs a command of its own.
+            // A command substitution, an operator or a redirection: not a simple command.
             (None | Some('"'), '`') | (None, ';' | '&' | '|' | '<' | '>' | '(' | ')' | '\n') => return None,
             (None | Some('"'), '$') if chars.peek() == Some(&'(') => return None,
             (None, ' ' | '\t') => words.extend(word.take()),
@@ -601,10 +605,11 @@ fn simple_command(text: &str) -> Option<Words> {
     if words.get(at).is_some_and(|word| word == "exec") {
         at += 1;
     }
-    if quote.is_some() { None } else { from(&words, at) }
+    if quote.is_some() { None } else { command_at(&words, at) }
 }
 
-/// They catch SIGTERM and end, or kill what they started, without passing it on.
+/// Whether this is a package manager of Node.js. On SIGTERM they exit, or kill what they started, and do not pass the signal
+/// on.
 fn is_package_manager(script: &str) -> bool {
     let name = script.trim_end_matches(".js").trim_end_matches(".cjs").trim_end_matches("-cli");
     matches!(name, "npm" | "npx" | "yarn" | "yarnpkg" | "pnpm" | "pnpx" | "nodemon") || name.starts_with("yarn-")
@@ -613,24 +618,24 @@ fn is_package_manager(script: &str) -> bool {
 pub(super) fn is_looked_through(words: &[String], comm: &str) -> bool {
     if let Some(title) = title(words) {
         // npm gives itself the title `npm start`.
-        return is_package_manager(head(title)) && (comm == cut(title) || Runtime::Node.has_comm(comm));
+        return is_package_manager(head(title)) && (comm == comm_of(title) || Runtime::Node.has_comm(comm));
     }
     let Some(program) = words.first().map(|first| base(first)) else { return false };
     if Runtime::of(program) == Some(Runtime::Node) {
         return script(Runtime::Node, words).is_some_and(|(name, _)| {
-            is_package_manager(base(name)) && (Runtime::Node.has_comm(comm) || comm == cut(base(name)))
+            is_package_manager(base(name)) && (Runtime::Node.has_comm(comm) || comm == comm_of(base(name)))
         });
     }
     let passes_on = match program {
         "tini" | "tini-static" | "docker-init" | "podman-init" | "catatonit" | "su" | "runuser" | "sudo"
         | "timeout" | "uv" => true,
-        // With a rewrite of its user's it must get the signal itself.
+        // If the user has it rewrite signals, it must be sent the signal itself.
         "dumb-init" => {
             matches!(options(words, 1, "r!cv", "rewrite! single-child verbose"), Some(End::Operand(_)))
         }
         _ => false,
     };
-    passes_on && comm == cut(program)
+    passes_on && comm == comm_of(program)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The environment: each variable with our prefix is a setting. One that is no setting is a typing error.
+//! The environment: variables with our prefix are settings. A name that is close to a setting's is a typing error.
 
 use std::ffi::OsString;
 
@@ -6,18 +6,18 @@ use super::key::KEYS;
 use super::{Error, Key, Layer, RawSetting, Source, value};
 
 const PREFIX: &str = "SOFTSTOP_";
-/// A switch of this project's own tests. It is no setting, but it is in their environment.
+/// A switch of this project's own tests, which is in their environment. It is not a setting.
 const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
-/// Dockerfiles name the version that they fetch so (`TINI_VERSION`).
+/// Dockerfiles use such a variable for the version that they download (`TINI_VERSION`).
 const VERSION: &str = "VERSION";
-/// Makes us a plain init, whatever else is set.
+/// Turns the soft stop off, whatever else is set.
 const DISABLED: &str = "DISABLED";
 
-/// Whether `SOFTSTOP_DISABLED` turns the soft stop off, and so the place that says so.
+/// The source `SOFTSTOP_DISABLED`, if it turns the soft stop off.
 ///
 /// # Errors
 ///
-/// Its value is no truth value.
+/// Its value is not a truth value.
 pub fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Error> {
     let name = format!("{PREFIX}{DISABLED}");
     let found = variables.iter().find(|(variable, value)| *variable == *name && !value.is_empty());
@@ -28,9 +28,9 @@ pub fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Er
     Ok(disabled.then_some(source))
 }
 
-/// Reads our variables, except those that `stronger` overrides. `None`: there are none. An empty variable counts as not set, since
-/// `${NAME:-}` in a Compose file makes such. A variable that is near to a setting's name is a typing error. Any other that is no
-/// setting is a warning, since Dockerfiles have such (`SOFTSTOP_URL`).
+/// Reads our variables, except those that `stronger` overrides. `None`: there are none. An empty variable counts as not set,
+/// since `${NAME:-}` in a Compose file produces empty ones. If a variable is not a setting, it is an error if its name is close
+/// to a setting's. Otherwise it is a warning, since Dockerfiles have such variables (`SOFTSTOP_URL`).
 pub(super) fn read(
     variables: Vec<(OsString, OsString)>,
     stronger: &Layer,
@@ -43,7 +43,7 @@ pub(super) fn read(
         };
         let source = Source::Environment(name.to_owned());
         match KEYS.iter().find(|(_, known, _)| *known == suffix) {
-            Some((Key::Disabled, ..)) => {} // if it disabled anything we would not be here
+            Some((Key::Disabled, ..)) => {} // read before, and false
             Some(&(key, ..)) => {
                 has_any = true;
                 let Ok(text) = value.into_string() else { return Err(Error::NotText { source }) };
@@ -64,7 +64,7 @@ pub(super) fn read(
     Ok(has_any.then_some(layer))
 }
 
-/// Whether Kubernetes or Docker made this variable for a service called "softstop" or "softstop-...":
+/// Whether Kubernetes or Docker sets this variable for a service called "softstop" or "softstop-...":
 /// `SOFTSTOP_SERVICE_HOST`, `SOFTSTOP_PORT_80_TCP_ADDR` and the like.
 fn is_service_link(suffix: &str) -> bool {
     let padded = format!("_{suffix}_");

@@ -1,4 +1,4 @@
-//! Errors in settings, each as one sentence that names the place and the remedy.
+//! Errors in settings. Each is one sentence that names the place and the remedy.
 
 use std::fmt;
 use std::io;
@@ -20,10 +20,10 @@ pub enum Error {
     NotText { source: Source },
     UnknownSignal { source: Source, word: String, nearest: Option<String> },
     NotCatchable { source: Source, signal: Signal },
-    OurOwn { source: Source, signal: Signal },
+    ReservedForInit { source: Source, signal: Signal },
     Ignored { source: Source, signal: Signal, ignored_by: Source },
-    WouldFreeze { source: Source },
-    OrphansGetLost { wait_for: Source, subreaper: Source },
+    StopSignalIsSigstop { source: Source },
+    NeedsSubreaper { wait_for: Source, subreaper: Source },
     NotARewrite { source: Source, word: String },
     RewrittenTwice { source: Source, signal: Signal },
     Negative { source: Source, word: String },
@@ -32,9 +32,9 @@ pub enum Error {
     NotAnExitCode { source: Source, word: String },
     GraceTooShort { source: Source, grace: Duration },
     DoesNotFit { pre_delay: (Bounds, Source), drain: Option<(Duration, Source)>, grace: (Duration, Source) },
-    UpsideDown { source: Source, least: Duration, most: Duration },
-    NeverQuiet { quiet: (Duration, Source), pre_delay: (Bounds, Source) },
-    NothingToHasten { source: Source },
+    BoundsReversed { source: Source, least: Duration, most: Duration },
+    QuietTooLong { quiet: (Duration, Source), pre_delay: (Bounds, Source) },
+    DrainUnlimited { source: Source },
     NotAPort { source: Source, word: String },
     NotANetwork { source: Source, word: String, reason: String },
     Unreadable { path: PathBuf, named_by: Source, error: io::Error },
@@ -83,28 +83,25 @@ impl fmt::Display for Error {
             Self::NotCatchable { source, signal } => {
                 write!(f, "{source}: no process can catch {signal}: name another signal here")
             }
-            Self::OurOwn { source, signal } => write!(
+            Self::ReservedForInit { source, signal } => write!(
                 f,
                 "{source}: {signal} is for softstop itself (a change of a child, or a fault): name another signal here"
             ),
             Self::Ignored { source, signal, ignored_by } => {
-                write!(
-                    f,
-                    "{source}: {signal} is named here, but {ignored_by} says to ignore it: take one of the two back"
-                )
+                write!(f, "{source}: {signal} is named here, but {ignored_by} says to ignore it: remove one of the two")
             }
-            Self::WouldFreeze { source } => {
+            Self::StopSignalIsSigstop { source } => {
                 write!(f, "{source}: SIGSTOP would freeze the program, not stop it: name another signal here")
             }
-            Self::OrphansGetLost { wait_for, subreaper } => write!(
+            Self::NeedsSubreaper { wait_for, subreaper } => write!(
                 f,
-                "{wait_for}: to wait for all processes softstop must adopt orphans, which {subreaper} forbids: take one of the two back"
+                "{wait_for}: to wait for all processes softstop must adopt orphans, which {subreaper} forbids: remove one of the two"
             ),
             Self::NotARewrite { source, word } => {
                 write!(f, "{source}: `{word}` is not a rewrite: write FROM:TO, such as HUP:USR1 or USR2:ignore")
             }
             Self::RewrittenTwice { source, signal } => {
-                write!(f, "{source}: {signal} is rewritten twice: leave one of the two")
+                write!(f, "{source}: {signal} is rewritten twice: remove one of the two")
             }
             Self::Negative { source, word } => {
                 write!(f, "{source}: `{word}` is negative: write a duration of 0s or more")
@@ -135,13 +132,13 @@ impl fmt::Display for Error {
                     show(grace.0)
                 )
             }
-            Self::UpsideDown { source, least, most } => write!(
+            Self::BoundsReversed { source, least, most } => write!(
                 f,
                 "{source}: the lower bound of {} is above the upper bound of {}: write the shorter first",
                 show(*least),
                 show(*most)
             ),
-            Self::NeverQuiet { quiet, pre_delay } => write!(
+            Self::QuietTooLong { quiet, pre_delay } => write!(
                 f,
                 "{}: a quiet of {} is longer than the pre-delay of {} ({}): shorten the one or lengthen the other",
                 quiet.1,
@@ -149,7 +146,7 @@ impl fmt::Display for Error {
                 pre_delay.0,
                 pre_delay.1
             ),
-            Self::NothingToHasten { source } => write!(
+            Self::DrainUnlimited { source } => write!(
                 f,
                 "{source}: without a drain timeout there is nothing to end early: set drain_timeout or grace_period"
             ),

@@ -12,7 +12,7 @@ use super::{Error, Key, Layer, RawSetting, Source, value};
 
 const LOG_KEYS: &[(&str, Key)] = &[("level", Key::Log), ("format", Key::LogFormat)];
 
-/// Names that flags and variables have and the file has not, with the file's names.
+/// Names of flags and variables that the file does not use, each with the name in the file.
 const OTHER_NAMES: &[(&str, &str)] =
     &[("rewrite", "signals"), ("log_level", "log.level"), ("log_format", "log.format"), ("group", "target")];
 
@@ -47,7 +47,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// Line and column of a byte, counted from 1.
+    /// The source with the line and the column of a byte, counted from 1.
     fn place(&self, offset: usize) -> Source {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |line_break| line_break + 1);
@@ -127,7 +127,7 @@ impl File<'_> {
         value.get_ref().as_table().ok_or_else(|| self.wrong_type(name, value, expected))
     }
 
-    /// A list, written as an array or as one string, as the comma-separated words of a flag.
+    /// A list as a flag takes it, separated by commas. In the file it is an array, or such a string.
     fn list(&self, name: &str, value: &Value<'_>) -> Result<String, Error> {
         let Some(array) = value.get_ref().as_array() else {
             return self.scalar(name, value, "a list such as [\"TERM\", \"QUIT\"]");

@@ -6,12 +6,12 @@ use super::{DrainUntil, Error, Settings, Source, Sourced};
 use crate::duration::show;
 use crate::shutdown::KILL_WAIT;
 
-/// A pre-delay that a profile sets leaves the drain at least this much of the grace period, or half of it if it is shorter.
+/// A profile's pre-delay leaves the drain at least this much of the grace period, or half of a short grace period.
 const SHORTEST_DRAIN: Duration = Duration::from_secs(2);
 
 impl Settings {
-    /// Fits the plan into the platform's budget: the drain gets what the pre-delay leaves of it, less the time for our last
-    /// report. A value that a person chose must fit. A profile's pre-delay is shortened.
+    /// Fits the plan into the platform's budget. The drain gets the rest after the pre-delay and [`KILL_WAIT`]. It is an error
+    /// if values that the user has set do not fit. A profile's pre-delay is shortened.
     pub(super) fn fit_into_grace_period(&mut self) -> Result<(), Error> {
         let Some(grace) = self.grace_period.value else { return Ok(()) };
         let usable = grace.saturating_sub(KILL_WAIT);
@@ -19,16 +19,16 @@ impl Settings {
             return Err(Error::GraceTooShort { source: self.grace_period.source.clone(), grace });
         }
         let drain = self.drain_timeout.value;
-        // The room for the pre-delay: everything except the drain timeout. If none is set some time must remain for the drain,
-        // and if the pre-delay is a profile's, a useful amount.
+        // The room for the pre-delay is everything except the drain timeout. If no drain timeout is set, some time must remain
+        // for the drain: at least `SHORTEST_DRAIN` if the pre-delay is a profile's.
         let room = match drain {
             Some(drain) => usable.checked_sub(drain),
-            None if self.pre_delay.source.is_a_person() => usable.checked_sub(Duration::from_millis(1)),
+            None if self.pre_delay.source.is_set_by_user() => usable.checked_sub(Duration::from_millis(1)),
             None => usable.checked_sub(SHORTEST_DRAIN.min(usable / 2)),
         };
         match room {
             Some(room) if self.pre_delay.value.most <= room => {}
-            Some(room) if !self.pre_delay.source.is_a_person() => {
+            Some(room) if !self.pre_delay.source.is_set_by_user() => {
                 let shortened = self.pre_delay.value.capped(room);
                 self.warnings.push(format!(
                     "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {shortened}",
@@ -54,14 +54,14 @@ impl Settings {
         Ok(())
     }
 
-    /// Fits the quiet into the pre-delay: a longer quiet could never end it.
+    /// Fits the quiet into the pre-delay: if it were longer, it could never end the pre-delay.
     pub(super) fn fit_quiet(&mut self) -> Result<(), Error> {
         let most = self.pre_delay.value.most;
         if !self.pre_delay.value.is_range() || self.quiet.value <= most {
             return self.check_drain_until();
         }
-        if self.quiet.source.is_a_person() {
-            return Err(Error::NeverQuiet {
+        if self.quiet.source.is_set_by_user() {
+            return Err(Error::QuietTooLong {
                 quiet: (self.quiet.value, self.quiet.source.clone()),
                 pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
             });
@@ -81,7 +81,7 @@ impl Settings {
     /// `drain_until` ends a drain before its timeout, so there must be one.
     fn check_drain_until(&self) -> Result<(), Error> {
         if self.drain_until.value != DrainUntil::Exit && self.drain_timeout.value.is_none() {
-            return Err(Error::NothingToHasten { source: self.drain_until.source.clone() });
+            return Err(Error::DrainUnlimited { source: self.drain_until.source.clone() });
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a command line asks for.
+//! The result of reading a command line.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use super::Layer;
 use crate::process::ChildGroup;
 use crate::signal::{Signal, SignalSet};
 
-/// What a command line asks for, softstop's own or that of the init by whose name we are called.
+/// A command line that was read: softstop's own, or that of the init by whose name we are called.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
     /// The program to start, and its arguments.
@@ -17,15 +17,15 @@ pub struct Invocation {
     pub variables: Layer,
     /// The defaults of that other init.
     pub defaults: Layer,
-    /// The name of that other init. It has no soft stop: one of our variables, or our file, turns it on.
+    /// The name of that other init. Under it the soft stop is off, unless one of our variables is set or our file exists.
     pub personality: Option<&'static str>,
     /// How the main child is set up.
     pub child: ChildSetup,
-    /// What that other init logs before it starts, in its debug log.
+    /// What that other init writes to its debug log before it starts the program.
     pub remarks: Vec<String>,
 }
 
-/// How the main child is set up. These are no settings: only another init's name changes them.
+/// How the main child is set up. These are not settings: they depend only on the init by whose name we are called.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ChildSetup {
     /// Its process group.

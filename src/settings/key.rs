@@ -1,8 +1,8 @@
-//! The names of the settings, and a setting as a person wrote it.
+//! The names of the settings, and a setting before its value is read.
 
 use super::Source;
 
-/// A setting. [`KEYS`] has its names.
+/// A setting. `KEYS` has its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the help text in personality/softstop.rs describes each")]
 pub enum Key {
@@ -59,7 +59,7 @@ pub(super) const KEYS: &[(Key, &str, Option<&str>)] = &[
 ];
 
 impl Key {
-    /// Whether the setting concerns what every init does, and not the soft stop.
+    /// Whether the setting applies to a plain init too. The others concern only the soft stop.
     #[must_use]
     pub fn is_of_plain_init(self) -> bool {
         matches!(
@@ -76,13 +76,13 @@ impl Key {
     }
 }
 
-/// A setting as a person wrote it.
+/// A setting as the user wrote it.
 #[derive(Clone, Debug)]
 pub struct RawSetting {
     /// Which setting.
     pub key: Key,
-    /// What was written.
+    /// The text of the value.
     pub text: String,
-    /// Where.
+    /// Where it was written.
     pub source: Source,
 }

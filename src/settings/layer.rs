@@ -26,7 +26,7 @@ macro_rules! layer {
         }
 
         impl Layer {
-            /// Reads a setting from text. The first value of a setting counts.
+            /// Reads a setting from text. If a setting is read twice, the first value counts.
             ///
             /// # Errors
             ///
@@ -47,7 +47,8 @@ macro_rules! layer {
                 Ok(())
             }
 
-            /// Whether a weaker source's value of this setting would be overridden. Rewrites never are: they add up.
+            /// Whether this layer overrides the setting in a weaker layer. It does not override rewrites: those of all layers
+            /// apply.
             pub(super) fn overrides(&self, key: Key) -> bool {
                 match key {
                     Key::Disabled | Key::Rewrite => false,
@@ -55,7 +56,7 @@ macro_rules! layer {
                 }
             }
 
-            /// Fills what this layer leaves open from a weaker one.
+            /// This layer, with the settings of a weaker one where this one has none.
             #[must_use]
             pub(super) fn over(mut self, weaker: Self) -> Self {
                 $(self.$field = self.$field.or(weaker.$field);)*
@@ -105,7 +106,7 @@ impl Layer {
         }
     }
 
-    /// What turns the soft stop off: stop requests become signals like all others, and servers programs like all others.
+    /// The settings that turn the soft stop off: no signal is a stop request, and no profile is used.
     pub(super) fn without_soft_stop(source: &Source) -> Self {
         Self {
             profile: Some(Sourced::new(ProfileChoice::None, source.clone())),

@@ -1,4 +1,4 @@
-//! Where a value comes from.
+//! Where the value of a setting comes from.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,8 +37,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether a person chose the value, as a setting of softstop.
-    pub(super) fn is_a_person(&self) -> bool {
+    /// Whether the user has set the value by a setting of softstop.
+    pub(super) fn is_set_by_user(&self) -> bool {
         match self {
             Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,
             Self::Profile(_)

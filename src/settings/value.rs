@@ -1,4 +1,4 @@
-//! Reads a setting's value from the text that a person wrote.
+//! Reads the value of a setting from the text that the user wrote.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,23 +14,23 @@ use crate::profile::Profile;
 use crate::shutdown::{Activity, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
 
-/// How a person writes an empty list.
+/// The text for an empty list.
 pub(super) const NONE: &str = "none";
 
 /// The value of `profile`.
 #[derive(Clone, Copy, Debug)]
 pub enum ProfileChoice {
-    /// By the command's name.
+    /// That of the command, and in a stop that of the server that runs.
     Auto,
     /// No profile.
     None,
-    /// That of a server which no other profile knows.
+    /// That of servers without a profile of their own.
     Server,
     /// This one.
     Named(&'static Profile),
 }
 
-/// The known word with the fewest typing errors between it and `word`, if they are few.
+/// The known word with the smallest edit distance to `word`, if that is at most a third of its length.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let errors = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
     known
@@ -113,15 +113,15 @@ pub(super) fn profile(setting: &RawSetting) -> Result<ProfileChoice, Error> {
     }
 }
 
-/// A signal that we receive or send.
+/// A signal, whether it is to be received or sent.
 pub(super) fn signal(setting: &RawSetting) -> Result<Signal, Error> {
     read_signal(&setting.text, &setting.source)
 }
 
-/// The signal that asks the app to stop. SIGSTOP would freeze it.
+/// The signal that asks the app to stop. SIGSTOP is refused: it would only suspend the app.
 pub(super) fn stop_signal(setting: &RawSetting) -> Result<Signal, Error> {
     match signal(setting)? {
-        Signal::STOP => Err(Error::WouldFreeze { source: setting.source.clone() }),
+        Signal::STOP => Err(Error::StopSignalIsSigstop { source: setting.source.clone() }),
         signal => Ok(signal),
     }
 }
@@ -148,7 +148,8 @@ pub(super) fn rewrites(setting: &RawSetting) -> Result<Vec<(Signal, Rewrite)>, E
 /// A rewrite. `0` means `ignore`, as for dumb-init.
 pub(super) fn rewrite(from: &str, to: &str, source: &Source) -> Result<(Signal, Rewrite), Error> {
     let from = match received_signal(from, source) {
-        Err(Error::OurOwn { signal: Signal::ABRT, .. }) => Signal::ABRT, // a core dump on purpose
+        // SIGABRT may be rewritten: a user may send it to get a core dump of the app.
+        Err(Error::ReservedForInit { signal: Signal::ABRT, .. }) => Signal::ABRT,
         other => other?,
     };
     let to = match to.trim() {
@@ -164,7 +165,7 @@ fn received_signal(word: &str, source: &Source) -> Result<Signal, Error> {
     if !signal.is_catchable() {
         Err(Error::NotCatchable { source, signal })
     } else if signal.is_our_own() {
-        Err(Error::OurOwn { source, signal })
+        Err(Error::ReservedForInit { source, signal })
     } else {
         Ok(signal)
     }
@@ -186,12 +187,12 @@ pub(super) fn bounds(setting: &RawSetting) -> Result<Bounds, Error> {
     let Some((least, most)) = setting.text.split_once("..") else { return duration(setting).map(Bounds::exactly) };
     let (least, most) = (read_duration(setting, least)?, read_duration(setting, most)?);
     if least > most {
-        return Err(Error::UpsideDown { source: setting.source.clone(), least, most });
+        return Err(Error::BoundsReversed { source: setting.source.clone(), least, most });
     }
     Ok(Bounds { least, most })
 }
 
-/// Ports, separated by commas; `none` for none named.
+/// Ports, separated by commas; `none` for no ports.
 pub(super) fn ports(setting: &RawSetting) -> Result<Vec<u16>, Error> {
     if setting.text.trim() == NONE {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! The servers of a stop, and whom it sends which signal: looked up once, when the stop begins.
+//! Which processes a stop sends which signal. They are looked up once, when the stop begins.
 
 use std::cell::Cell;
 use std::os::fd::BorrowedFd;
@@ -21,16 +21,16 @@ pub(super) const SEARCH_LIMIT: Duration = Duration::from_millis(500);
 /// A server whose handler has exited has this long to close its listener: then the signal was passed on to it.
 const HANDLER_WAIT: Duration = Duration::from_secs(2);
 
-/// One whom the stop sends a signal.
+/// A process that the stop sends a signal.
 #[derive(Debug)]
 struct StopTarget {
     process: Tracked,
     signal: Signal,
     /// Whether a rule chose the signal, so that it is never repeated.
     is_mapped: bool,
-    /// If it handles the signal for others: the servers that are left to it, and what each would be sent otherwise.
+    /// The servers that this process stops by itself, and what each would be sent otherwise.
     handles: Vec<(Process, Signal)>,
-    /// Whom the log names as standing before it: the main child.
+    /// The main child, if this process is another one. The log names it.
     behind: Option<Process>,
 }
 
@@ -44,7 +44,7 @@ struct Handler {
     exited: Option<Moment>,
 }
 
-/// The servers and the targets of a stop. Without targets the main child is sent the signal.
+/// The servers and the targets of a stop. If there are no targets, the main child is sent the signal.
 #[derive(Debug, Default)]
 pub(super) struct StopTargets {
     /// The servers, and those who are to stop them.
@@ -55,7 +55,7 @@ pub(super) struct StopTargets {
     is_sent: Cell<bool>,
 }
 
-/// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
+/// Finds the server among our processes. If nothing in the network namespace listens, it reads no process.
 pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_late: &dyn Fn() -> bool) -> Found {
     let uncertain = Found { is_uncertain: true, has_listeners: true, ..Found::default() };
     let Some(sockets) = listening() else { return uncertain };
@@ -78,8 +78,8 @@ fn may_listen(server: &Tracked) -> bool {
 }
 
 impl StopTargets {
-    /// Decides who is sent which signal, and adapts the plan's stop signal to the first of them. An explicit `target` leaves the
-    /// signal to the main child or its group.
+    /// Decides which process is sent which signal, and puts the signal of the first one into the plan. With the setting
+    /// `target` = `child` or `group` there are no targets: the main child or its group is sent the signal.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
         let mut targets = Vec::new();
         let is_rewritten = rules.rewrite.contains_key(&request);
@@ -149,19 +149,18 @@ impl StopTargets {
         Self { servers, targets, handlers, is_sent: Cell::new(false) }
     }
 
-    /// Whether nobody but the main child is sent a signal.
+    /// Whether only the main child, or its group, is sent the signal.
     pub(super) fn is_main_child_only(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
-    /// could not be sent to.
+    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it.
     pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
         let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
         failed.map(StopTarget::recipient).collect()
     }
 
-    /// Sends a repeated stop request to those who were sent the first one as it was.
+    /// Sends a repeated stop request to the targets that were sent the first one unchanged.
     pub(super) fn repeat(&self, signal: Signal, send: &dyn Fn(&Tracked, Signal) -> bool) {
         for target in self.targets.iter().filter(|target| !target.is_mapped && target.signal == signal) {
             let _ = send(&target.process, signal);
@@ -194,7 +193,7 @@ impl StopTargets {
         self.handlers.iter().any(|handler| handler.exited.is_some() && !handler.handles.is_empty())
     }
 
-    /// Who is sent which signal, for the log.
+    /// The targets, for the log.
     pub(super) fn recipients(&self) -> Vec<Recipient> {
         self.targets.iter().map(StopTarget::recipient).collect()
     }
@@ -221,7 +220,7 @@ impl StopTargets {
         self.servers.first().map(Tracked::process)
     }
 
-    /// Whether a server's end is not heard by a descriptor.
+    /// Whether no descriptor reports the end of one of the servers.
     pub(super) fn needs_polling(&self) -> bool {
         self.servers.iter().any(|server| server.descriptor().is_none())
     }

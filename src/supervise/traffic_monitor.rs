@@ -10,12 +10,12 @@ use crate::snapshot::Connection;
 use crate::sys::sockets::{PortSelection, SocketWatcher, SocketsUnavailable, SourceKind};
 use crate::traffic::Traffic;
 
-/// The interval of snapshots while one may end a wait, or the drain is young. Quiet is noticed at most this much late.
+/// The interval of snapshots while one may end a wait, and early in a drain. Quiet is noticed at most this much late.
 const SHORT_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval of snapshots that only serve the report.
 const LONG_INTERVAL: Duration = Duration::from_secs(1);
-/// For this long a drain is young. Most drains end within it, and the report gives their connections exactly.
-const YOUNG_DRAIN: Duration = Duration::from_secs(10);
+/// A drain has short intervals for this long. Most drains end within it, so the report is exact about their connections.
+const SHORT_INTERVALS_FOR: Duration = Duration::from_secs(10);
 /// The number of connections that are named when SIGKILL cuts them off.
 const MOST_NAMED: usize = 10;
 
@@ -26,27 +26,27 @@ pub(super) struct TrafficMonitor {
     /// The source of the last snapshot.
     source: SourceKind,
     traffic: Traffic,
-    /// When the next snapshot is due. `None`: never again.
+    /// When the next snapshot is due. `None`: no more are taken.
     next: Option<Moment>,
-    /// Whether SIGKILL was sent: what closes now was not closed by the app.
-    is_over: bool,
+    /// Whether SIGKILL was sent: from then on the kernel closes the connections, not the app.
+    is_killed: bool,
 }
 
 impl TrafficMonitor {
-    /// Takes the first snapshot. `ports` are those whose traffic counts; without any it is those on which our own processes
-    /// (`own_pids`, if they are known) listen. `decides` is whether the present wait may end by a snapshot.
+    /// Takes the first snapshot. Only the traffic on `ports` counts; if there are none, that on the ports on which our own
+    /// processes (`own_pids`, if they are known) listen. `may_end_wait` is whether a snapshot may end the present wait.
     #[must_use]
     pub(super) fn start(
         ports: &[u16],
         ignore: &[Network],
         own_pids: Option<&[i32]>,
-        decides: bool,
+        may_end_wait: bool,
         now: Moment,
     ) -> Self {
         let watcher = SocketWatcher::new(ports, own_pids, ignore);
         let traffic = Traffic::begin(now);
-        let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_over: false };
-        monitor.take_snapshot(now, decides);
+        let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_killed: false };
+        monitor.take_snapshot(now, may_end_wait);
         let which = match monitor.watcher.selection() {
             Some(PortSelection::Named) => "the named ports",
             Some(PortSelection::OwnProcesses) => "the ports of our own processes",
@@ -63,7 +63,7 @@ impl TrafficMonitor {
         monitor
     }
 
-    /// When [`Self::take_snapshot`] is due. `None`: never again.
+    /// When [`Self::take_snapshot`] is due. `None`: never again in this stop.
     #[must_use]
     pub(super) fn next(&self) -> Option<Moment> {
         self.next
@@ -75,19 +75,19 @@ impl TrafficMonitor {
         &self.traffic
     }
 
-    /// Takes a snapshot. `decides` is whether the present wait may end by it. Returns whether there was anything to see.
-    pub(super) fn take_snapshot(&mut self, now: Moment, decides: bool) -> bool {
-        if self.is_over {
+    /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Returns whether it could be taken.
+    pub(super) fn take_snapshot(&mut self, now: Moment, may_end_wait: bool) -> bool {
+        if self.is_killed {
             return false;
         }
         match self.watcher.snapshot() {
             Ok(snapshot) => {
                 trace!("{snapshot:?}");
                 self.traffic.add(snapshot, now);
-                let is_young =
-                    self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(YOUNG_DRAIN));
-                let interval = if decides || is_young { SHORT_INTERVAL } else { LONG_INTERVAL };
-                self.next = (decides || !self.traffic.is_over()).then(|| now.saturating_add(interval));
+                let is_early =
+                    self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(SHORT_INTERVALS_FOR));
+                let interval = if may_end_wait || is_early { SHORT_INTERVAL } else { LONG_INTERVAL };
+                self.next = (may_end_wait || !self.traffic.is_over()).then(|| now.saturating_add(interval));
                 if std::mem::replace(&mut self.source, self.watcher.source()) != self.watcher.source() {
                     let refusal = self.watcher.refusal().map(ToString::to_string).unwrap_or_default();
                     debug!("netlink does not show sockets ({refusal}); reading /proc/net/tcp instead");
@@ -95,16 +95,16 @@ impl TrafficMonitor {
                 true
             }
             Err(error) => {
-                self.give_up(&error, decides);
+                self.give_up(&error, may_end_wait);
                 false
             }
         }
     }
 
-    /// Without evidence a wait takes its upper bound.
-    fn give_up(&mut self, error: &SocketsUnavailable, decides: bool) {
+    /// Takes no more snapshots. Without them a wait lasts to its upper bound.
+    fn give_up(&mut self, error: &SocketsUnavailable, may_end_wait: bool) {
         self.next = None;
-        if decides {
+        if may_end_wait {
             warn!("cannot see the traffic, so the wait takes its upper bound: {error}");
         } else {
             debug!("cannot see the traffic: {error}");
@@ -133,7 +133,7 @@ impl TrafficMonitor {
     #[must_use]
     pub(super) fn about_to_be_cut_off(&mut self, now: Moment) -> (Vec<Connection>, usize) {
         self.take_snapshot(now, false);
-        (self.is_over, self.next) = (true, None);
+        (self.is_killed, self.next) = (true, None);
         let mut all = self.watcher.connections(usize::MAX).unwrap_or_default();
         let more = all.len().saturating_sub(MOST_NAMED);
         all.truncate(MOST_NAMED);

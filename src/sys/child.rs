@@ -16,37 +16,37 @@ use super::wait::{self, Change};
 use crate::process::{ChildGroup, Process, SpawnError, Target};
 use crate::signal::Signal;
 
-/// How often the search for processes that forked during a SIGKILL is repeated at most.
+/// At most this often [`Child::kill_all`] searches again for processes that were forked while it sent SIGKILL.
 const MOST_SWEEPS: usize = 16;
 
-/// What one round of reaping brought.
+/// The result of one round of reaping.
 #[derive(Debug, Default)]
 pub struct Reaped {
-    /// Who changed, and how.
+    /// The pid of each child whose state has changed, and the change.
     pub changes: Vec<(i32, Change)>,
-    /// What the main child's group was sent before that child was reaped, and whether that succeeded.
+    /// The signal that the main child's group was sent before that child was reaped, and whether that succeeded.
     pub exit_signal: Option<(Signal, io::Result<()>)>,
     /// Whether no process of ours is left.
     pub nobody_left: bool,
 }
 
-/// The main child, and by descent all other processes of ours.
+/// The main child, and all our other descendants.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     group: ChildGroup,
     is_reaped: bool,
-    /// `None`: the execve has been done, or has failed.
+    /// `None`: the result of the execve is known.
     exec_status: Option<ExecStatus>,
     /// Descendants that existed before the main child: a shell that ends in `exec softstop ..` leaves us its background jobs.
-    /// They are not ours. (PID 1 has none: every process of its namespace is its own.)
+    /// They are neither signalled nor waited for. (PID 1 has none: every process of its namespace belongs to it.)
     preexisting: Vec<Process>,
 }
 
 impl Child {
-    /// Starts the program as if we were not there: with the signal mask, the ignored signals, the working directory and the
-    /// descriptors that we inherited. A process group of its own becomes the terminal's foreground if `in_foreground` says
-    /// so. The execve may be still to come: [`Self::exec_result`] tells.
+    /// Starts the program with the signal mask, the ignored signals, the working directory and the descriptors that we
+    /// inherited. With `in_foreground` its process group becomes the terminal's foreground. It may not have called execve(2)
+    /// yet when this returns: see [`Self::exec_result`].
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Child {
         Ok(Self { pid, group, is_reaped: false, exec_status: Some(exec_status), preexisting })
     }
 
-    /// Its pid, and its process group's.
+    /// Its pid, which is also the number of its process group if it leads one.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid.as_raw()
@@ -78,7 +78,8 @@ impl Child {
         self.is_reaped
     }
 
-    /// The descriptor that becomes readable when the program runs or cannot be run, until [`Self::exec_result`] has told.
+    /// The descriptor that becomes readable when the program runs or cannot be run. `None` after [`Self::exec_result`] has told
+    /// which.
     #[must_use]
     pub fn exec_status(&self) -> Option<BorrowedFd<'_>> {
         self.exec_status.as_ref().map(AsFd::as_fd)
@@ -90,7 +91,7 @@ impl Child {
         self.exec_status.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Whether the program runs. Tells once; `None` before and after.
+    /// Whether the program runs. Returns the result once, when it is known; `None` before and after.
     pub fn exec_result(&mut self) -> Option<Result<(), SpawnError>> {
         let result = self.exec_status.as_mut()?.read()?;
         self.exec_status = None;
@@ -99,8 +100,8 @@ impl Child {
 
     /// Takes every change of state of our children.
     ///
-    /// Before the main child is reaped its group is sent `exit_signal`: until then no other process can have its pid, nor
-    /// another group its number. So each change is looked at first and taken afterwards.
+    /// The main child's group is sent `exit_signal` before the main child is reaped: until then no other process can have its
+    /// pid, and no other group its number. So each change is peeked at first (`WNOWAIT`) and taken afterwards.
     pub fn reap(&mut self, exit_signal: Option<Signal>) -> Reaped {
         let mut reaped = Reaped::default();
         loop {
@@ -132,15 +133,15 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// The kernel's: a child that changed its user may be beyond our permissions (EPERM). A child that has just ended is no
-    /// error.
+    /// Those of kill(2): EPERM if the child has changed its user and we lack the privilege. It is no error if the child has
+    /// just ended.
     pub fn send(&self, signal: Signal, target: Target) -> io::Result<()> {
         if self.is_reaped {
             return self.send_rest(signal, None);
         }
         let result = match target {
             Target::Child | Target::Server => kill(self.pid.as_raw(), signal),
-            // The group is our own: the signal would reach us.
+            // The child is in our own group, so a signal to the group would reach us too.
             Target::Group if self.group == ChildGroup::Inherited => kill(self.pid.as_raw(), signal),
             Target::Group => match kill(-self.pid.as_raw(), signal) {
                 Err(Errno::ESRCH) => kill(self.pid.as_raw(), signal), // it has moved to another group
@@ -153,8 +154,8 @@ impl Child {
         }
     }
 
-    /// Sends a signal to each of our descendants, except the members of one group. A stopped process is also sent SIGCONT, since
-    /// it could not act on the signal otherwise.
+    /// Sends a signal to each of our descendants, except the members of one group. A stopped process is also sent SIGCONT, so
+    /// that it can act on the signal.
     ///
     /// # Errors
     ///
@@ -170,7 +171,7 @@ impl Child {
                 }
                 Ok(())
             }
-            // Without /proc, PID 1 signals everybody else in the namespace. ESRCH: nobody is left.
+            // Without /proc, PID 1 signals every other process of the namespace. ESRCH: there is none.
             None if is_pid_one() => {
                 let _ = kill(-1, signal);
                 let _ = kill(-1, Signal::CONT);
@@ -180,13 +181,13 @@ impl Child {
         }
     }
 
-    /// SIGKILL to every remaining process: as PID 1 to everybody in the namespace, otherwise to the main child's group and to
-    /// each descendant. Returns who that was, if /proc shows it.
+    /// Sends SIGKILL to every remaining process: as PID 1 to all of the namespace, otherwise to the main child's group and to
+    /// each descendant. Returns the processes, if /proc shows them.
     #[must_use]
     pub fn kill_all(&self) -> Option<Vec<Process>> {
         if is_pid_one() {
             let killed = procfs::others();
-            let _ = kill(-1, Signal::KILL); // ESRCH: nobody is left
+            let _ = kill(-1, Signal::KILL); // ESRCH: there is none
             return killed;
         }
         let seen = procfs::descendants(&self.preexisting);
@@ -198,7 +199,8 @@ impl Child {
         }
         let mut seen = seen?;
         let mut killed: Vec<Process> = seen.iter().filter(|process| send_to(process, Signal::KILL)).cloned().collect();
-        // A process may have forked between the look and its end, so look again until there is no new one; but not for ever.
+        // A process may have forked after /proc was read and before SIGKILL ended it. So read /proc again until it shows no new
+        // process, a limited number of times.
         for _ in 0..MOST_SWEEPS {
             let mut new = procfs::descendants(&self.preexisting).unwrap_or_default();
             new.retain(|process| !seen.iter().any(|known| known.is(process)));
@@ -211,19 +213,17 @@ impl Child {
         Some(killed)
     }
 
-    /// The main child's descendants and all others of ours, parents before children, if /proc shows them.
+    /// Our descendants, the main child included, parents before children, if /proc shows them.
     #[must_use]
     pub fn tree(&self) -> Option<Vec<Process>> {
         procfs::descendants(&self.preexisting)
     }
 
-    /// Whether a process of ours reads from a pipe that is not our own stdin: a filter on the output of the main child, such as
-    /// `tee`. It ends by itself when it has read everything.
+    /// Whether one of our processes reads a pipe other than our stdin: it may be a filter on the main child's output, such as
+    /// `tee`, which exits when it has read everything.
     #[must_use]
     pub fn has_filters(&self) -> bool {
-        let ours = procfs::stdin_pipe("self");
-        let pipe_of = |process: &Process| procfs::stdin_pipe(&process.pid.to_string());
-        self.tree().unwrap_or_default().iter().filter_map(pipe_of).any(|pipe| Some(&pipe) != ours.as_ref())
+        self.tree().unwrap_or_default().iter().any(|process| procfs::reads_pipe(process.pid))
     }
 
     /// Whether one of our processes besides the main child holds one of these sockets, or hides what it holds.
@@ -237,7 +237,7 @@ impl Child {
         })
     }
 
-    /// Every living process of ours, if /proc shows them: as PID 1 everybody in the namespace.
+    /// All our living processes, if /proc shows them: as PID 1 those of the whole namespace, otherwise our descendants.
     #[must_use]
     pub fn processes(&self) -> Option<Vec<Process>> {
         if is_pid_one() { procfs::others() } else { procfs::descendants(&self.preexisting) }

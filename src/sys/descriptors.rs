@@ -8,9 +8,10 @@ use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
 
-/// Opens those of descriptors 0, 1 and 2 that are closed, so that no file of ours gets such a number and is taken for stderr.
-/// They can be neither read nor written. They are close-on-exec, so the child finds them closed.
-pub fn fill_standard_holes() {
+/// Opens those of descriptors 0, 1 and 2 that are closed. Otherwise a file that we open could get number 2, and log lines would
+/// be written to it. They are opened so that they can be neither read nor written, and close-on-exec, so the child finds them
+/// closed.
+pub fn fill_standard_descriptors() {
     // open(2) returns the lowest free number; once that is above 2, all three are open.
     while let Ok(fd) = open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         if fd.as_raw_fd() > libc::STDERR_FILENO {
@@ -20,8 +21,8 @@ pub fn fill_standard_holes() {
     }
 }
 
-/// Closes every descriptor that we inherited except the standard three and our own, which `keep` lists. The child has its own
-/// copies: with ours open, a listener that the app closes would go on accepting connections.
+/// Closes every descriptor that we inherited, except the standard three and our own, which `keep` lists. The child has its own
+/// copies. If ours stayed open, a listener that the app closes would still accept connections.
 pub fn close_inherited(mut keep: Vec<RawFd>) {
     keep.sort_unstable();
     let mut first = libc::STDERR_FILENO + 1;

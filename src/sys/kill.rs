@@ -1,4 +1,5 @@
-//! Sending signals: to a process group or pid that is certainly ours, and to processes that others may reap at any time.
+//! Sending signals: to a pid or process group that cannot have been reused, and to processes that another process may reap at
+//! any time.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -10,14 +11,15 @@ use super::procfs;
 use crate::process::Process;
 use crate::signal::Signal;
 
-/// kill(2): to a process, to the group of a negative number, or to everybody else in the PID namespace for -1.
+/// kill(2): to a process; with a negative number to that group; with -1 to every other process of the PID namespace.
 pub(super) fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
     // SAFETY: takes two integers and changes no memory.
     Errno::result(unsafe { libc::kill(pid, signal.number()) }).map(drop)
 }
 
-/// A descriptor that stands for the process, and that is readable once the process has ended (`man 2 pidfd_open`). The caller must
-/// check that it is still the process that was seen. `None`: Linux before 5.3, a seccomp filter, or the process is gone.
+/// A descriptor that refers to the process, and that becomes readable when the process ends (`man 2 pidfd_open`). The caller
+/// must check afterwards that the pid is still that of the same process. `None`: Linux before 5.3, a seccomp filter, or the
+/// process is gone.
 pub(super) fn pidfd_open(process: &Process) -> Option<OwnedFd> {
     // SAFETY: takes integers and returns a new descriptor.
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.pid, 0) });
@@ -43,8 +45,8 @@ pub(super) fn send_to(process: &Process, signal: Signal) -> bool {
     }
 }
 
-/// The same without pidfds: Linux before 5.3, or a seccomp filter. Between the check and the signal are microseconds, in which
-/// the kernel would have to use every other pid first.
+/// The same without pidfds: Linux before 5.3, or a seccomp filter. In the microseconds between the check and the signal the
+/// process could end, but its pid is reused only after every other pid was.
 fn send_without_pidfd(process: &Process, signal: Signal) -> bool {
     !procfs::is_still_there(process) || matches!(kill(process.pid, signal), Ok(()) | Err(Errno::ESRCH))
 }

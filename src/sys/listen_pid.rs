@@ -1,4 +1,4 @@
-//! systemd's variables that name a pid: `LISTEN_PID` and `WATCHDOG_PID` must name the child, and not us.
+//! systemd's variables `LISTEN_PID` and `WATCHDOG_PID`, which must hold the child's pid, and not ours.
 
 use std::env;
 use std::io::Write;
@@ -6,27 +6,27 @@ use std::io::Write;
 use nix::libc;
 use nix::unistd::Pid;
 
-/// Such a variable in the environment, if it names us. The sockets that we inherited are the child's, and a server ignores sockets
-/// that are addressed to another pid (`man 3 sd_listen_fds`). So it does with the watchdog (`man 3 sd_watchdog_enabled`).
+/// One of these variables in our environment. A server uses the sockets that systemd passes only if the variable holds its own
+/// pid (`man 3 sd_listen_fds`), and likewise the watchdog (`man 3 sd_watchdog_enabled`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PidVariable(*mut u8);
 
-/// The variables.
 const NAMES: [&str; 2] = ["LISTEN_PID", "WATCHDOG_PID"];
 
-/// Those that name us, prepared for the child.
+/// The variables that hold our pid, prepared for the child.
 pub(super) fn of_this_process() -> [Option<PidVariable>; 2] {
     NAMES.map(PidVariable::of_this_process)
 }
 
 impl PidVariable {
-    /// The digits of the highest pid, and the end of the string.
+    /// Room for the digits of the highest pid and the zero byte.
     const ROOM: usize = 11;
 
-    /// Replaces the variable by one with room for another number, since the child cannot allocate between fork and execve.
+    /// If the variable holds our pid, replaces it by a copy with room for any pid: the child cannot allocate between fork and
+    /// execve.
     ///
-    /// From version 258 on systemd also names us by our pidfd's inode (`LISTEN_PIDFDID`). The child would have to look up its
-    /// own between fork and execve, so that variable is removed: without it the pid alone counts.
+    /// Since version 258 systemd also passes the inode of our pidfd (`LISTEN_PIDFDID`). The child would have to look up its own
+    /// between fork and execve, so that variable is removed: without it only the pid is compared.
     fn of_this_process(name: &str) -> Option<Self> {
         let value = env::var(name).ok()?;
         if value.parse() != Ok(Pid::this().as_raw()) {

@@ -1,4 +1,4 @@
-//! Stderr as a log that never blocks: a full pipe loses log lines and delays nothing.
+//! Writes log lines to stderr without ever blocking: if the pipe is full, lines are lost.
 //!
 //! `O_NONBLOCK` belongs to the open file description, which the app shares. So we open the same pipe or terminal once more
 //! for ourselves. A socket cannot be opened again; there `MSG_DONTWAIT` applies to each message.
@@ -13,7 +13,7 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::write;
 
-/// A pipe takes this much completely or not at all (`man 7 pipe`, `PIPE_BUF`). A longer line is cut off.
+/// A write of at most this size to a pipe is atomic (`man 7 pipe`, `PIPE_BUF`). A longer line is truncated.
 const LINE: usize = 4096;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ enum Output {
     Reopened(OwnedFd),
     Socket,
     /// A pipe or terminal that we cannot open again (no /proc, or it is another user's). Each write first checks that there is
-    /// room; only a write of the app at the same moment could then make us wait.
+    /// room. It could block only if the app fills the pipe between the check and the write.
     Polled,
 }
 

@@ -1,4 +1,5 @@
-//! Memory. An init sleeps in every container, so pages that only the start needed are given back.
+//! Our own memory, and out-of-memory kills. There is an init in every container, so it gives back the pages that only the start
+//! needed.
 
 use std::fs;
 use std::ptr;
@@ -6,13 +7,13 @@ use std::ptr;
 use nix::libc;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// More stack than the start uses (about 40 kB).
+/// More than the start uses of the stack (about 40 kB).
 const USED: usize = 256 * 1024;
 
 /// Gives back the pages of the main thread's stack below the current frame. Reading the settings has touched them, and the loop
 /// does not need them. They are most of our anonymous memory. It must not be called from another thread, whose stack has no
 /// gap below it.
-#[inline(never)] // inlined, `here` could be far above what the caller still uses
+#[inline(never)] // if it were inlined, parts of the caller's frame could lie below `here`
 pub fn give_back_stack() {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok());
     let Some(page) = page else { return };

@@ -3,11 +3,12 @@
 //!
 //! What this layer promises to the code above:
 //!
-//! - No call blocks, except poll(2) in [`supervise`](crate::supervise) and the waits that its name tells.
+//! - No call blocks, except poll(2) in [`supervise`](crate::supervise) and functions whose names say that they stop us
+//!   (`stop_ourselves`, `suspend_with`).
 //! - No pid is signalled after its process was reaped ([`child`]), or without a check that it is still the same process
-//!   ([`kill`]).
-//! - Nothing is opened before a stop but the inbox ([`signals`]), the log ([`log_pipe`]) and, until the program runs, the pipe
-//!   of its start ([`spawn`]).
+//!   (`kill`).
+//! - Before a stop only these descriptors are kept open: the inbox ([`signals`]), the log ([`log_pipe`]) and, until the program
+//!   runs, the pipe on which the child reports an error ([`spawn`]).
 //! - A refused or missing system call (seccomp, an old kernel, no /proc) is an error or `None`, never a panic.
 
 #![expect(unsafe_code, reason = "system calls; each is in a function of its own with a note")]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -28,11 +28,11 @@ fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     let group = fields.next()?.parse().ok()?;
     let threads: u32 = fields.nth(14)?.parse().ok()?;
     let started = fields.nth(1)?.parse().ok()?;
-    // If only the main thread has ended the state is that of a zombie too, but the process lives.
+    // If only the main thread has exited, the state is Z too, but the process lives.
     if matches!(state, "Z" | "X") && threads <= 1 {
         return None;
     }
-    // The name goes into a log line.
+    // The name is logged, so it must not contain line breaks or escape sequences.
     let name = name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     Some(Process { pid, name, parent, group, is_stopped: state == "T", started, age: age(started) })
 }
@@ -54,7 +54,7 @@ pub(super) struct Status {
     pub(super) ignored: SignalSet,
 }
 
-/// Reads it (`man 5 proc_pid_status`). `None`: the process has ended, or it is hidden.
+/// Reads `/proc/PID/status` (`man 5 proc_pid_status`). `None`: the process has ended, or it is hidden.
 pub(super) fn status(pid: i32) -> Option<Status> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
@@ -72,7 +72,7 @@ pub fn ignores(pid: i32, signal: Signal) -> bool {
     status(pid).is_some_and(|status| status.ignored.contains(signal))
 }
 
-/// The words of a process's command line, as it shows them itself.
+/// The words of a process's command line (`/proc/PID/cmdline`), which the process can overwrite.
 #[must_use]
 pub fn command(pid: i32) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -80,7 +80,7 @@ pub fn command(pid: i32) -> Vec<String> {
     words.map(|word| String::from_utf8_lossy(word).into_owned()).filter(|_| !bytes.is_empty()).collect()
 }
 
-/// The inodes of the sockets that a process holds.
+/// Visits the inodes of the sockets that a process holds.
 ///
 /// # Errors
 ///
@@ -103,14 +103,22 @@ fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// The pipe that a process has for its stdin, if it is one.
-pub(super) fn stdin_pipe(process: &str) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{process}/fd/0")).ok().filter(|target| target.to_string_lossy().starts_with("pipe:"))
+/// Whether the process holds the reading end of a pipe other than our stdin, on whatever descriptor: a shell that is to start a
+/// filter has yet to move it to descriptor 0.
+pub(super) fn reads_pipe(pid: i32) -> bool {
+    let ours = fs::read_link("/proc/self/fd/0").ok();
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    descriptors.flatten().any(|descriptor| {
+        let path = descriptor.path();
+        let is_readable = fs::symlink_metadata(&path).is_ok_and(|link| link.permissions().mode() & 0o400 != 0);
+        let target = fs::read_link(&path).ok().filter(|target| target.to_string_lossy().starts_with("pipe:"));
+        is_readable && target.is_some() && target != ours
+    })
 }
 
 /// Whether an error of /proc says that the process, or its descriptor, has gone.
 pub(super) fn is_gone(error: &io::Error) -> bool {
-    // ESRCH has no ErrorKind: the process ended while its directory was open.
+    // ESRCH, for which there is no ErrorKind: the process ended while its directory was open.
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
 }
 
@@ -125,8 +133,8 @@ pub(super) fn is_still_there(process: &Process) -> bool {
     read(process.pid).is_some_and(|now| now.is(process))
 }
 
-/// Every living process of our PID namespace except ourselves. `None`: /proc is missing, or shows another namespace, whose pids
-/// would mean other processes to us.
+/// Every living process of our PID namespace except ourselves. `None`: /proc is missing, or shows another namespace, in which
+/// the pids are those of other processes.
 #[must_use]
 pub fn others() -> Option<Vec<Process>> {
     let ourselves = Pid::this().as_raw();
@@ -144,7 +152,7 @@ pub fn descendants(except: &[Process]) -> Option<Vec<Process>> {
     let mut rest = others()?;
     let mut parents = vec![Pid::this().as_raw()];
     let mut found = Vec::new();
-    // Generation by generation: each round takes the children of the last.
+    // Each round takes the children of the processes that the last round found.
     while !parents.is_empty() {
         let (children, others): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|process| parents.contains(&process.parent));

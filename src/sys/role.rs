@@ -1,4 +1,4 @@
-//! What this process is to its descendants and to its parent: PID 1, a subreaper, a child that is told of its parent's death.
+//! Our role among the processes: PID 1, a subreaper, and a child that the kernel signals when its parent dies.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub fn is_pid_one() -> bool {
     Pid::this().as_raw() == 1
 }
 
-/// Makes orphans among our descendants our children, as they are PID 1's (`man 2 prctl`, `PR_SET_CHILD_SUBREAPER`).
+/// From now on orphans among our descendants become our children, instead of PID 1's (`man 2 prctl`, `PR_SET_CHILD_SUBREAPER`).
 ///
 /// # Errors
 ///

@@ -1,4 +1,5 @@
-//! Reads what the search for the server needs: which of our processes hold a listening socket, and what they do with signals.
+//! Reads what the search for the server needs: which of our processes hold a listening socket, and which signals they catch or
+//! block.
 
 use super::procfs;
 use super::sockets::ListeningSocket;
@@ -10,12 +11,12 @@ use crate::server::{Candidate, Reach};
 pub struct Search {
     /// Our processes, parents before children.
     pub candidates: Vec<Candidate>,
-    /// Whether a process hides its descriptors, so that it may be a server unseen.
+    /// Whether a process hides its descriptors, so that it may hold a listening socket which we do not see.
     pub has_hidden: bool,
 }
 
-/// Looks into `processes` (parents before children) for the listening sockets. `is_late` bounds it in time. `None`: there was not
-/// enough time.
+/// Finds out which of `processes` (parents before children) hold the listening `sockets`. `None`: it was not finished before
+/// `is_late` became true.
 pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dyn Fn() -> bool) -> Option<Search> {
     let mut found = Search {
         candidates: processes
@@ -40,7 +41,7 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
             return None;
         }
         let mut reach = None;
-        // The parent comes first, so a socket that several processes share counts as the topmost one's.
+        // Parents come first, so a socket that a parent shares with its children counts as the parent's.
         let looked = procfs::socket_inodes(candidate.process.pid, &mut |inode| {
             if let Some(index) = unheld.iter().position(|socket| socket.inode == inode) {
                 reach = reach.max(Some(unheld.swap_remove(index).reach));
@@ -52,7 +53,8 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
         }
     }
     found.has_hidden = !hidden.is_empty();
-    // A process of another user hides its descriptors if we have no privilege. The socket's creator is known, though.
+    // If we have no privilege, a process of another user hides its descriptors. But the user who created a socket is known, so
+    // such a process is taken to hold the sockets of its user that nobody else holds.
     for index in hidden {
         let Some(candidate) = found.candidates.get_mut(index) else { continue };
         let users = procfs::status(candidate.process.pid).map(|status| status.users).unwrap_or_default();
@@ -65,7 +67,7 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
     Some(found)
 }
 
-/// Reads the command lines and signal masks of the processes that listen and of those above them. The others decide nothing.
+/// Reads the command lines and signal masks of the processes that listen and of their ancestors. No others are needed.
 fn read_details(candidates: &mut [Candidate]) {
     let listening: Vec<(i32, Option<Reach>)> = candidates.iter().map(|one| (one.process.pid, one.listens)).collect();
     let mut wanted: Vec<i32> = listening.iter().filter(|(_, listens)| listens.is_some()).map(|&(pid, _)| pid).collect();

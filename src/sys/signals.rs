@@ -1,8 +1,8 @@
 //! Signals: block them all, remember what was inherited, receive what arrives.
 //!
 //! No handler is ever installed. Every signal stays blocked for our whole life (except for a moment in `stop_our_group`) and is
-//! read from a signalfd(2), so that none arrives in between, interrupts a system call or reaches the child. PID 1 must block
-//! them: the kernel discards a signal for which PID 1 has neither a handler nor a block (`man 7 pid_namespaces`).
+//! read from a signalfd(2), so that none is lost, interrupts a system call or acts on the child before its execve. PID 1 must
+//! block them: the kernel discards a signal that PID 1 neither handles nor blocks (`man 7 pid_namespaces`).
 //!
 //! The masks are set by system call, since the C library's functions leave out signals 32 and 33.
 
@@ -22,11 +22,12 @@ use crate::signal::{Origin, Signal, SignalSet};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inherited {
     mask: SignalSet,
-    /// Whether SIGCHLD was ignored. It is the one disposition that we change.
+    /// Whether SIGCHLD was ignored. Its disposition is the only one that we change.
     ignores_chld: bool,
 }
 
-/// Blocks every signal. It must come first in `main`: a signal that arrives earlier is lost to PID 1, and ends another process.
+/// Blocks every signal. It must come first in `main`: a signal that arrives earlier is lost if we are PID 1, and ends us
+/// otherwise.
 ///
 /// SIGCHLD gets its default action: if it is inherited as ignored the kernel reaps our children itself, and we never learn
 /// their exit codes (`man 2 wait`, NOTES).
@@ -48,7 +49,7 @@ impl Inherited {
         if self.ignores_chld {
             set_disposition(Signal::CHLD, libc::SIG_IGN);
         }
-        set_mask(self.mask)?; // last: a pending signal takes effect here, as it would have on the program
+        set_mask(self.mask)?; // last: a signal that is pending takes effect here, as it would on the program
         Ok(())
     }
 }
@@ -85,30 +86,29 @@ fn set_disposition(signal: Signal, disposition: libc::sighandler_t) {
     unsafe { libc::signal(signal.number(), disposition) };
 }
 
-/// Stops our whole process group with this signal, ourselves included: a script that runs us must stop too. Returns after
-/// somebody has continued us. Returns false if we never stopped: the kernel does not stop an orphaned process group
+/// Stops our whole process group with this signal, ourselves included: a script that runs us must stop too. Returns true after
+/// SIGCONT has continued us. Returns false if we were not stopped: the kernel does not stop an orphaned process group
 /// (`man 3 setpgid`).
 ///
-/// The others get the app's own signal, as they would in one group with it: timeout(1) ignores SIGTTIN and must go on. One
-/// system call reaches the whole group. If we stopped after the others a quick `fg` could come in between, and nobody would
-/// continue us.
+/// The group is sent the signal that stopped the app, as if the app were in it: timeout(1) ignores SIGTTIN and must go on. The
+/// whole group is sent it by one system call. If we stopped after the others, the shell's SIGCONT on a quick `fg` could come
+/// before our stop, and nothing would continue us.
 #[must_use]
 pub(super) fn stop_our_group(signal: Signal) -> bool {
-    set_disposition(signal, libc::SIG_DFL); // in case we inherited it as ignored; the app has its own copy of that
+    set_disposition(signal, libc::SIG_DFL); // in case we inherited it as ignored; the child has its own dispositions
     let _ = set_mask(SignalSet::from_bits(u64::MAX).without(signal.into()));
     // SAFETY: takes two integers. We stop here.
     unsafe { libc::kill(0, signal.number()) };
     let _ = set_mask(SignalSet::from_bits(u64::MAX));
-    // The SIGCONT that continued us is still pending, since it is blocked. It was meant for us, and we continue the app
-    // ourselves: if it were passed on later it could undo the next Ctrl-Z.
+    // The SIGCONT that continued us is still pending, since it is blocked. Take it, so that it is not passed on: we continue
+    // the app ourselves, and passed on later it could undo the next Ctrl-Z.
     take_pending(Signal::CONT)
 }
 
 /// Stops this process with SIGSTOP until somebody sends SIGCONT. PID 1 cannot stop itself, and goes on.
 ///
-/// A SIGCONT that is already pending means that somebody has continued us in advance. The stop would discard it, and it will
-/// not be sent again, so we do not stop. A SIGCONT that comes between the check and the stop is still lost: no system call
-/// does both.
+/// If a SIGCONT is pending we do not stop: the stop would discard it, and it may not be sent again. A SIGCONT that comes
+/// between the check and the stop is still lost: no system call does both.
 pub fn stop_ourselves() {
     if !is_pending(Signal::CONT) {
         // SAFETY: takes two integers. We stop here.
@@ -151,7 +151,7 @@ pub struct Received {
 
 /// The blocked signals that have arrived: a signalfd(2).
 ///
-/// They are a set, not a count: two of a kind may have become one, and one SIGCHLD may stand for many children.
+/// They are a set, not a count: two signals of a kind may have been merged, so one SIGCHLD may stand for many children.
 #[derive(Debug)]
 pub struct Inbox(File);
 
@@ -171,10 +171,10 @@ impl Inbox {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
-    /// Takes the signals that have arrived, one by one, except those that we sent ourselves: a write to a closed pipe raises
-    /// SIGPIPE.
+    /// Takes the signals that have arrived, one by one, except those with ourselves as the sender, such as the SIGPIPE of our
+    /// own write to a closed pipe.
     ///
-    /// It yields at most as many as there are signals, so that a flood of them delays no deadline. The next call yields the
+    /// It yields at most 64, the number of signals, so that a flood of signals delays no deadline. The next call yields the
     /// rest.
     pub fn take(&mut self) -> impl Iterator<Item = Received> + '_ {
         const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();

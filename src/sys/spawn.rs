@@ -1,7 +1,8 @@
 //! Starts the main child: fork(2), a pipe on which the child reports an error, execve(2).
 //!
-//! The standard library's `Command` is not used. It waits for the execve, for ever if need be, and signals would wait with
-//! it; it panics if its pipe fails; and its error does not tell whether fork, our set-up or the program failed.
+//! The standard library's `Command` is not used, for three reasons. It waits for the execve without a limit, and meanwhile we
+//! could not handle signals. It panics if its pipe fails. And its error does not show whether fork, our set-up or the program
+//! failed.
 
 use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
@@ -22,22 +23,22 @@ use super::signals::Inherited;
 use super::terminal;
 use crate::process::{ChildGroup, SpawnError};
 
-/// Where programs are searched if PATH is not set: musl's default.
+/// The search path if PATH is not set: musl's default.
 const DEFAULT_PATH: &str = "/usr/local/bin:/bin:/usr/bin";
 
-/// The end of our pipe to the child: tells whether the program runs.
+/// Our end of the pipe to the child, which shows whether the program runs.
 #[derive(Debug)]
 pub struct ExecStatus(OwnedFd);
 
 impl ExecStatus {
-    /// What has become of the execve. `None`: it is not done yet.
+    /// The result of the execve. `None`: it is not known yet.
     pub fn read(&mut self) -> Option<Result<(), SpawnError>> {
         let mut record = [0; Failure::SIZE];
         match read(&self.0, &mut record) {
             Err(Errno::EAGAIN | Errno::EINTR) => None,
             Ok(Failure::SIZE) => Some(Err(Failure::decode(record))),
-            // The pipe is closed: execve(2) has closed the child's end, or a signal has ended the child before. If the pipe
-            // cannot be read the child runs too, as far as we know; its end will tell.
+            // The pipe is closed: by a successful execve(2), or because a signal has ended the child before it. If the pipe
+            // cannot be read, assume that the program runs. In either case the child's exit is reaped as usual.
             Ok(_) | Err(_) => Some(Ok(())),
         }
     }
@@ -55,9 +56,9 @@ impl AsRawFd for ExecStatus {
     }
 }
 
-/// Makes the child. It gets the signal mask, the ignored signals, the working directory and the descriptors that we inherited.
-/// If `in_foreground` says so its process group becomes the terminal's foreground. When this returns the child may still be
-/// on its way to execve(2): see [`ExecStatus`]. Signals that are sent to it meanwhile take effect just before the execve.
+/// Forks the child. It gets the signal mask, the ignored signals, the working directory and the descriptors that we inherited.
+/// With `in_foreground` its process group becomes the terminal's foreground. When this returns the child may not have called
+/// execve(2) yet: see [`ExecStatus`]. A signal that it is sent before takes effect just before the execve.
 pub(super) fn spawn(
     command: &[OsString],
     inherited: Inherited,
@@ -67,8 +68,8 @@ pub(super) fn spawn(
     let mut program =
         Program::new(command).map_err(|error| SpawnError::Exec { error, file_exists: false, interpreter: None })?;
     let pid_variables = listen_pid::of_this_process();
-    // We leave the directory before the child exists: a child that looks at us at once must find us in /. A file system cannot be
-    // unmounted while it is our working directory.
+    // A file system cannot be unmounted while we have our working directory on it, so we change to /. We do it before the fork:
+    // a child may look at our working directory at once.
     let directory = open(".", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok();
     if directory.is_some() {
         let _ = chdir("/");
@@ -88,8 +89,8 @@ pub(super) fn spawn(
     }
     let pid = Pid::from_raw(Errno::result(pid).map_err(|error| SpawnError::Fork(error.into()))?);
     if group == ChildGroup::New {
-        // In the child and here, whichever comes first: a signal to the group would find no group otherwise. EACCES: the
-        // child has called execve(2), so it has made its group. ESRCH: it has ended.
+        // Both the child and we call it, because either may run first, and a signal to the group must find the group. EACCES:
+        // the child has called execve(2), so it is in its group already. ESRCH: it has ended.
         let _ = setpgid(pid, pid);
     }
     Ok((pid, ExecStatus(ours)))
@@ -124,7 +125,7 @@ struct Failure {
     stage: Stage,
     errno: Errno,
     file_exists: bool,
-    /// How the file begins whose interpreter is missing; zero bytes fill it up.
+    /// The first bytes of the file whose interpreter is missing, padded with zero bytes.
     beginning: [u8; Self::BEGINNING],
 }
 
@@ -135,7 +136,7 @@ enum Stage {
 }
 
 impl Failure {
-    /// A pipe takes a record of this size whole (`man 7 pipe`, `PIPE_BUF`).
+    /// A write of this size to a pipe is atomic (`man 7 pipe`, `PIPE_BUF`).
     const SIZE: usize = 6 + Self::BEGINNING;
     const BEGINNING: usize = 128;
 
@@ -161,7 +162,7 @@ impl Failure {
         SpawnError::Exec { error, file_exists: file_exists != 0, interpreter: interpreter(beginning) }
     }
 
-    /// Ends the child. Its exit code is never seen: the record stands in for it.
+    /// Writes the record to the pipe and ends the child. Nobody sees this exit code: the record replaces it.
     fn report_and_exit(&self, pipe: &OwnedFd) -> ! {
         let _ = nix::unistd::write(pipe, &self.encode());
         // SAFETY: ends the process without running any code of ours.
@@ -190,9 +191,9 @@ impl Program {
         Ok(Self { files: candidates(name)?, argv, shell_argv, _words: words })
     }
 
-    /// Whether there is a candidate that execve(2) may run. Runs in the child, while signals are still blocked: so a program that
-    /// is missing is reported even if a signal is about to end the child. A signal that comes while execve(2) itself fails, for
-    /// another reason, ends the child first.
+    /// Whether there is a candidate that execve(2) may run. Runs in the child while signals are still blocked, so that a
+    /// missing program is reported even if a pending signal is about to end the child. If execve(2) itself fails for another
+    /// reason, such a signal ends the child before it can report that.
     fn check(&self) -> Result<(), Failure> {
         let (mut last, mut is_denied) = (Errno::ENOENT, false);
         for file in &self.files {
@@ -211,8 +212,8 @@ impl Program {
     }
 
     /// Runs the first candidate that can be run, as execvp(3) does (`man 3 exec`, "Special semantics for `execlp()` and
-    /// `execvp()`"): a directory that lacks the file is passed over. So is a file that may not be run (EACCES), but that is
-    /// the error if no other candidate runs. Returns only on failure. Runs in the child.
+    /// `execvp()`"). It skips a directory that lacks the file, and a file that we may not run; if no other candidate runs, the
+    /// error is then EACCES. Returns only on failure. Runs in the child.
     fn exec(&mut self) -> Failure {
         let (mut last, mut is_denied) = (Errno::ENOENT, false);
         let mut failure = Failure::new(Stage::Exec, last);
@@ -249,7 +250,7 @@ unsafe extern "C" {
 
 /// execve(2). Returns if it fails.
 fn exec(file: *const c_char, argv: &[*const c_char]) {
-    // SAFETY: `file` is a C string, `argv` and `environ` are arrays of C strings that end with a null pointer. Nobody changes
+    // SAFETY: `file` is a C string, `argv` and `environ` are arrays of C strings that end with a null pointer. Nothing changes
     // the environment between the fork and here.
     unsafe { libc::execve(file, argv.as_ptr(), environ) };
 }
@@ -259,7 +260,7 @@ fn exists(file: *const c_char) -> bool {
     unsafe { libc::access(file, libc::F_OK) == 0 }
 }
 
-/// Whether the file may be a script: its beginning has no zero byte. A program for another machine has some.
+/// Whether the file may be a script: there is no zero byte near its beginning. A binary for another machine has some there.
 fn is_text(file: *const c_char) -> bool {
     let mut beginning = [0_u8; 128];
     let length = read_beginning(file, &mut beginning);
@@ -282,8 +283,8 @@ fn interpreter(beginning: &[u8]) -> Option<String> {
     Some(text.trim_start_matches([' ', '\t']).split([' ', '\t']).next()?.to_owned())
 }
 
-/// The files that a program's name may stand for: the path itself, or the name in each directory of PATH. An empty entry of
-/// PATH is the working directory.
+/// The files to try for a program's name: the name itself if it is a path, else the name in each directory of PATH. An empty
+/// entry of PATH is the working directory.
 fn candidates(name: &OsStr) -> io::Result<Vec<CString>> {
     if name.is_empty() {
         return Ok(Vec::new());

@@ -1,7 +1,7 @@
-//! The terminal on stdin: which process group its keys reach.
+//! The terminal on stdin, and which process group is its foreground: the one that its keys send signals to.
 //!
 //! The main child's group becomes the foreground, so that Ctrl-C and Ctrl-Z reach the app and not us. If a shell with job
-//! control waits for us, a stop of the app becomes a stop of ours: otherwise the prompt would never come back.
+//! control waits for us and the app is stopped, we stop too: otherwise the shell would not show its prompt again.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::BorrowedFd;
@@ -17,7 +17,7 @@ use crate::signal::Signal;
 
 /// The standard library's handle would allocate a buffer, which the child may not do between fork and execve.
 fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: descriptor 0 is never closed: `descriptors::fill_standard_holes` has opened it if it was.
+    // SAFETY: descriptor 0 is never closed: `descriptors::fill_standard_descriptors` has opened it if it was.
     unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) }
 }
 
@@ -39,8 +39,8 @@ pub(super) fn put_in_foreground(group: Pid) {
     let _ = tcsetpgrp(stdin(), group); // ENOTTY: the terminal does not control our session
 }
 
-/// Gives up our controlling terminal if stdin is it, so that the child's session can have it (`man 4 tty_ioctl`,
-/// `TIOCNOTTY`). If we lead our session the kernel then sends us SIGHUP and SIGCONT, with us as the sender: the
+/// Gives up our controlling terminal if it is stdin, so that it can become the child session's (`man 4 tty_ioctl`,
+/// `TIOCNOTTY`). If we lead our session, the kernel then sends us SIGHUP and SIGCONT with ourselves as the sender. The
 /// [`Inbox`](super::signals::Inbox) drops signals that we sent ourselves.
 ///
 /// # Errors
@@ -61,7 +61,7 @@ pub(super) fn begin_session() -> nix::Result<()> {
     Ok(())
 }
 
-/// Takes the foreground back from the main child's group after its exit: a script that goes on after us needs its Ctrl-C.
+/// Takes the foreground back from the main child's group after its exit: Ctrl-C must reach a script that continues after us.
 pub fn take_back_foreground(group: i32) {
     if tcgetpgrp(stdin()) == Ok(Pid::from_raw(group)) {
         put_in_foreground(getpgrp());
@@ -73,22 +73,22 @@ fn may_have_job_control() -> bool {
     !is_pid_one() && getsid(None) != Ok(Pid::this())
 }
 
-/// What became of the app's stop by the terminal.
+/// What was done after the terminal had stopped the app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspended {
-    /// We stopped too. A shell has continued us, and we the app.
+    /// We stopped too. A shell has continued us, and we have continued the app.
     UntilContinued,
     /// No shell could continue it, so it was continued at once.
     NotAtAll,
-    /// It stays stopped: in the background it used the terminal, and no shell could bring it to the foreground.
+    /// It stays stopped: it used the terminal from the background, and no shell could bring it to the foreground.
     Still,
 }
 
-/// Stops us because the terminal stopped the app, until a shell says `fg` or `bg`. Then continues the app, in the foreground if
-/// the shell has given that to us and `hands_over` allows us to pass it on.
+/// Stops us because the terminal stopped the app, until the shell continues us (`fg` or `bg`). Then continues the app: in the
+/// foreground if the shell has put us there and `hands_over` is set.
 ///
-/// If there is no such shell the app is continued at once after Ctrl-Z, as the kernel does for orphaned process groups
-/// (`man 3 setpgid`).
+/// If there is no such shell, the app is continued at once after Ctrl-Z: the kernel does not let the terminal stop an orphaned
+/// process group either (`man 3 setpgid`).
 #[must_use]
 pub fn suspend_with(group: i32, signal: Signal, hands_over: bool) -> Suspended {
     let group = Pid::from_raw(group);

@@ -1,4 +1,4 @@
-//! A process whose end we want to hear of, though it need not be our child.
+//! A process whose end must be noticed though it need not be our child: a server.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,16 +7,16 @@ use super::procfs;
 use crate::process::Process;
 use crate::signal::Signal;
 
-/// A process that is followed to its end.
+/// A process whose end is noticed.
 #[derive(Debug)]
 pub struct Tracked {
     process: Process,
-    /// `None`: this kernel has none, or refuses it.
+    /// `None`: the kernel has no pidfds, or a seccomp filter refuses them, or the process has ended.
     pidfd: Option<OwnedFd>,
 }
 
 impl Tracked {
-    /// Follows a process that was seen.
+    /// Tracks a process that was seen in /proc.
     #[must_use]
     pub fn new(process: Process) -> Self {
         let pidfd = pidfd_open(&process).filter(|_| procfs::is_still_there(&process));
@@ -29,7 +29,7 @@ impl Tracked {
         &self.process
     }
 
-    /// Whether it has not ended. A zombie has.
+    /// Whether it still runs. A zombie does not.
     #[must_use]
     pub fn is_running(&self) -> bool {
         procfs::is_still_there(&self.process)

@@ -19,7 +19,7 @@ pub enum Change {
     Continued,
 }
 
-/// The next change of state of any child, which stays to be taken. `None`: no child has changed.
+/// The next change of state of any child, without taking it. `None`: no child has changed.
 ///
 /// # Errors
 ///
@@ -29,7 +29,7 @@ pub(super) fn peek() -> nix::Result<Option<(i32, Change)>> {
     wait(libc::P_ALL, 0, any_change | libc::WNOWAIT)
 }
 
-/// Takes a change that [`peek`] showed. An exited child is reaped thereby. `None`: the child has changed again since.
+/// Takes a change that [`peek`] has shown; this reaps a child that has exited. `None`: the child has changed again since.
 pub(super) fn take(pid: i32, change: Change) -> Option<(i32, Change)> {
     let kind = match change {
         Change::Exited(_) => libc::WEXITED,

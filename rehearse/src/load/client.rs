@@ -1,7 +1,7 @@
 //! One request, from its connection to its verdict.
 //!
-//! Connections are made and kept here rather than by a library's pool, because what a lost request means depends on things
-//! that such a pool hides: whether the connection was used before, and whether a byte of the answer had arrived.
+//! Connections are made and kept here rather than by a library's pool. The verdict depends on what such a pool hides: whether
+//! the connection was used before, and whether a byte of the answer had arrived.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,7 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<String>,
     /// The HTTP version of the answer.
     pub(crate) version: Option<Version>,
-    /// The body ended with the connection, and no hash was given, so it is unknown whether the body was whole.
+    /// Only the end of the connection marked the end of the body, and no hash is expected, so it is unknown whether the body
+    /// was whole.
     pub(crate) end_unknown: bool,
     /// The hash of a whole body, if one was expected.
     pub(crate) sha256: Option<[u8; 32]>,
@@ -75,7 +76,7 @@ struct Attempt {
     verdict: Verdict,
     error: Option<String>,
     answer: PartialAnswer,
-    /// A client repeats such a request by itself, on a new connection.
+    /// Whether clients repeat such a request by themselves, on a new connection.
     repeat: bool,
 }
 
@@ -128,8 +129,8 @@ impl Client {
         })
     }
 
-    /// Sends the request, waits for the answer and judges it: over a connection of the pool, or without a pool over one of its
-    /// own.
+    /// Sends the request over a connection of the pool, or without a pool over a new one, waits for the answer, and gives the
+    /// verdict.
     ///
     /// If a connection that was used before ends without a byte of an answer, the request is sent once more on a new one, as
     /// browsers do: the server may have closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
@@ -152,7 +153,7 @@ impl Client {
 
     async fn on_pooled_or_new(&self, pool: Option<&Pool>, deadline: Instant) -> Attempt {
         while let Some(mut connection) = pool.and_then(Pool::take) {
-            // If it was closed while idle, no request was sent on it: take the next one, as any client would.
+            // If the server closed it while it was idle, take the next one, as any client would. No request was sent on it.
             if within(deadline, connection.ready()).await.is_some_and(|ready| ready.is_ok()) {
                 return self.over(connection, pool, deadline).await;
             }
@@ -161,7 +162,7 @@ impl Client {
     }
 
     async fn on_new(&self, pool: Option<&Pool>, deadline: Instant) -> Attempt {
-        // Boxed, as most requests over kept-alive connections need no room for a handshake.
+        // Boxed, so that the many requests over kept-alive connections do not hold the memory that a handshake needs.
         let (verdict, error) = match within(deadline, Box::pin(self.connect())).await {
             Some(Ok(connection)) => {
                 if let Some(pool) = pool {
@@ -234,7 +235,7 @@ impl Client {
         Ok(())
     }
 
-    /// The verdict, and a message if something went wrong. None is an exchange that did not end in time.
+    /// The verdict, and a message if something went wrong. `exchange` is None if the exchange did not end in time.
     fn judge(
         &self,
         exchange: Option<&Result<(), ExchangeError>>,

@@ -1,4 +1,4 @@
-//! Deadlines that hold although this process may be stopped or starved.
+//! Deadlines that are fair to the server even if this process itself did not run for some time.
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,7 +23,7 @@ pub(crate) async fn within<F: Future>(deadline: Instant, future: F) -> Option<F:
     timeout_at(Instant::now() + late, future).await.ok()
 }
 
-/// `from` plus a duration, which may be so long that the sum would overflow.
+/// `from` plus a duration, which is capped at a year so that the sum cannot overflow.
 pub(crate) fn later(from: Instant, by: Duration) -> Instant {
     const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     from + by.min(A_YEAR)

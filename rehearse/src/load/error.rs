@@ -1,4 +1,5 @@
-//! Why a request failed, in messages without anything that would make each failure unique, such as ports or times.
+//! Why a request failed. Messages have no details that differ between failures, such as ports or times, so that they can be
+//! counted.
 
 use std::error::Error;
 use std::io;
@@ -49,7 +50,7 @@ impl ExchangeError {
     /// Whether a client repeats the request by itself, given that no byte of an answer arrived.
     pub(crate) fn may_repeat(&self, used: bool) -> bool {
         match self.source::<h2::Error>() {
-            // A GOAWAY of the server ends only those streams that it says it did not process.
+            // A GOAWAY from the server ends only streams that the server has not processed, by its own account.
             Some(error) if error.is_go_away() && error.is_remote() => true,
             Some(error) if error.is_reset() => error.reason() == Some(h2::Reason::REFUSED_STREAM),
             Some(_) => false,

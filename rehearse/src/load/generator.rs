@@ -19,11 +19,11 @@ use crate::progress::Counts;
 use crate::rehearsal::Request;
 use crate::verdict::Verdict;
 
-/// The HTTP/2 connections that the arrivals of an open loop open before one carries two requests at once.
+/// An open loop opens this many HTTP/2 connections for each target before a connection carries two requests at once.
 const SHARED_CONNECTIONS: usize = 8;
 /// How often the thread that sends arrivals checks whether the load has ended.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// Why a request was not sent if all places in flight were taken.
+/// The reason for a request that was not sent because all places in flight were taken.
 const NO_PLACE: &str = "the maximum number of requests was in flight";
 
 /// See [`Load::send`].
@@ -54,7 +54,7 @@ struct Generator {
     clients: Vec<Client>,
     counts: Arc<Counts>,
     records: Mutex<Records>,
-    /// Why the load ended before it was told to, if it did.
+    /// Why the load ended early, if it did.
     end_reason: OnceLock<String>,
 }
 
@@ -75,7 +75,7 @@ struct Records {
 }
 
 impl Generator {
-    /// Every user is a task of its own, so no user waits for the slow answer of another.
+    /// Every user is a task, so no user waits for the slow answer of another.
     async fn closed_loop(self: Arc<Self>, users: u32, pause: Duration, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         for (number, (target, fresh)) in (0_u32..).zip(users_of(&self.load.targets, users)) {
@@ -111,7 +111,7 @@ impl Generator {
         }
     }
 
-    /// A thread of its own sends the arrivals: it waits for no answer, and its clock is finer than the runtime's.
+    /// Requests are sent from a separate thread. It waits for no answer, and its timer is finer than the runtime's.
     async fn open_loop(self: Arc<Self>, per_second: f64, in_flight: u32, stop: watch::Receiver<bool>) {
         let places = Arc::new(Semaphore::new(in_flight as usize));
         let (sender, runtime) = (self.clone(), Handle::current());
@@ -269,7 +269,7 @@ impl Generator {
         }
     }
 
-    /// What stands behind an error that kept requests from being sent.
+    /// More about an error because of which requests were not sent, in brackets.
     fn explanation(&self, error: &str) -> String {
         match self.load.settings.pace {
             Pace::Open { in_flight, .. } if error == NO_PLACE => format!(" ({in_flight}; --concurrency sets it)"),

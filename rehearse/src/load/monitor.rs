@@ -1,4 +1,4 @@
-//! Measures the generator itself, so that its own delays are not blamed on the server.
+//! Measures the delays and the CPU time of the generator itself, so that they are not attributed to the server.
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub(crate) struct Monitor {
 pub(crate) struct Usage {
     /// How late each timer fired.
     delays: Vec<Duration>,
-    /// The begin and the end of each stall.
+    /// The beginning and the end of each stall.
     stalls: Vec<(Instant, Instant)>,
     /// The cores in use in the busiest second.
     busiest_cores: f64,

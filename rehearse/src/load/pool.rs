@@ -1,4 +1,4 @@
-//! Connections that stay open for the next request: those of one user, or those of all arrivals at one target.
+//! Kept-alive connections: those of one user in a closed loop, or those to one target in an open loop.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -20,7 +20,7 @@ pub(crate) struct Pool {
 struct Connections {
     /// Idle ones.
     http1: VecDeque<Connection>,
-    /// All of them, as requests share them.
+    /// Idle and busy ones, since requests share them.
     http2: Vec<Connection>,
 }
 
@@ -44,7 +44,8 @@ impl Pool {
         if least_busy.streams() < most { least_busy.share() } else { None }
     }
 
-    /// Adds a new HTTP/2 connection for other requests to share. One of HTTP/1.1 comes back with [`Pool::give_back`].
+    /// Adds a new HTTP/2 connection, which other requests share from now on. An HTTP/1.1 connection is added by
+    /// [`Pool::give_back`].
     pub(crate) fn share(&self, connection: &Connection) {
         let mut connections = locked(&self.connections);
         let has_room =

@@ -1,4 +1,4 @@
-//! Which target the next request asks for.
+//! Distributes requests over the targets.
 
 use crate::target::Target;
 

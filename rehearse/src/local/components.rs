@@ -1,4 +1,4 @@
-//! What takes part in a rehearsal: the balancer, the server and the inits, as far as they are installed.
+//! Finds the components of a rehearsal: the balancer, the server and the inits that are installed.
 
 use std::collections::BTreeMap;
 

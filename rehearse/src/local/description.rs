@@ -1,4 +1,4 @@
-//! What a rehearsal tells about itself: what takes part, the settings, and the method.
+//! The description of a rehearsal: its components, its settings, and the method of measurement.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::update::balancer::{CONNECT_TIMEOUT, RETRIES};
 use crate::update::content::SHORT_BODY;
 use crate::update::pod_runtime::PodRuntime;
 
-/// What takes part, one component a line.
+/// The components, one a line.
 pub(crate) fn opening(components: &Components, missing: &[&str], note: Option<&str>) -> String {
     let mut text = String::new();
     for name in ["ingress", "application", "pods", "softstop", "tini", "dumb-init"] {

@@ -1,4 +1,4 @@
-//! What the options mean together: which updates to rehearse, and whether they are possible.
+//! Which updates to rehearse, from the options; and whether the options contradict each other.
 //!
 //! Nothing here looks for a program or starts one.
 
@@ -87,7 +87,7 @@ impl PlannedUpdate {
     }
 }
 
-/// Those that were asked for, or all, in their usual order.
+/// The contenders that were asked for, or all, always in the order of [`ContenderKind::ALL`].
 fn contenders(asked: &[ContenderKind]) -> Result<Vec<ContenderKind>, Failure> {
     let is_repeated = |(at, each): &(usize, &ContenderKind)| asked.iter().take(*at).any(|earlier| earlier == *each);
     if let Some((_, twice)) = asked.iter().enumerate().find(is_repeated) {
@@ -171,7 +171,7 @@ mod tests {
             (&["--sweep", "pre-delay=0s-6s:1s"], "write it as SETTING=FROM..TO:STEP"),
             (&["--sweep", "pre-delay=0s..6s"], "write it as SETTING=FROM..TO:STEP"),
             (&["--sweep", "grace=0s..6s:1s"], "only pre-delay, drain-timeout, lag"),
-            (&["--sweep", "lag=0s..6x:1s"], "`6x`: `x` is no unit"),
+            (&["--sweep", "lag=0s..6x:1s"], "`6x`: `x` is not a unit"),
             (&["--sweep", "lag=6s..0s:1s"], "it begins at 6s but ends before, at 0s"),
             (&["--sweep", "lag=0s..6s:0s"], "the step must be above zero"),
             (&["--sweep", "lag=0s..60s:1s"], "these are 61 values; the maximum is 60"),

@@ -42,7 +42,7 @@ impl Charts {
     }
 }
 
-/// The most pixels of a picture: a very long overview is scaled down rather than exhaust the memory.
+/// The most pixels of a picture. A larger one, such as a very long overview, is scaled down to save memory.
 const MAX_PIXELS: f32 = 40e6;
 
 /// The same picture as PNG. The font is embedded in this program, so the picture is the same on every machine.

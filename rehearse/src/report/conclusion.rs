@@ -1,5 +1,5 @@
-//! What a run has shown, and what to know before believing its figures. The table, the page, the charts and the exit code all
-//! take it from here.
+//! What a run has shown, and what a reader must know about its figures. The table, the page, the charts and the exit code all
+//! use it.
 
 use super::summary::Summary;
 use crate::format::{count, counted, listed, printable};
@@ -28,7 +28,7 @@ impl Conclusion {
     }
 }
 
-/// Whether any request was in flight during the update or was sent after it. Otherwise the update could lose none.
+/// Whether any request was in flight during the update or was sent after it. If none was, the update could not lose any.
 pub(crate) fn met_the_update(run: &Run) -> bool {
     let sent = |request: &&Request| request.verdict != Verdict::NotSent;
     run.requests.iter().filter(sent).any(|request| request.end_ms() >= run.update_began_ms)
@@ -67,7 +67,7 @@ pub(crate) fn short_if_slow_too<'a>(runs: impl IntoIterator<Item = &'a Run>) -> 
     if has_slow { "short " } else { "" }
 }
 
-/// What to know before believing the figures, each sentence once, with the names of the runs to which it applies.
+/// What a reader must know about the figures. Each sentence comes once, with the names of the runs to which it applies.
 pub(crate) fn cautions(rehearsal: &Rehearsal) -> Vec<String> {
     let mut found: Vec<(Vec<String>, String)> = Vec::new();
     for run in &rehearsal.runs {

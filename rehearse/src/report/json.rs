@@ -10,7 +10,7 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use crate::failure::Failure;
 use crate::rehearsal::{FORMAT, Rehearsal};
 
-/// The rehearsal as JSON that people can read and `diff` too.
+/// The rehearsal as JSON that is also readable, and fit for `diff`.
 pub(crate) fn to_json(rehearsal: &Rehearsal) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let formatter = RowFormatter { pretty: PrettyFormatter::new(), in_array: Vec::new() };
@@ -49,8 +49,8 @@ pub(crate) fn read(file: &Path) -> Result<Rehearsal, Failure> {
     }
 }
 
-/// Pretty JSON, but an array within an array, which is a request, is one line: a file of 5,000 requests must not have 45,000
-/// lines.
+/// Pretty JSON, except that an array within an array, which is a request, is written on one line. Otherwise a file of 5,000
+/// requests would have 45,000 lines.
 struct RowFormatter {
     pretty: PrettyFormatter<'static>,
     /// For each value that encloses the next one, whether it is an array.

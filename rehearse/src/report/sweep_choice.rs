@@ -62,8 +62,8 @@ impl SweepChoice {
     }
 }
 
-/// A pre-delay is chosen to be as short as possible. The lag is a property of the platform, so the question is how much of it
-/// softstop can bear.
+/// A pre-delay is chosen as short as possible. The lag is a property of the platform, so the question is with how long a lag
+/// softstop still loses nothing.
 fn wants_the_largest(sweep: &Sweep) -> bool {
     sweep.setting == "lag"
 }

@@ -9,9 +9,9 @@ use crate::format::{count, milliseconds, printable, setting_value, truncated};
 use crate::rehearsal::{Rehearsal, Run};
 use crate::verdict::Verdict;
 
-/// The duration of a stop is known only of pods that this program stops, not of those of a user's own command.
+/// The heading of the mean duration of a stop. It is known only for pods that this program stops itself.
 const PER_STOP: &str = "s/stop";
-/// The most letters in a row, unless names would be cut below [`MIN_NAME`].
+/// The most letters in a row. To keep to it, names are shortened, but not below [`MIN_NAME`].
 const WIDTH: usize = 118;
 /// The letters of a name that are always shown.
 const MIN_NAME: usize = 16;

@@ -54,7 +54,7 @@ impl RolloutCommand {
         self.child.wait().await
     }
 
-    /// Passes a signal on, unless the terminal has sent it to the command too.
+    /// Passes a signal on to the command, unless the terminal has already sent it to the command.
     pub(crate) fn signal(&self, signal: Signal) {
         let is_from_the_keyboard = signal == Signal::SIGINT
             && File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(&terminal) == Ok(getpgrp()));
@@ -64,7 +64,7 @@ impl RolloutCommand {
         }
     }
 
-    /// Shows the rest of its output. A process that the command left behind may write for ever, so the wait is bounded.
+    /// Shows the rest of the output. The wait is bounded, since a process that the command has left may write without end.
     pub(crate) async fn finish(self) {
         for task in self.copying {
             let abort = task.abort_handle();
@@ -74,8 +74,8 @@ impl RolloutCommand {
     }
 }
 
-/// The command, with the soft limit of descriptors that this process inherited. The load raises it, but some programs allocate
-/// tables of that size, and select(2) cannot use descriptors above 1023.
+/// The command, with the soft limit of descriptors that this process inherited. The load raises ours, but the command must not
+/// inherit that: some programs allocate tables of that size, and select(2) cannot use descriptors above 1023.
 fn with_inherited_limit(words: &[OsString]) -> Command {
     let lowered = limits::inherited_descriptors()
         .map(|limit| ["/bin/sh", "-c", "ulimit -S -n \"$0\"; exec \"$@\"", &limit.to_string()].map(OsString::from));

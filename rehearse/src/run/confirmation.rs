@@ -1,4 +1,4 @@
-//! Asks before another machine is loaded.
+//! Asks the user before another machine is put under load.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};

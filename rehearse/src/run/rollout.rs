@@ -1,4 +1,4 @@
-//! The load, and the command that runs in the middle of it.
+//! The load, and the command that runs during it.
 
 use std::ffi::OsString;
 use std::process::ExitStatus;
@@ -155,7 +155,7 @@ impl Rollout {
                     }
                 }
                 status = command.wait() => {
-                    return status.map_err(|error| Failure::not_measured(format!("the command's end: {error}")));
+                    return status.map_err(|error| Failure::not_measured(format!("cannot wait for the command: {error}")));
                 }
             }
         }

@@ -15,8 +15,8 @@ impl Addresses {
         let [.., high, low] = std::process::id().to_be_bytes();
         let network = [64 + high % 64, low];
         let mut addresses = Self { network, port: 0 };
-        // The kernel picks a port that no socket has at this address or at all addresses. Nobody else uses the addresses of the
-        // pods, so it is free there too.
+        // The kernel picks a port that no socket has at this address or at 0.0.0.0. No other program uses the addresses of the
+        // pods, so the port is free there too.
         addresses.port = TcpListener::bind(addresses.ingress())?.local_addr()?.port();
         Ok(addresses)
     }

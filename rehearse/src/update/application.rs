@@ -53,7 +53,7 @@ impl Application {
         Ok(Self { kind: ApplicationKind::Embedded { program }, slow })
     }
 
-    /// The name in that of a contender.
+    /// The name as part of a contender's name.
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
             ApplicationKind::Nginx { .. } => "nginx",
@@ -81,7 +81,7 @@ impl Application {
         }
     }
 
-    /// Its command line, abbreviated for people.
+    /// Its command line, abbreviated for the report.
     pub(crate) fn command(&self) -> &'static str {
         match self.kind {
             ApplicationKind::Nginx { .. } => "nginx -c nginx.conf",
@@ -102,7 +102,7 @@ impl Application {
         fs::write(files.join("slow"), SlowAnswer::lasting(self.slow).body())
     }
 
-    /// The arguments on the command line of a pod. Writes the configuration file that they name.
+    /// The arguments of the server in a pod. Writes the configuration file that they name.
     pub(crate) fn arguments(&self, pod: &PodSpec) -> io::Result<Vec<String>> {
         match self.kind {
             ApplicationKind::Nginx { .. } => {

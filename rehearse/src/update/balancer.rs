@@ -10,7 +10,7 @@ use std::time::Duration;
 use embedded::Embedded;
 use haproxy::Haproxy;
 
-/// How long connecting to a pod may take. Nobody answers at the address of a pod that has ended.
+/// How long connecting to a pod may take. The address of a pod that has ended does not answer at all.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// HAProxy's default, which the embedded balancer uses too.
 pub(crate) const RETRIES: u32 = 3;

@@ -52,7 +52,7 @@ pub(crate) async fn start(
     Ok(Pod { name: name.to_owned(), address: (address, PORT).into(), process, exit })
 }
 
-/// The directories and files of this machine that a container sees: its programs run with the libraries of this machine.
+/// The directories and files of this machine that are mounted into a container, so that the programs find their libraries.
 #[derive(Debug, Default)]
 struct HostMounts {
     programs: BTreeSet<(PathBuf, String)>,

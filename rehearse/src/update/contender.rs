@@ -93,12 +93,12 @@ impl Contender {
         Some(Self { name, directory: kind.name().to_owned(), init, pre_stop })
     }
 
-    /// Without an init and without a preStop hook, to try whether a pod starts.
+    /// A contender without an init and without a preStop hook, for a pod that only tests whether pods can be started.
     pub(crate) fn probe() -> Self {
         Self { name: String::new(), directory: String::new(), init: None, pre_stop: None }
     }
 
-    /// What runs in each pod, for people: the init, its options, and the server.
+    /// What runs in each pod, for the report: the init, its options, and the server.
     pub(crate) fn command(&self, application: &Application) -> String {
         let server = application.command();
         match (&self.init, self.pre_stop) {

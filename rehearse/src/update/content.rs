@@ -42,7 +42,7 @@ impl SlowAnswer {
     }
 }
 
-/// The same bytes each time (xorshift), without repetition, so that a chunk at the wrong place changes the hash.
+/// The same bytes each time (xorshift). They do not repeat, so a chunk at the wrong place changes the hash.
 #[expect(clippy::cast_possible_truncation, reason = "only the lowest byte is wanted")]
 fn pseudo_random_bytes(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

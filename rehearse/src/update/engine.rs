@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::programs;
 
-/// After this time without an answer the engine is considered dead.
+/// After this time without an answer a command has failed.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub(crate) struct Engine {
     program: Option<PathBuf>,
     /// The name of the image, the prefix of the container names, and the value of the containers' label.
     pub(crate) id: String,
-    /// Each command holds it until the engine has answered, even if nobody waits for the answer any more. [`Engine::clear`]
-    /// takes it for writing, so no container can be created behind its back.
+    /// Each command holds a read lock until the engine has answered, even if its caller has been dropped. [`Engine::clear`]
+    /// takes the write lock first, so no command that is still running can create a container after it.
     busy: Arc<RwLock<()>>,
     is_open: Arc<AtomicBool>,
 }

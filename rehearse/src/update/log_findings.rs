@@ -1,6 +1,6 @@
 //! What the servers' own logs say about a stop: lines that show that it went well, and lines that show that it did not.
 //!
-//! Nothing here asks a clock, a file or a server.
+//! Nothing here reads a clock or a file, or talks to a server.
 
 use crate::rehearsal::LogFinding;
 
@@ -79,7 +79,7 @@ fn of_pod(line: &str) -> Option<Meaning> {
 fn of_softstop(message: &str) -> Option<Meaning> {
     let message = message.strip_prefix("warning: ").unwrap_or(message);
     if message.starts_with("stopped in ") {
-        // The closing line mentions a SIGKILL, as does a line of its own below.
+        // The closing line mentions a SIGKILL. The SIGKILL is also logged in a separate line, see below.
         Some(if message.contains("SIGKILL to ") {
             Meaning::bad("softstop's closing line: it had to send SIGKILL")
         } else {

@@ -22,7 +22,7 @@ use crate::format::last_line;
 /// How long a pod may take to answer its first request, and to end after SIGKILL.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 
-/// A started pod. Dropping it ends one in a PID namespace; a container stays until it is removed or the engine is cleared.
+/// A started pod. If it is dropped, a PID namespace ends, but a container stays until it is removed or the engine is cleared.
 #[derive(Debug)]
 pub(crate) struct Pod {
     pub(crate) name: String,
@@ -45,7 +45,8 @@ pub(crate) struct PodExit {
     pub(crate) killed: bool,
 }
 
-/// Waits for the end of a pod, from its start on: an engine that is asked only at the stop would answer late.
+/// Waits for the end of a pod. It begins with the pod's start: if the engine were asked only at the stop, its answer would come
+/// late.
 #[derive(Debug)]
 pub(crate) struct ExitWatch(JoinHandle<Result<Option<i32>, String>>);
 
@@ -116,8 +117,8 @@ impl Pod {
         let code = timeout(ANSWERS_WITHIN, exit.code()).await;
         let mut code = code.map_err(|_| format!("{name} is still running after SIGKILL"))??;
         if let PodProcess::Namespace { .. } = process {
-            // unshare(1) of util-linux 2.38 tries to end itself by the signal that ended its child, and fails: its own code
-            // does not tell.
+            // unshare(1) of util-linux 2.38 tries to end itself by the signal that ended its child, and fails. So its exit code
+            // does not show the signal.
             code = Some(128 + Signal::SIGKILL as i32);
         }
         Ok(PodExit { code, killed: true })

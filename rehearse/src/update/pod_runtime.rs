@@ -33,8 +33,8 @@ enum RuntimeKind {
 }
 
 impl PodRuntime {
-    /// The isolation that was asked for, or the first that works: a probe pod was started and answered. Also returns a
-    /// sentence that says why, if it is not the first choice.
+    /// The isolation that was asked for, or the first one in which a probe pod could be started and answered. If that is not
+    /// containers although they were tried first, also returns a sentence that says why.
     pub(crate) async fn find(
         asked: Option<Isolation>,
         engine: &Engine,

@@ -17,7 +17,7 @@ pub(crate) async fn find(asked: Option<&Path>) -> Result<PathBuf, Failure> {
             Err(Failure::usage(format!("--softstop {}: there is no program of that name", file.display())))
         };
     }
-    // Under `cargo run` the current sources are meant, not the result of an earlier build.
+    // Under `cargo run` the user wants the current sources, not the result of an earlier build.
     if let Some(cargo) = std::env::var_os("CARGO").filter(|_| std::env::var_os("CARGO_MANIFEST_DIR").is_some()) {
         return build(Path::new(&cargo)).await;
     }

@@ -37,7 +37,7 @@ impl Listener {
     }
 }
 
-/// The ports to watch, and those of other processes.
+/// The ports to watch, and the listeners of other processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ports {
     pub(super) watched: Vec<u16>,
@@ -77,7 +77,7 @@ fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports
 }
 
-/// The single addresses on which another process listens and none of ours does.
+/// The specific addresses (not 0.0.0.0 or ::) on which another process listens and none of ours does.
 fn addresses_of_others(listeners: &[Listener], held: Option<&HeldListeners>) -> Vec<SocketAddr> {
     let (ours, others): (Vec<&Listener>, Vec<&Listener>) =
         listeners.iter().partition(|listener| is_ours(listener, held));
@@ -90,8 +90,8 @@ fn is_ours(listener: &Listener, held: Option<&HeldListeners>) -> bool {
     match held {
         None => listener.is_public(),
         Some(held) if held.inodes.contains(&listener.inode) => true,
-        // One of our processes hides its descriptors, so it may hold this listener. It did not create it if none of our
-        // processes runs as the user who did: this excludes a sidecar that runs as another user.
+        // One of our processes hides its descriptors, so it may hold this listener. But it did not create it if none of our
+        // processes runs as the user who created it. This excludes a sidecar that runs as another user.
         Some(held) => {
             !held.is_complete
                 && listener.is_public()
@@ -118,7 +118,7 @@ impl HeldListeners {
             held.is_complete &= held.add_process(pid, listeners);
         }
         if !held.is_complete {
-            // Our own user too: a server may create its listener before it drops the privileges that it inherited.
+            // Our own user too: a server may create its listener as our user and change its user afterwards.
             let ourselves = i32::try_from(std::process::id()).ok();
             let users = pids.iter().copied().chain(ourselves).map(users_of);
             held.users = users.collect::<Option<Vec<_>>>().map(|users| users.concat());

@@ -1,4 +1,5 @@
-//! Every listening socket of the network namespace, TCP and Unix: what a server may hold.
+//! The listening sockets of the network namespace, TCP and Unix. The search for the server looks for the processes that hold
+//! them.
 
 use std::fs;
 

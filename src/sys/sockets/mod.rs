@@ -1,5 +1,5 @@
 //! The TCP traffic of the container's network namespace, as the kernel shows it to every process: whether requests still
-//! arrive, what is open, what would be lost. It is read during a stop only; before a stop nothing here exists.
+//! arrive, what is open, what would be lost. It is read only during a stop; before a stop nothing is opened or allocated here.
 //!
 //! # What the kernel reports
 //!
@@ -13,18 +13,19 @@
 //! - A listener's receive queue is the length of its accept queue. The connections in that queue are on the list too, as
 //!   ESTABLISHED (or CLOSE-WAIT), with bytes to read, and with inode 0, because no process holds them. The inode is also 0
 //!   after the app has closed the connection while the kernel still delivers (FIN-WAIT-1, CLOSING, LAST-ACK).
-//! - Before any data has flowed the times count from the handshake, in both directions. So "the last request byte" and "the
-//!   last new connection" are one number.
+//! - Before any data has flowed the times count from the handshake, in both directions. So one number covers both "the last
+//!   request byte" and "the last new connection".
 //! - The clock behind these times ticks every 1 to 10 ms (`CONFIG_HZ`).
-//! - A TIME-WAIT has only its addresses. If the peer has not closed it reports FIN-WAIT-2, is returned for a request for
-//!   FIN-WAIT-2, and is recognised by its timer. It keeps the connection's cookie only if the cookie was asked for while
-//!   the connection lived.
-//! - Half-open connections are returned for a request for SYN-RECV. Under `TCP_DEFER_ACCEPT` they stay so until data comes.
-//! - IPv4 over an IPv6 listener is in the IPv6 list, with mapped addresses.
+//! - A TIME-WAIT has only its addresses. If the peer has not closed, it is reported as FIN-WAIT-2, and on a request for
+//!   FIN-WAIT-2; its timer shows that it is a TIME-WAIT. It keeps the connection's cookie only if the cookie was asked for
+//!   while the connection lived.
+//! - Half-open connections are reported on a request for SYN-RECV. With `TCP_DEFER_ACCEPT` they stay half-open until data
+//!   comes.
+//! - IPv4 connections to an IPv6 listener are in the IPv6 list, with mapped addresses.
 //! - Listeners that share a port (`SO_REUSEPORT`) are all listed, each with its own inode and accept queue.
 //!
 //! **An event for each socket that is destroyed** (`ss --events`), with its last times. It shows a connection that comes and
-//! goes between two snapshots, whichever side closes first, with its port and its peer. No count has to be estimated.
+//! goes between two snapshots, whichever side closes first, with its port and its peer. So no count has to be estimated.
 //!
 //! **The namespace's counters** (`/proc/net/snmp`). `PassiveOpens` counts the connections made to any listener of the
 //! namespace. It increases at the end of the handshake, before the app accepts the connection.
@@ -37,12 +38,12 @@
 //! - If too many connections end between two snapshots the event queue overflows: more than about 330 in the whole namespace
 //!   with the usual `net.core.rmem_max`, where a connection with both ends in the namespace counts twice. The first events
 //!   are delivered; for the others `PassiveOpens` stands in, as below.
-//! - An event may be late by one snapshot on a busy machine. The times in it are those at the end of the connection, so they
-//!   may be too young, never too old. A connection that ended just before the first snapshot may count as new in the
+//! - On a busy machine an event may come one snapshot late. Its times are as of the end of the connection, so they may be too
+//!   young, never too old. A connection that ended just before the first snapshot may count as new in the
 //!   second.
 //! - *Idle* means that nothing is unread, unsent or unanswered. The kernel does not know whether a response that pauses is
-//!   complete: that counts as idle. Nor does it know in which order a request and a response of the same tick came: the
-//!   request counts as unanswered for 5 s if the client has acknowledged nothing after it. That is not certain.
+//!   complete: that counts as idle. Nor does it know in which order a request and a response of the same tick came: such a
+//!   request counts as unanswered, for 5 s at most, if the client has acknowledged nothing after it. That may be wrong.
 //! - A connection that was reset before the first snapshot, and that the app closes only later, counts as new when it is
 //!   closed. Its times are right.
 //!
@@ -52,20 +53,21 @@
 //! - *New* connections are those whose addresses the last two snapshots did not have, TIME-WAITs included. That is certain,
 //!   and covers every connection that the app closed first, since it stays in TIME-WAIT for a minute.
 //! - A connection that came and went, and that the client closed first, shows only in `PassiveOpens`. An increase that no
-//!   visible socket explains is the app's, and counts as new, if nobody else listens in the namespace. (Listeners on
-//!   loopback do not matter: the client's end of their connections is visible.) If somebody else does listen, the increase
-//!   is reported as [`Snapshot::unexplained`] and counts for nothing, so that a sidecar's probe delays no stop.
-//! - A request on a kept-alive connection shows only if a snapshot falls into it, or if it changed one of the few numbers
-//!   that move with traffic (delayed acknowledgements, the window). So [`Snapshot::since_arrival`] may be too old. Segments
-//!   that arrive in the namespace are never missed: [`Snapshot::segments`]. If there were none, no request was missed.
+//!   visible socket explains is the app's, and counts as new, if no other process of the namespace listens. (Listeners on
+//!   loopback do not matter: the client's end of their connections is visible.) If another process does listen, the
+//!   increase is reported as [`Snapshot::unexplained`] and counts for nothing, so that a sidecar's probe delays no stop.
+//! - A request on a kept-alive connection shows only if a snapshot is taken while it is in progress, or if it has changed one
+//!   of the few numbers that depend on traffic (delayed acknowledgements, the window). So [`Snapshot::since_arrival`] may be
+//!   too old. But [`Snapshot::segments`] counts every segment that arrives in the namespace: if there were none, no request was
+//!   missed.
 //! - Nothing is known about the time before the first snapshot.
 //!
 //! # What it costs
 //!
 //! With 10,000 connections a snapshot by netlink takes about 17 ms of CPU, 12 ms of it in the kernel, and about 350 kB;
 //! tests/sockets.rs measures it. The kernel filters by port (`INET_DIAG_REQ_BYTECODE`), which matters when thousands of
-//! other connections share the namespace. The text takes about 3 ms for each 1,000 sockets of the namespace, TIME-WAITs
-//! included, 2 ms of it in the kernel. Both lists are made while we read them: nothing blocks.
+//! other connections share the namespace. `/proc/net/tcp{,6}` takes about 3 ms for each 1,000 sockets of the namespace,
+//! TIME-WAITs included, 2 ms of it in the kernel. The kernel makes either list while we read it, so nothing blocks.
 
 mod listeners;
 mod listening;
@@ -89,13 +91,13 @@ use self::source::SocketSource;
 use crate::network::Network;
 use crate::snapshot::{Connection, Snapshot, TcpState};
 
-/// The connections that the namespace has accepted since it was made, of all listeners (`PassiveOpens`). `None`: unknown.
+/// How many connections all listeners of the namespace have accepted since it was created (`PassiveOpens`). `None`: unknown.
 #[must_use]
 pub fn accepted_connections() -> Option<u64> {
     proc_net::counters().map(|counters| counters.accepted)
 }
 
-/// How often a list that changed while it was made is asked for.
+/// If a list changed while it was made it is requested again, up to this many times in all.
 const TRIES: usize = 3;
 
 /// How the watched ports were chosen.
@@ -105,8 +107,8 @@ pub enum PortSelection {
     Named,
     /// Our own processes listen on them. Addresses on which another process listens on the same port are left out.
     OwnProcesses,
-    /// Some process hides its descriptors: it changed its user, and we have no privilege. So public ports whose listener
-    /// nobody is seen to hold are watched too, except those created by a user that none of our processes runs as.
+    /// Some process of ours hides its descriptors: it changed its user, and we have no privilege. So public ports whose
+    /// listener no process is seen to hold are watched too, except those created by a user that none of our processes runs as.
     Guessed,
 }
 
@@ -149,7 +151,7 @@ impl SocketWatcher {
         watcher
     }
 
-    /// The watched ports, in order. Empty: nothing of ours listens, so there is nothing to wait for.
+    /// The watched ports, in order. Empty: none of our processes listens, so there is no traffic to wait for.
     #[must_use]
     pub fn ports(&self) -> &[u16] {
         &self.filter.ports
@@ -216,7 +218,7 @@ impl SocketWatcher {
                     Coverage::AllSockets
                 }
             };
-            // The two sources identify connections differently, so a change of source starts anew.
+            // The two sources identify connections differently, so after a change of source there is no previous snapshot.
             let previous = previous.as_ref().filter(|_| kind == kind_before);
             let accepted = counters.map(|counters| counters.accepted);
             if previous.is_none() {
@@ -231,7 +233,7 @@ impl SocketWatcher {
             };
             diff.snapshot.sees_bytes = kind == SourceKind::Netlink;
             if all_ends_seen && *has_other_listeners {
-                unseen_accepts.start(accepted); // the connections of the others are not on the list
+                unseen_accepts.start(accepted); // the list lacks the connections of other listeners
             } else if all_ends_seen {
                 unseen_accepts.add(diff.explained);
             } else if previous.is_some() {
@@ -245,7 +247,7 @@ impl SocketWatcher {
                     diff.snapshot.unexplained = unexplained;
                 } else if unexplained > 0 {
                     diff.snapshot.new += unexplained;
-                    // The peer is unknown: `last_peer` stays that of the last connection that was seen.
+                    // The peer of these is unknown, so `last_peer` stays the peer of the last connection that was seen.
                     diff.snapshot.since_arrival = Some(Duration::ZERO);
                 }
             }
@@ -298,7 +300,7 @@ impl SocketWatcher {
                 let is_watched = filter.watches(socket.local) && !filter.ignores(socket.peer.ip());
                 if is_watched && (socket.is_open() || socket.is_being_delivered()) {
                     found.push(connection(socket));
-                    // Truncate now and then, so that memory stays bounded by `most`.
+                    // Truncate from time to time, so that the memory is bounded by `most`.
                     if found.len() >= most.saturating_mul(2).max(64) {
                         keep_first(&mut found, most);
                     }
@@ -350,7 +352,7 @@ fn connection_states() -> u32 {
     ])
 }
 
-/// Asks for the list, and again if it changed while it was made. The last one is used as it is.
+/// Requests the list, and again if it changed while it was made. After [`TRIES`] requests an incomplete list is used.
 fn list<'a>(
     source: &mut SocketSource,
     filter: &'a SocketFilter,

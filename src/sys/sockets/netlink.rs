@@ -14,7 +14,8 @@ use super::socket::Socket;
 
 /// The most that the kernel puts into one datagram of a dump (`netlink_recvmsg`).
 const BUFFER: usize = 32 * 1024;
-/// The limit on waiting for one datagram of a dump, in ms. The kernel makes it while we ask, so none is ever late.
+/// The limit on waiting for one datagram of a dump, in ms. The kernel makes it during our system call, so there should be no
+/// wait.
 const DUMP_TIMEOUT: u8 = 100;
 
 fn open(groups: u32) -> nix::Result<OwnedFd> {
@@ -64,7 +65,7 @@ impl SockDiag {
         loop {
             for message in netlink_message::messages(receive(&self.socket, &mut self.buffer)?) {
                 if message.sequence != self.sequence {
-                    continue; // left over from a dump that failed
+                    continue; // belongs to an earlier dump that failed
                 }
                 is_complete &= !message.is_interrupted;
                 match message.body {
@@ -96,8 +97,8 @@ fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> nix::Result<&'a [u8]> 
     buffer.get(..length).ok_or(Errno::EMSGSIZE)
 }
 
-/// Events for destroyed sockets, each with its last `tcp_info`: they show what comes and goes between two snapshots. Linux
-/// (since 4.2) sends them to any process that subscribes, without a privilege, and only while somebody does.
+/// Events for destroyed sockets, each with its last `tcp_info`. They show connections that come and go between two snapshots.
+/// Since 4.2 Linux sends them to every process that subscribes, and makes none while no process does. No privilege is needed.
 #[derive(Debug)]
 pub(super) struct SocketDestroyEvents {
     socket: OwnedFd,
@@ -109,8 +110,8 @@ impl SocketDestroyEvents {
     pub(super) fn open() -> nix::Result<Self> {
         // SKNLGRP_INET_TCP_DESTROY is group 1, SKNLGRP_INET6_TCP_DESTROY group 3 (`linux/sock_diag.h`).
         let socket = open(1 << 0 | 1 << 2)?;
-        // The kernel takes the smaller of this and net.core.rmem_max, and doubles it. Each event takes 1280 bytes: that is
-        // room for about 330 on most machines and for 800 at best.
+        // The kernel takes the smaller of this size and net.core.rmem_max, and doubles it. Each event takes 1280 bytes, so
+        // about 330 events fit on most machines, and at most 800.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &(512 * 1024));
         Ok(Self { socket, buffer: vec![0; 4096] })
     }

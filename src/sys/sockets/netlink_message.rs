@@ -1,9 +1,9 @@
-//! The netlink parser: the part of `sock_diag`'s wire format (`linux/inet_diag.h`) that we use. It turns bytes into values
-//! and asks no operating system.
+//! The netlink parser: the part of `sock_diag`'s wire format (`linux/inet_diag.h`) that we use. It turns bytes into values and
+//! makes no system call.
 //!
 //! It is written by hand because netlink-packet-sock-diag (0.5) needs a newer Rust than Debian's, allocates three times per
 //! socket, loses a socket if one of its attributes has an unexpected length, supports no filters, and costs 7 kB more.
-//! What is missing or cut off is read as nothing; unknown attributes and messages are skipped.
+//! Fields that are missing or truncated are treated as absent; unknown attributes and messages are skipped.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -49,8 +49,8 @@ pub(super) enum Family {
     Six = 10,
 }
 
-/// A request for the list of sockets in these states on these local ports; without ports, on every port. With too many ports
-/// for a filter the reply has other ports too.
+/// A request for the list of sockets in these states on these local ports; without ports, on every port. With more than
+/// [`MOST_IN_FILTER`] ports there is no filter, and the reply has every port.
 pub(super) fn request(family: Family, states: u32, ports: &[u16], sequence: u32) -> Vec<u8> {
     let filter = filter(ports).unwrap_or_default();
     let attribute = if filter.is_empty() { 0 } else { ATTRIBUTE + filter.len() };
@@ -71,14 +71,14 @@ pub(super) fn request(family: Family, states: u32, ports: &[u16], sequence: u32)
     bytes
 }
 
-/// The bytecode that accepts the sockets on these local ports (`struct inet_diag_bc_op`): for each port "at least the port,
-/// at most the port, then jump to the end". A comparison that fails goes on to the next port; after the last it jumps
-/// beyond the end, which rejects the socket.
+/// The bytecode that accepts the sockets on these local ports (`struct inet_diag_bc_op`). For each port: "at least the port, at
+/// most the port, jump to the end". A comparison that fails jumps to the next port; for the last port it jumps beyond the end,
+/// which rejects the socket.
 fn filter(ports: &[u16]) -> Option<Vec<u8>> {
     const JUMP: u8 = 1;
     const AT_LEAST: u8 = 2;
     const AT_MOST: u8 = 3;
-    // A word is an operation, the distance to the next word if it holds, and the distance if not. The port of a comparison
+    // A word holds an operation, the distance to jump if it is true, and the distance if it is false. The port of a comparison
     // is in a second word.
     const WORD: u16 = 4;
     const BLOCK: u16 = 5 * WORD;
@@ -122,7 +122,7 @@ pub(super) enum Message {
     Other,
 }
 
-/// The messages of a datagram, up to the first that is cut off.
+/// The messages of a datagram, up to the first that is truncated.
 pub(super) fn messages(datagram: &[u8]) -> impl Iterator<Item = Received> {
     let mut rest = datagram;
     std::iter::from_fn(move || {

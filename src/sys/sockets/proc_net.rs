@@ -1,4 +1,4 @@
-//! The list of TCP sockets as text, `/proc/net/tcp{,6}`, for a system that refuses netlink; and the namespace's counters,
+//! The list of TCP sockets in `/proc/net/tcp{,6}`, for a system that refuses netlink; and the namespace's counters in
 //! `/proc/net/snmp`.
 
 use std::fs::{self, File};
@@ -53,7 +53,7 @@ fn parse(line: &str) -> Option<Socket> {
     let [rto, ato, quick, cwnd, ssthresh] = [(); 5].map(|()| rest.next().unwrap_or_default());
     let flow = match state {
         TcpState::TimeWait => Flow::Unknown,
-        // The times of delayed acknowledgements change with what arrives, the window with what is sent.
+        // The numbers of delayed acknowledgements change when data arrives, the window when data is sent.
         _ => Flow::Fingerprint {
             incoming: fingerprint(&[received, ato, quick]),
             outgoing: fingerprint(&[unacknowledged, rto, cwnd, ssthresh]),
@@ -102,7 +102,7 @@ pub(super) fn counters() -> Option<Counters> {
     parse_counters(&fs::read_to_string("/proc/net/snmp").ok()?)
 }
 
-/// Reads a line of names and one of numbers.
+/// Reads the two lines for TCP: one of names and one of numbers.
 fn parse_counters(snmp: &str) -> Option<Counters> {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
     let (names, numbers) = (lines.next()?.split_ascii_whitespace(), lines.next()?.split_ascii_whitespace());

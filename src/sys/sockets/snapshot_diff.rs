@@ -1,4 +1,4 @@
-//! Makes a [`Snapshot`] of a list of sockets, by comparison with the snapshot before. Asks no operating system.
+//! Makes a [`Snapshot`] from a list of sockets, by comparison with the previous snapshot. It makes no system call.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
@@ -54,9 +54,9 @@ enum ConnectionKind {
 pub(super) struct PreviousSnapshot {
     /// The connections of the last snapshot, by `id`.
     now: Vec<ConnectionRecord>,
-    /// Connections that were on an earlier list and are off the last one, in order. If the kernel reports each end they stay
-    /// here until it has, since a socket may be off the list before its app closes it. Otherwise they stay for one
-    /// snapshot, since a list that changes while it is made may lack an entry.
+    /// Connections that were on an earlier list and are missing from the last one, in order. If the kernel reports each end, a
+    /// connection stays here until its end is reported, since a socket may disappear from the list before the app closes it.
+    /// Otherwise it stays for one snapshot, since a list that changes while it is made may lack an entry.
     before: Vec<u64>,
 }
 
@@ -75,7 +75,7 @@ impl PreviousSnapshot {
 pub(super) enum Coverage {
     /// Those on the watched ports: the kernel also reports each connection that ends.
     WatchedPorts,
-    /// All of them, TIME-WAITs included: these tell the short connections of one port from those of another.
+    /// All of them, with TIME-WAITs, which show to which port a short connection was made.
     AllSockets,
 }
 
@@ -122,7 +122,7 @@ impl<'a> SnapshotDiff<'a> {
         match socket.state {
             TcpState::Listen => self.add_listener(socket),
             TcpState::SynSent | TcpState::Closed => {}
-            // The event of its end has told of it.
+            // The event for its end has reported it already.
             TcpState::TimeWait if self.coverage == Coverage::WatchedPorts => {}
             _ => self.add_connection(socket),
         }
@@ -177,13 +177,14 @@ impl<'a> SnapshotDiff<'a> {
             let kind = kind_of(peer.ip(), ConnectionKind::Watched);
             return self.filter.watches(local).then_some((kind, socket.cookie, peer.ip()));
         }
-        // A TIME-WAIT may lack the cookie that its connection had, so the addresses identify it. Both ends have the same.
+        // A TIME-WAIT may lack the cookie that its connection had, so the pair of addresses identifies it. It is the same at
+        // both ends.
         if self.filter.watches(local) {
             Some((kind_of(peer.ip(), ConnectionKind::Watched), address_id(local, peer), peer.ip()))
         } else if self.other_ports.contains(&local.port()) || self.filter.elsewhere.contains(&local) {
             Some((ConnectionKind::Other, address_id(local, peer), peer.ip()))
         } else if is_same_host(local.ip(), peer.ip()) && self.filter.watches(peer) {
-            // As long as the client's end lives, the server's does too and is counted instead.
+            // Until the client's end is a TIME-WAIT, the server's end exists too, and is counted instead.
             (socket.state == TcpState::TimeWait)
                 .then(|| (kind_of(local.ip(), ConnectionKind::ClientEnd), address_id(local, peer), local.ip()))
         } else if is_same_host(local.ip(), peer.ip()) {
@@ -210,7 +211,7 @@ impl<'a> SnapshotDiff<'a> {
         let last = self.previous.and_then(|previous| previous.find(id));
         let (has_arrived, has_left) = match last {
             None => (self.is_new(id) || (self.previous.is_none() && socket.unread() > 0), false),
-            // A TIME-WAIT: its last bytes were seen before, or not at all.
+            // In TIME-WAIT nothing is known of its last bytes, except if an earlier snapshot has seen them.
             Some(_) if socket.flow == Flow::Unknown => (false, false),
             Some(last) => (last.incoming != incoming, last.outgoing != outgoing),
         };
@@ -279,7 +280,7 @@ impl<'a> SnapshotDiff<'a> {
             self.ended.push(id);
         }
         if self.previous.is_none() {
-            return; // it ended before or during the first snapshot, in which nothing is new
+            return; // it ended before or during the first snapshot, which reports no new connections
         }
         let is_new = !was_expected && !is_listed;
         self.explained += u64::from(is_new);
@@ -290,8 +291,8 @@ impl<'a> SnapshotDiff<'a> {
         }
     }
 
-    /// The snapshot, and what the next one needs. If `all_ends_seen` is false, events were lost, and no missing connection
-    /// is expected to end any more.
+    /// The snapshot, and the data for the next comparison. If `all_ends_seen` is false, events were lost: the end of a missing
+    /// connection may never be reported, so the missing connections are forgotten.
     pub(super) fn into_previous(mut self, all_ends_seen: bool) -> (Snapshot, PreviousSnapshot) {
         if !self.ended.is_empty() {
             self.ended.sort_unstable();
@@ -325,7 +326,7 @@ pub(super) struct UnseenAccepts {
 }
 
 impl UnseenAccepts {
-    /// Starts anew at this count.
+    /// Starts to count at this value of `PassiveOpens`.
     pub(super) fn start(&mut self, accepted: Option<u64>) {
         *self = Self { base: accepted, ..Self::default() };
     }

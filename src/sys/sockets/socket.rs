@@ -21,7 +21,7 @@ pub(super) enum Flow {
     Unknown,
 }
 
-/// For this long a request counts as unanswered if its order with the last answer is unknown.
+/// If it is unknown whether a request or the last answer came first, the request counts as unanswered for this long.
 const TIE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The time since the last byte in each direction.
@@ -31,7 +31,7 @@ pub(super) struct Times {
     pub(super) received: Duration,
     /// Since data was last sent, or since the connection was made.
     pub(super) sent: Duration,
-    /// Since the last acknowledgement arrived. A request carries one too.
+    /// Since the last acknowledgement arrived. The segment of a request carries one too.
     pub(super) acknowledged: Duration,
     /// The data segments that have arrived. `None`: unknown (before Linux 4.6).
     pub(super) segments_in: Option<u32>,
@@ -52,11 +52,11 @@ impl Times {
         self.segments_out != Some(0)
     }
 
-    /// Whether the app owes an answer. If a request and an answer fall into one tick of the kernel's clock their order is
-    /// unknown: a fast server answers within the tick of the request, and a client that sends one request after the other asks
-    /// within the tick of the answer. A client acknowledges an answer after it, by its next request or by itself within 40 ms
-    /// (delayed acknowledgement). So if nothing was acknowledged after the last request, that is probably unanswered, unless as
-    /// many segments have left as have come: short requests and answers have one each. It counts as unanswered for
+    /// Whether a request is unanswered. If a request and an answer fall into one tick of the kernel's clock their order is
+    /// unknown: a fast server answers within the tick of the request, and a client that sends one request after the other sends
+    /// the next within the tick of the answer. A client acknowledges an answer with its next request, or else within 40 ms
+    /// (delayed acknowledgement). So if no acknowledgement came after the last request, that request is probably unanswered,
+    /// unless as many segments have left as have come: short requests and answers have one each. It counts as unanswered for
     /// [`TIE_LIMIT`].
     fn owes_answer(&self) -> bool {
         let is_tie = self.received == self.sent && self.acknowledged >= self.received && self.received < TIE_LIMIT;
@@ -86,7 +86,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Whether it is in a listener's accept queue. Such a socket cannot have been closed by the app.
+    /// Whether it is in a listener's accept queue. In these states the app cannot have closed it, so no inode means not yet
+    /// accepted.
     pub(super) fn is_in_accept_queue(&self) -> bool {
         self.inode == 0 && matches!(self.state, TcpState::Established | TcpState::CloseWait)
     }

@@ -7,12 +7,12 @@ use super::netlink::{SockDiag, SocketDestroyEvents};
 use super::proc_net;
 use super::socket::Socket;
 
-/// Which of the two it is.
+/// A source of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// Netlink: exact.
     Netlink,
-    /// `/proc/net/tcp{,6}`: most bytes on kept-alive connections are not visible.
+    /// `/proc/net/tcp{,6}`: it does not show most bytes on kept-alive connections.
     ProcNet,
 }
 

@@ -88,8 +88,8 @@ fn end_of(request: &Request) -> f64 {
     seconds(request.end_ms())
 }
 
-/// Where spans of time meet. One edge is the end of the load, so that no span mixes the time under load with the time after it.
-/// The span before that edge has 0.5 to 1.5 times the usual length.
+/// The edges between spans of time. One edge is the end of the load, so that no span mixes the time under load with the time
+/// after it. The span before that edge has 0.5 to 1.5 times the usual length.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the length is a part of the end")]
 fn edges(load_ended: f64, end: f64, length: f64) -> Vec<f64> {
     let steps = |within: f64| (within / length).floor().min(10_000.0) as u32;

@@ -1,4 +1,4 @@
-//! A balancer in this process that behaves as HAProxy: pods take turns, and a failed connection is retried with the same pod.
+//! A balancer in this process that behaves like HAProxy: pods take turns, and a failed connection is retried with the same pod.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -112,8 +112,8 @@ impl Backend {
             }
         };
         remove_hop_by_hop(request.headers_mut());
-        // Each request has a connection of its own: the pod could close a kept-alive one just when it is used, and that loss
-        // would be the balancer's fault.
+        // Each request gets a new connection. A pod could close a kept-alive one just when a request is sent on it, and the
+        // balancer would cause that loss, not the pod.
         let answer = async {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             tokio::spawn(connection);

@@ -75,7 +75,7 @@ impl Haproxy {
         let _ = timeout(ANSWERS_WITHIN, self.process.wait()).await; // if it does not end, dropping it kills it
     }
 
-    /// Sets the state and then reads it back, as the answer to the command is a text for people.
+    /// Sets the state and then reads it back, because the answer to the command is not meant for programs.
     async fn set_state(&self, slot: u32, state: &str, runs_then: bool) -> Result<(), String> {
         let answer = self.ask(&format!("set server pods/pod{slot} state {state}")).await?;
         if self.is_running(slot).await? == runs_then {
