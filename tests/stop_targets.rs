@@ -299,7 +299,7 @@ fn a_program_that_only_has_softstops_name_is_a_server_like_any_other() {
     // The control: its name is not enough, since it must block every signal; this one is a shell.
     let directory = tempfile::tempdir().unwrap();
     let name = directory.path().join("softstop");
-    fs::copy(in_path("sh").unwrap(), &name).unwrap();
+    install(&name, fs::read(in_path("sh").unwrap()).unwrap());
     let name = name.to_str().unwrap();
     let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &start(&["15=3"])]).pid_one().start();
     run.says("ready");
