@@ -23,6 +23,7 @@ use std::{env, thread};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -85,34 +86,46 @@ fn on_stop_signal() -> io::Result<watch::Receiver<bool>> {
 }
 
 async fn serve(stream: TcpStream, mut stopping: watch::Receiver<bool>) {
-    // hyper closes a connection at once that has brought nothing yet.
+    // hyper would close a connection at once that has brought nothing yet.
+    let mut first_byte = [0];
     tokio::select! {
-        _ = stream.readable() => {}
+        _ = stream.peek(&mut first_byte) => {}
         () = async {
             let _ = stopping.wait_for(|&stop| stop).await;
             sleep(FIRST_REQUEST).await;
         } => return,
     }
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+    let answers = service_fn({
+        let stopping = stopping.clone();
+        move |request| answer(request, stopping.clone())
+    });
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answers));
     tokio::select! {
         // A request that has arrived comes before the signal.
         biased;
         _ = connection.as_mut() => return,
         _ = stopping.wait_for(|&stop| stop) => {}
     }
-    // Closes it if it is idle, else answers with `Connection: close`. An error is the client's.
+    // Closes it if it is idle, else behind the answer. An error is the client's.
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    stopping: watch::Receiver<bool>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = if request.uri().path() == "/slow" {
         sleep(Duration::from_secs(4)).await;
         "slow\n".repeat(600)
     } else {
         "hello\n".to_owned()
     };
-    Ok(Response::new(Full::new(Bytes::from(body))))
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    if *stopping.borrow() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn say(line: &str) {

@@ -189,21 +189,17 @@ fn stop_signal(stop_signal: StopSignal) -> String {
 /// The text of `--list-profiles`.
 #[must_use]
 pub fn profiles() -> String {
-    let mut out = format!(
-        "{:<10} {:<12} {:<10} {}\n",
-        "PROFILE", "STOP SIGNAL", "PRE-DELAY", "PROGRAMS, AND WHAT THE SERVER NEEDS"
-    );
+    let mut out = String::new();
+    let mut row = |name: &str, signal: &str, pre_delay: &str, rest: &str| {
+        let _ = writeln!(out, "{name:<13} {signal:<11} {pre_delay:<9} {rest}");
+    };
+    row("PROFILE", "STOP SIGNAL", "PRE-DELAY", "PROGRAMS, AND WHAT THE SERVER NEEDS");
     for profile in PROFILES {
-        let programs = profile.programs.join(", ");
-        let signal = profile.stop_signal.to_string();
-        let _ = writeln!(
-            out,
-            "{:<10} {signal:<12} {:<10} {programs}",
-            profile.name,
-            profile.pre_delay.bounds().to_string()
-        );
+        let programs = [profile.programs, profile.modules].concat().join(", ");
+        let pre_delay = profile.pre_delay.bounds().to_string();
+        row(profile.name, &profile.stop_signal.to_string(), &pre_delay, &programs);
         if let Some(note) = profile.note {
-            let _ = writeln!(out, "{:<10} {:<12} {:<10} {note}", "", "", "");
+            row("", "", "", note);
         }
     }
     out

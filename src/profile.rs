@@ -1,9 +1,11 @@
 //! The servers we know: what each takes for a graceful stop, and what it needs from its own configuration.
 //!
-//! Every row comes from the server's manual or source, which is named beside it.
+//! Every row comes from the server's manual or source, which is named beside it. A row that says "tried" was run with three
+//! requests in flight. [`recognise`] finds the row for a command line or a running process.
+
+mod recognise;
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::duration::Bounds;
@@ -11,7 +13,7 @@ use crate::shutdown::Activity;
 use crate::signal::Signal;
 
 /// The known good settings of one server.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// What `--profile` calls it.
     pub name: &'static str,
@@ -19,8 +21,10 @@ pub struct Profile {
     pub aliases: &'static [&'static str],
     /// The base names of its programs and scripts, without a version's digits at the end.
     pub programs: &'static [&'static str],
-    /// What an interpreter runs as this server: a Python module, a JVM's main class, the base name of a .jar.
+    /// What a runtime knows it by: a Python module, a JVM's main class, an Erlang release. `programs` are Python modules too.
     pub modules: &'static [&'static str],
+    /// What runs it, where it is no program of its own. Scripts in other languages that have its name are not it.
+    pub runtime: Option<Runtime>,
     /// The signal on which it finishes its work.
     pub stop_signal: Signal,
     /// How long it keeps serving after the stop request.
@@ -29,7 +33,9 @@ pub struct Profile {
     pub finishes: Finishes,
     /// What must be quiet for the pre-delay to end early: responses too, where no signal lets it finish them.
     pub quiet_means: Activity,
-    /// The exit codes that a clean stop ends with, other than 0.
+    /// The signal that ends it at once when no client is connected any more, where it would otherwise sleep out a timer.
+    pub once_idle: Option<Signal>,
+    /// The exit codes, other than 0, of a clean stop.
     pub ok_on_stop: &'static [u8],
     /// What it needs from its own configuration, or from its user, for a good stop.
     pub note: Option<&'static str>,
@@ -42,7 +48,7 @@ pub enum PreDelay {
     BehindBalancer,
     /// A cache's clients know it by its own address, and no balancer turns them away: they may finish what is under way.
     UnderWay,
-    /// It is told of the stop at once.
+    /// It hears of the stop at once.
     None,
 }
 
@@ -66,322 +72,433 @@ pub enum Finishes {
     Yes,
     /// It cuts them off.
     No,
-    /// That depends on the application that it runs.
+    /// That depends on its configuration or on the application that it runs, or nobody has tried.
     Unknown,
+}
+
+/// What runs a server that is no program of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Runtime {
+    Erlang,
+    Java,
+    Lua,
+    Node,
+    Php,
+    Python,
+    Ruby,
+}
+
+type Names = &'static [&'static str];
+
+/// A server behind a balancer that finishes its requests on its stop signal.
+const fn web(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
+    Profile {
+        name,
+        aliases: &[],
+        programs,
+        modules: &[],
+        runtime: None,
+        stop_signal,
+        pre_delay: PreDelay::BehindBalancer,
+        finishes: Finishes::Yes,
+        quiet_means: Activity::Requests,
+        once_idle: None,
+        ok_on_stop: &[],
+        note: None,
+    }
+}
+
+/// A server behind a balancer that cuts its requests off: only the pre-delay protects its clients.
+const fn cuts(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
+    Profile { finishes: Finishes::No, quiet_means: Activity::Traffic, ..web(name, programs, stop_signal) }
+}
+
+/// A database, a broker or a worker. Its clients never go quiet, and it waits for what it has to by itself.
+const fn backend(name: &'static str, programs: Names, stop_signal: Signal) -> Profile {
+    Profile { pre_delay: PreDelay::None, finishes: Finishes::Unknown, ..web(name, programs, stop_signal) }
+}
+
+/// A JVM exits with 143 after a clean stop on SIGTERM.
+const fn java(name: &'static str, programs: Names, modules: Names) -> Profile {
+    Profile { modules, runtime: Some(Runtime::Java), ok_on_stop: &[143], ..backend(name, programs, Signal::TERM) }
+}
+
+const fn on(runtime: Runtime, profile: Profile) -> Profile {
+    Profile { runtime: Some(runtime), ..profile }
 }
 
 /// The table, in the order `--list-profiles` prints it.
 pub const PROFILES: &[Profile] = &[
-    // nginx.org, "Controlling nginx": QUIT is the graceful shutdown, TERM the fast one.
+    // Web servers and proxies.
+    //
+    // nginx.org, "Controlling nginx": QUIT is the graceful shutdown, TERM the fast one. OpenResty and Angie are nginx with
+    // more in it. Tried: nginx 1.22.
     Profile {
-        name: "nginx",
-        aliases: &[],
-        programs: &["nginx", "nginx-debug"],
-        modules: &[],
-        stop_signal: Signal::QUIT,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
+        aliases: &["openresty", "angie"],
         note: Some(
             "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
         ),
+        ..web("nginx", &["nginx", "nginx-debug", "openresty", "angie"], Signal::QUIT)
     },
-    // As nginx.
+    // httpd.apache.org, "Stopping and Restarting": WINCH is graceful-stop, TERM kills the children at once. apachectl is a
+    // shell that waits for it. Tried: 2.4.71.
     Profile {
-        name: "openresty",
-        aliases: &[],
-        programs: &["openresty"],
-        modules: &[],
-        stop_signal: Signal::QUIT,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: Some(
-            "set worker_shutdown_timeout, or long connections (websockets) hold the drain for ever; run it with `daemon off;`",
-        ),
-    },
-    // httpd.apache.org, "Stopping and Restarting": WINCH is graceful-stop, TERM kills the children at once.
-    Profile {
-        name: "httpd",
         aliases: &["apache", "apache2"],
-        programs: &["httpd", "apache2", "httpd-foreground", "apache2-foreground"],
-        modules: &[],
-        stop_signal: Signal::WINCH,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some(
             "set GracefulShutdownTimeout, which is 0 (for ever) by default; a terminal's resize is kept from it",
         ),
+        ..web(
+            "httpd",
+            &["httpd", "apache2", "httpd-foreground", "apache2-foreground", "apachectl", "apache2ctl"],
+            Signal::WINCH,
+        )
     },
-    // HAProxy's Management Guide, 4 "Stopping and restarting": USR1 is the graceful stop, TERM the immediate one.
+    // HAProxy's Management Guide, 4 "Stopping and restarting": USR1 is the graceful stop, TERM the immediate one. Tried: 2.6.
     Profile {
-        name: "haproxy",
-        aliases: &[],
-        programs: &["haproxy"],
-        modules: &[],
-        stop_signal: Signal::USR1,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some("set hard-stop-after, or one long connection holds the drain for ever"),
+        ..web("haproxy", &["haproxy"], Signal::USR1)
     },
+    // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate. FrankenPHP is Caddy with PHP in
+    // it. Tried: Caddy 2.11.
+    Profile {
+        aliases: &["frankenphp"],
+        note: Some(
+            "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
+        ),
+        ..web("caddy", &["caddy", "frankenphp"], Signal::TERM)
+    },
+    // doc.traefik.io, "EntryPoints", lifeCycle. Tried: 3.7.
+    Profile {
+        note: Some(
+            "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
+        ),
+        ..web("traefik", &["traefik"], Signal::TERM)
+    },
+    // envoyproxy.io, "Draining" and "Administration interface": TERM exits at once, only the admin interface drains. Tried:
+    // 1.40 cuts off on TERM and INT.
+    Profile {
+        note: Some("it drains only by its admin interface: POST /drain_listeners?graceful before the stop"),
+        ..cuts("envoy", &["envoy"], Signal::TERM)
+    },
+    // lighttpd's src/server.c: INT is graceful, a second INT and TERM are immediate. lighttpd-angel passes both on. Tried:
+    // 1.4.69, both.
+    Profile {
+        note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
+        ..web("lighttpd", &["lighttpd", "lighttpd-angel"], Signal::INT)
+    },
+    // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not. Tried: 5.7 sleeps shutdown_lifetime
+    // and 2 s even if it is idle; a second TERM ends it within 1.3 s, and cuts off what is under way.
+    Profile {
+        once_idle: Some(Signal::TERM),
+        note: Some(
+            "alone it takes shutdown_lifetime (30 s) and 2 s more, even idle: keep that below the drain timeout; run it with --foreground",
+        ),
+        ..web("squid", &["squid"], Signal::TERM)
+    },
+    // varnishd's mgt_main.c: TERM stops its child, which does not drain. Tried: 7.1.
+    Profile {
+        aliases: &["varnishd"],
+        note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
+        ..cuts("varnish", &["varnishd"], Signal::TERM)
+    },
+    // nghttpx(1), SIGNALS: QUIT is the graceful shutdown. Tried: 1.52; TERM cuts off.
+    web("nghttpx", &["nghttpx"], Signal::QUIT),
+    // Apache Traffic Server's traffic_server.cc and "records.yaml": TERM drains for proxy.config.stop.shutdown_timeout, which
+    // is 0. Tried: 9.2 cuts off by default.
+    Profile {
+        finishes: Finishes::Unknown,
+        note: Some("set proxy.config.stop.shutdown_timeout above 0 (its default), or it cuts requests off"),
+        ..web("trafficserver", &["traffic_server", "traffic_manager"], Signal::TERM)
+    },
+    // pgbouncer.org, "Usage", Signals: INT waits for the queries under way. TERM is immediate before 1.23 and waits for every
+    // client since. Tried: 1.18.
+    Profile {
+        note: Some("SIGTERM would cut transactions off before 1.23, and wait for every client since"),
+        ..web("pgbouncer", &["pgbouncer"], Signal::INT)
+    },
+    // Application servers.
+    //
     // php-fpm(8): QUIT is the graceful stop, TERM the immediate one.
     Profile {
-        name: "php-fpm",
         aliases: &["php"],
-        programs: &["php-fpm"],
-        modules: &[],
-        stop_signal: Signal::QUIT,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
+        finishes: Finishes::Unknown,
         note: Some(
             "set process_control_timeout above 0 (its default), or its children are killed in the middle of a request",
         ),
+        ..web("php-fpm", &["php-fpm"], Signal::QUIT)
     },
-    // unicorn's SIGNALS file: QUIT is graceful, TERM and INT are quick.
+    // php.net, "Built-in web server": for development. Tried: `php -S` of 8.2 does not handle TERM.
+    on(Runtime::Php, cuts("php-server", &[], Signal::TERM)),
+    // docs.gunicorn.org, "Signal Handling": TERM is graceful, QUIT and INT are quick. Tried: 20.1 and 27.0.
     Profile {
-        name: "unicorn",
-        aliases: &[],
-        programs: &["unicorn", "unicorn_rails"],
-        modules: &[],
-        stop_signal: Signal::QUIT,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: None,
-    },
-    // docs.gunicorn.org, "Signal Handling": TERM is graceful, QUIT and INT are quick.
-    Profile {
-        name: "gunicorn",
-        aliases: &[],
-        programs: &["gunicorn"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some("graceful_timeout (30 s) is gunicorn's own limit: keep it below the drain timeout"),
+        ..on(Runtime::Python, web("gunicorn", &["gunicorn"], Signal::TERM))
     },
-    // puma's docs/signals.md and docs/kubernetes.md.
+    // uvicorn's server.py: TERM and INT are graceful, and it then raises the signal again. `fastapi run` starts it. Tried:
+    // 0.54; with --workers it exits with 0.
     Profile {
-        name: "puma",
-        aliases: &[],
-        programs: &["puma"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
+        ok_on_stop: &[143],
+        note: Some("set --timeout-graceful-shutdown, or one long request holds the drain for ever"),
+        ..on(Runtime::Python, web("uvicorn", &["uvicorn", "fastapi"], Signal::TERM))
+    },
+    // hypercorn's run.py: as soon as one worker is through, the others are terminated. Tried: 0.18 with 2 workers cuts off
+    // in half of the stops, with TERM and with INT; with one worker it does not.
+    Profile {
+        finishes: Finishes::Unknown,
+        note: Some("with more than one worker it cuts requests off; graceful_timeout (3 s) is its own limit"),
+        ..on(Runtime::Python, web("hypercorn", &["hypercorn"], Signal::TERM))
+    },
+    // granian's server/common.py: TERM and INT are graceful. Tried: 2.8.
+    on(Runtime::Python, web("granian", &["granian"], Signal::TERM)),
+    // daphne's server.py leaves TERM and INT to Twisted's reactor, which stops at once. Tried: 4.2.
+    on(Runtime::Python, cuts("daphne", &["daphne"], Signal::TERM)),
+    // waitress's server.py ends its loop on KeyboardInterrupt and lets its threads finish; TERM kills it. Tried: 3.0.
+    Profile { modules: &["waitress"], ..on(Runtime::Python, web("waitress", &["waitress-serve"], Signal::INT)) },
+    // cheroot's server.py: KeyboardInterrupt stops it gracefully, and the interpreter raises INT again; TERM kills it. Tried:
+    // 12.0. CherryPy's own signals are another matter.
+    Profile { ok_on_stop: &[130], ..on(Runtime::Python, web("cheroot", &["cheroot"], Signal::INT)) },
+    UWSGI,
+    // werkzeug's serving.py: for development. Tried: flask 3.1 does not handle TERM, and cuts off on INT.
+    Profile { aliases: &["werkzeug"], ..on(Runtime::Python, cuts("flask", &["flask"], Signal::TERM)) },
+    // Django's autoreload.py: for development; TERM is sys.exit().
+    on(Runtime::Python, cuts("runserver", &[], Signal::TERM)),
+    // Python's http/server.py: for development. Tried: 3.11 does not handle TERM.
+    Profile { modules: &["http.server"], ..on(Runtime::Python, cuts("http.server", &[], Signal::TERM)) },
+    // puma's docs/signals.md and docs/kubernetes.md. Tried: 5.6.
+    Profile {
         ok_on_stop: &[143],
         note: Some("exits with 143 after a clean stop unless `raise_exception_on_sigterm false` is set"),
+        ..on(Runtime::Ruby, web("puma", &["puma"], Signal::TERM))
     },
-    // Celery's User Guide, "Workers": TERM is the warm shutdown, QUIT the cold one.
+    // unicorn's SIGNALS file: QUIT is graceful, TERM and INT are quick. Tried: 6.0.
+    on(Runtime::Ruby, web("unicorn", &["unicorn", "unicorn_rails"], Signal::QUIT)),
+    // thin's server.rb: QUIT and TERM are graceful, INT is immediate. Tried: 1.8.
+    on(Runtime::Ruby, web("thin", &["thin"], Signal::QUIT)),
+    // nodejs.org, process "Signal events". Next.js, ts-node and tsx run on it under their own names.
     Profile {
-        name: "celery",
-        aliases: &[],
-        programs: &["celery"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::None,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
+        aliases: &["nodejs"],
+        runtime: Some(Runtime::Node),
+        finishes: Finishes::Unknown,
+        note: Some("Node.js ends at once on SIGTERM: the application must handle it and call server.close()"),
+        ..web("node", &["node", "nodejs", "next", "next-server", "ts-node", "tsx"], Signal::TERM)
+    },
+    // Tomcat's "The Service Component", gracefulStopAwaitMillis. Tried: 10.1 cuts off by default; with it nothing was lost.
+    Profile {
+        pre_delay: PreDelay::BehindBalancer,
+        note: Some("set gracefulStopAwaitMillis on its <Service>, or it cuts requests off"),
+        ..java("tomcat", &["catalina.sh"], &["org.apache.catalina.startup.Bootstrap"])
+    },
+    // The JVM runs its shutdown hooks on TERM; QUIT is a thread dump.
+    Profile {
+        pre_delay: PreDelay::BehindBalancer,
         note: Some(
-            "a task may take as long as it likes: give it a grace period that fits the longest; do not use target = \"group\"",
+            "the application must finish its requests in a shutdown hook (Spring Boot: server.shutdown=graceful)",
         ),
+        ..java("java", &["java"], &[])
+    },
+    // distribution's registry.go handles TERM only if http.draintimeout is set. Tried: 2.8.
+    Profile {
+        finishes: Finishes::Unknown,
+        note: Some("set http.draintimeout, or it cuts requests off"),
+        ..web("registry", &["registry", "docker-registry"], Signal::TERM)
+    },
+    // Grafana's pkg/cmd/grafana-server/commands/cli.go: TERM and INT shut its services down.
+    Profile { finishes: Finishes::Unknown, ..web("grafana", &["grafana", "grafana-server"], Signal::TERM) },
+    // Databases, caches, brokers and workers.
+    //
+    // memcached.c: TERM and INT exit at once.
+    Profile { pre_delay: PreDelay::UnderWay, ..cuts("memcached", &["memcached"], Signal::TERM) },
+    // redis.io, "Redis signal handling". Valkey and KeyDB come from it. Tried: Redis 7.0, Valkey 9.1.
+    Profile {
+        aliases: &["valkey"],
+        note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
+        ..backend(
+            "redis",
+            &["redis-server", "redis-sentinel", "valkey-server", "valkey-sentinel", "keydb-server"],
+            Signal::TERM,
+        )
     },
     // postgresql.org, "Shutting Down the Server": INT is fast (aborts transactions, ends cleanly), TERM waits for every
     // client.
     Profile {
-        name: "postgres",
         aliases: &["postgresql"],
-        programs: &["postgres", "postmaster"],
-        modules: &[],
-        stop_signal: Signal::INT,
-        pre_delay: PreDelay::None,
         finishes: Finishes::No,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: Some("the shutdown checkpoint can take minutes: give it a long grace period"),
+        note: Some(
+            "SIGINT aborts running queries on purpose: SIGTERM would wait for every client to leave; the shutdown checkpoint can take minutes: give it a long grace period",
+        ),
+        ..backend("postgres", &["postgres", "postmaster"], Signal::INT)
     },
-    // dev.mysql.com, "Unix Signal Handling in MySQL": TERM shuts down.
+    // dev.mysql.com, "Unix Signal Handling in MySQL": TERM shuts down. mysqld_safe is a shell that ignores TERM and waits for
+    // it.
     Profile {
-        name: "mysql",
         aliases: &["mariadb"],
-        programs: &["mysqld", "mariadbd"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::None,
         finishes: Finishes::No,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some("flushing the buffer pool can take minutes: give it a long grace period"),
+        ..backend("mysql", &["mysqld", "mariadbd", "mysqld_safe", "mariadbd-safe"], Signal::TERM)
     },
-    // redis.io, "Redis signal handling".
+    // mongodb.com, "shutdown": on TERM it quiesces for up to 15 s, then ends what still runs.
     Profile {
-        name: "redis",
-        aliases: &[],
-        programs: &["redis-server"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::None,
-        finishes: Finishes::No,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: Some("shutdown-timeout (10 s) is its wait for lagging replicas: keep it below the drain timeout"),
+        aliases: &["mongod"],
+        note: Some("shutdownTimeoutMillisForSignaledShutdown (15 s) is its own limit: keep it below the drain timeout"),
+        ..backend("mongodb", &["mongod", "mongos"], Signal::TERM)
     },
-    // caddyserver.com, "Command Line", Signals: TERM and INT are graceful, QUIT is immediate.
+    // clickhouse.com, "Server Settings", shutdown_wait_unfinished. Tried: 18.16.
+    backend("clickhouse", &["clickhouse-server"], Signal::TERM),
+    // cockroachlabs.com, "Node Shutdown": TERM drains the node.
     Profile {
-        name: "caddy",
-        aliases: &[],
-        programs: &["caddy"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
+        aliases: &["cockroachdb"],
+        note: Some("its drain can take minutes: give it a long grace period"),
+        ..backend("cockroach", &["cockroach"], Signal::TERM)
+    },
+    // Cassandra's StorageService.java drains in a shutdown hook.
+    java("cassandra", &["cassandra"], &["org.apache.cassandra.service.CassandraDaemon"]),
+    // Elasticsearch's bin/elasticsearch and CliToolLauncher.java, whose hook stops the server; OpenSearch came from it.
+    Profile {
+        aliases: &["opensearch"],
+        ..java(
+            "elasticsearch",
+            &["elasticsearch", "opensearch"],
+            &[
+                "org.elasticsearch.bootstrap.Elasticsearch",
+                "org.elasticsearch.launcher.CliToolLauncher",
+                "org.opensearch.bootstrap.OpenSearch",
+            ],
+        )
+    },
+    // Neo4j's NeoBootstrapper.java handles TERM and INT.
+    java(
+        "neo4j",
+        &["neo4j"],
+        &[
+            "org.neo4j.server.CommunityEntryPoint",
+            "org.neo4j.server.Neo4jCommunity",
+            "com.neo4j.server.enterprise.EnterpriseEntryPoint",
+            "com.neo4j.server.enterprise.Neo4jEnterprise",
+        ],
+    ),
+    // erlang.org, kernel's erl_signal_server: TERM is init:stop().
+    Profile { modules: &["couchdb"], ..on(Runtime::Erlang, backend("couchdb", &["couchdb"], Signal::TERM)) },
+    // influxdb's cmd/influxd: TERM and INT are graceful. Tried: 1.6.
+    backend("influxdb", &["influxd", "influxdb"], Signal::TERM),
+    // etcd's pkg/osutil/interrupt_unix.go runs its handlers on TERM and raises the signal again. Tried: 3.4.
+    Profile { ok_on_stop: &[143], ..backend("etcd", &["etcd"], Signal::TERM) },
+    // ZooKeeper's ZooKeeperServerMain.java. Tried: 3.8.
+    java(
+        "zookeeper",
+        &["zkServer.sh", "zookeeper-server-start.sh"],
+        &["org.apache.zookeeper.server.quorum.QuorumPeerMain", "org.apache.zookeeper.server.ZooKeeperServerMain"],
+    ),
+    // developer.hashicorp.com, Consul's "Agent configuration": leave_on_terminate decides whether TERM leaves the cluster.
+    backend("consul", &["consul"], Signal::TERM),
+    // Vault's command/server.go: TERM and INT seal it and step down.
+    backend("vault", &["vault"], Signal::TERM),
+    // MinIO's cmd/signals.go: TERM and INT shut the HTTP server down.
+    backend("minio", &["minio"], Signal::TERM),
+    // Prometheus's cmd/prometheus/main.go: TERM and INT are graceful. Tried: 2.42.
+    backend("prometheus", &["prometheus"], Signal::TERM),
+    // rabbitmq.com, "Upgrading", and OTP: TERM is init:stop(), which stops the node in order. Tried: 3.10.
+    Profile {
+        modules: &["rabbit"],
+        note: Some("`rabbitmq-upgrade drain` before the stop moves queue leaders and clients away"),
+        ..on(Runtime::Erlang, backend("rabbitmq", &["rabbitmq-server"], Signal::TERM))
+    },
+    // Kafka's Kafka.scala: a shutdown hook does the controlled shutdown.
+    java(
+        "kafka",
+        &["kafka-server-start.sh", "kafka-server-start", "connect-distributed.sh", "connect-standalone.sh"],
+        &[
+            "kafka.Kafka",
+            "org.apache.kafka.connect.cli.ConnectDistributed",
+            "org.apache.kafka.connect.cli.ConnectStandalone",
+        ],
+    ),
+    // docs.nats.io, "Signals": TERM shuts down, USR2 is the lame-duck mode. Tried: 2.9 exits with 1 on TERM, 2.14 with 0.
+    Profile {
+        ok_on_stop: &[1],
         note: Some(
-            "set grace_period, which is eternal by default; leave shutdown_delay unset, softstop's pre-delay does its work",
+            "SIGUSR2 is its lame-duck mode, which moves clients away for lame_duck_duration (2 min): it needs a longer grace period",
         ),
+        ..backend("nats", &["nats-server"], Signal::TERM)
     },
-    // doc.traefik.io, "EntryPoints", lifeCycle.
+    // mosquitto's src/signals.c: TERM and INT save and exit. Tried: 2.0.
+    backend("mosquitto", &["mosquitto"], Signal::TERM),
+    // Celery's User Guide, "Workers": TERM is the warm shutdown, QUIT the cold one. Tried: 5.7.
     Profile {
-        name: "traefik",
-        aliases: &[],
-        programs: &["traefik"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
         finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some(
-            "graceTimeOut (10 s) is its own limit; leave requestAcceptGraceTimeout at 0, softstop's pre-delay does its work",
+            "a task may take as long as it likes: give it a grace period that fits the longest; do not use target = \"group\"",
         ),
+        ..on(Runtime::Python, backend("celery", &["celery", "celeryd"], Signal::TERM))
     },
-    // lighttpd's src/server.c: INT is graceful, a second INT and TERM are immediate.
+    // Sidekiq's wiki, "Signals": TSTP takes no more jobs, TERM ends within `timeout` and pushes the rest back. Tried: 6.4.
     Profile {
-        name: "lighttpd",
-        aliases: &[],
-        programs: &["lighttpd"],
-        modules: &[],
-        stop_signal: Signal::INT,
-        pre_delay: PreDelay::BehindBalancer,
         finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: Some("run it with -D; server.graceful-shutdown-timeout is its own limit"),
-    },
-    // squid(8) and squid.conf's shutdown_lifetime: TERM waits for clients, INT does not.
-    Profile {
-        name: "squid",
-        aliases: &[],
-        programs: &["squid"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some(
-            "shutdown_lifetime (30 s) is its own limit: keep it below the drain timeout; run it with --foreground",
+            "timeout (25 s) is its own limit, after which jobs go back into the queue; keep it below the drain timeout",
         ),
+        ..on(Runtime::Ruby, backend("sidekiq", &["sidekiq"], Signal::TERM))
     },
-    // varnishd's mgt_main.c: TERM stops its child, which does not drain.
+    // elastic.co, "Shutting down Logstash": TERM stops its inputs and drains its pipelines.
+    java("logstash", &["logstash"], &["org.logstash.Logstash"]),
+    // Telegraf's cmd/telegraf: TERM and INT flush and exit.
+    backend("telegraf", &["telegraf"], Signal::TERM),
+    // docs.fluentd.org, "Signals": TERM and INT flush and exit; fluentbit.io, "Grace", 5 s.
+    Profile { aliases: &["fluent-bit"], ..backend("fluentd", &["fluentd", "fluent-bit"], Signal::TERM) },
+    // Others, whose clients no balancer moves away.
+    //
+    // dovecot(1), SIGNALS: TERM. Tried: 2.3.
+    backend("dovecot", &["dovecot"], Signal::TERM),
+    // OpenSSH's sshd.c: TERM ends the listener. Its sessions end with the container. Tried: 9.2.
+    backend("sshd", &["sshd"], Signal::TERM),
+    // vsftpd does not handle TERM. Tried: 3.0.
+    Profile { finishes: Finishes::No, ok_on_stop: &[143], ..backend("vsftpd", &["vsftpd"], Signal::TERM) },
+    // dnsmasq.c: TERM exits. Tried: 2.90.
+    backend("dnsmasq", &["dnsmasq"], Signal::TERM),
+    // unbound's daemon/worker.c: TERM exits. Tried: 1.17.
+    backend("unbound", &["unbound"], Signal::TERM),
+    // coturn does not handle TERM. Tried: 4.6.
+    Profile { ok_on_stop: &[143], ..backend("coturn", &["turnserver"], Signal::TERM) },
+    // prosody's mod_posix.lua: TERM closes its streams.
+    on(Runtime::Lua, backend("prosody", &["prosody"], Signal::TERM)),
+    // runsvdir(8): HUP sends TERM to every service and exits with 111; TERM exits and leaves them running. Tried: 2.1.
     Profile {
-        name: "varnish",
-        aliases: &["varnishd"],
-        programs: &["varnishd"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
         finishes: Finishes::No,
-        quiet_means: Activity::Traffic,
-        ok_on_stop: &[],
-        note: Some("it knows no graceful stop: only the pre-delay protects its clients; run it with -F"),
+        ok_on_stop: &[111],
+        note: Some("its services get SIGTERM from it"),
+        ..backend("runsvdir", &["runsvdir", "runsvdir-start"], Signal::HUP)
     },
-    // uwsgi-docs, "Managing the uWSGI server" and "Things to know": TERM reloads unless `die-on-term` is set, HUP reloads, INT
-    // kills the stack at once. None of them lets requests finish.
-    Profile {
-        name: "uwsgi",
-        aliases: &[],
-        programs: &["uwsgi", "uwsgi-core"],
-        modules: &[],
-        stop_signal: Signal::INT,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::No,
-        quiet_means: Activity::Traffic,
-        ok_on_stop: &[],
-        note: Some("it knows no graceful stop: only the pre-delay protects its clients"),
-    },
-    // memcached.c: TERM and INT exit at once.
-    Profile {
-        name: "memcached",
-        aliases: &[],
-        programs: &["memcached"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::UnderWay,
-        finishes: Finishes::No,
-        quiet_means: Activity::Traffic,
-        ok_on_stop: &[],
-        note: None,
-    },
-    // The JVM runs its shutdown hooks on TERM; QUIT is a thread dump.
-    Profile {
-        name: "java",
-        aliases: &["tomcat"],
-        programs: &["java", "catalina.sh"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Unknown,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[143],
-        note: Some(
-            "a JVM exits with 143 after a clean stop: -e 143 makes it 0; Tomcat drains (gracefulStopAwaitMillis) only with bindOnInit=\"false\"",
-        ),
-    },
-    // nodejs.org, process "Signal events".
-    Profile {
-        name: "node",
-        aliases: &["nodejs"],
-        programs: &["node", "nodejs"],
-        modules: &[],
-        stop_signal: Signal::TERM,
-        pre_delay: PreDelay::BehindBalancer,
-        finishes: Finishes::Unknown,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
-        note: Some("Node.js ends at once on SIGTERM: the application must handle it and call server.close()"),
-    },
+    SHELL,
     // systemd(1), SIGNALS: RTMIN+3 starts halt.target, TERM re-executes the manager.
     Profile {
-        name: "systemd",
-        aliases: &[],
-        programs: &["systemd"],
-        modules: &[],
-        stop_signal: Signal::realtime(3),
-        pre_delay: PreDelay::None,
-        finishes: Finishes::Yes,
-        quiet_means: Activity::Requests,
-        ok_on_stop: &[],
         note: Some("it must be PID 1 itself: give the image no softstop, or only one outside its PID namespace"),
+        ..backend("systemd", &["systemd"], Signal::realtime(3))
     },
 ];
 
-/// The entrypoint scripts of official images that exec the server named by their first argument.
-const WRAPPERS: &[&str] = &["docker-entrypoint.sh", "docker-php-entrypoint", "docker-varnish-entrypoint"];
+/// uwsgi-docs, "Managing the uWSGI server" and "Things to know": TERM reloads unless `die-on-term` is set, HUP reloads, INT
+/// kills the stack at once. None of them lets requests finish. Tried: 2.0.21 and 2.0.30.
+const UWSGI: Profile = Profile {
+    note: Some(
+        "only hook-master-start = \"unix_signal:15 gracefully_kill_them_all\" makes it graceful: set stop_signal = \"TERM\" with it",
+    ),
+    ..on(Runtime::Python, cuts("uwsgi", &["uwsgi", "uwsgi-core", "uwsgi_python", "pyuwsgi", "uWSGI"], Signal::INT))
+};
+
+/// uWSGI with a hook that makes TERM graceful: "Hooks" in its documentation, `unix_signal` and `gracefully_kill_them_all`.
+const GRACEFUL_UWSGI: &Profile = &Profile {
+    stop_signal: Signal::TERM,
+    finishes: Finishes::Yes,
+    quiet_means: Activity::Requests,
+    note: None,
+    ..UWSGI
+};
+
+/// nats-server's `lame_duck_duration`, unless its configuration has another.
+const NATS_LAME_DUCK: Duration = Duration::from_secs(120);
+
+/// bash(1), SIGNALS: an interactive shell ignores TERM and exits on HUP, which it sends to its jobs.
+const SHELL: Profile = backend("shell", &[], Signal::HUP);
 
 impl Profile {
     /// The profile with this name or alias.
@@ -390,46 +507,32 @@ impl Profile {
         PROFILES.iter().find(|profile| profile.name == name || profile.aliases.contains(&name))
     }
 
-    /// The profile of the program that a command line starts, be it behind an official image's entrypoint script.
+    /// The profile of the server that a command line starts, be it behind wrappers that run the rest of their arguments.
+    /// `None` where that is not clear.
     #[must_use]
     pub fn of_command<S: AsRef<OsStr>>(command: &[S]) -> Option<&'static Self> {
-        let [program, arguments @ ..] = command else { return None };
-        let base = Path::new(program).file_name()?.to_str()?;
-        if WRAPPERS.contains(&base) {
-            return Self::of_command(arguments);
-        }
-        let unversioned = base.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        PROFILES.iter().find(|profile| profile.programs.contains(&base) || profile.programs.contains(&unversioned))
+        recognise::started_by(recognise::words(command))
     }
 
-    /// The profile of a running process, by its command line and `comm` (at most 15 bytes) from /proc. A title that a process
-    /// gives itself counts only where `comm` or the script agrees.
+    /// The profile of a running process, by its command line and `comm` from /proc. A title that a process gives itself
+    /// counts only where `comm` agrees. `None` for a wrapper, whatever it starts.
     #[must_use]
     pub fn of_process<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> Option<&'static Self> {
-        let first = cmdline.first()?.as_ref().to_str()?;
-        // `nginx: master process nginx ..`: a title, whose first word counts where the kernel's name agrees.
-        let title = first.split([':', ' ']).next().unwrap_or(first);
-        let base = title.rsplit('/').next().unwrap_or(title);
-        let of_title = Self::of_program(base);
-        let of_comm = Self::of_program(comm);
-        if of_comm.is_some() && (of_comm == of_title || first.starts_with(|c: char| c == '/' || c.is_ascii_lowercase()))
-        {
-            return of_comm;
-        }
-        let script =
-            cmdline.iter().skip(1).filter_map(|word| word.as_ref().to_str()).find(|word| !word.starts_with('-'));
-        of_title.or_else(|| Self::of_program(script?.rsplit('/').next()?))
+        recognise::running(&recognise::words(cmdline), comm)
     }
 
-    fn of_program(base: &str) -> Option<&'static Self> {
-        let unversioned = base.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        PROFILES.iter().find(|profile| profile.programs.contains(&base) || profile.programs.contains(&unversioned))
-    }
-
-    /// The stop signal of a server that was started by this command line: uwsgi's depends on its arguments.
+    /// The profile of a shell that reads its commands from its input. It is for a shell that ignores the signal received: that
+    /// one is interactive.
     #[must_use]
-    pub fn signal_for(&self, _command: &[String]) -> Option<Signal> {
-        Some(self.stop_signal)
+    pub fn of_shell<S: AsRef<OsStr>>(cmdline: &[S]) -> Option<&'static Self> {
+        recognise::is_shell_without_script(&recognise::words(cmdline)).then_some(&SHELL)
+    }
+
+    /// The stop signal within a grace period: nats drains its clients by its lame-duck mode, if there is time for that.
+    #[must_use]
+    pub fn stop_signal_within(&self, grace_period: Option<Duration>) -> Signal {
+        let is_long = grace_period.is_some_and(|grace| grace > NATS_LAME_DUCK);
+        if self.name == "nats" && is_long { Signal::USR2 } else { self.stop_signal }
     }
 
     /// Whether some server takes this signal for its stop signal.
@@ -444,86 +547,116 @@ impl Profile {
     }
 }
 
-/// Whether a program of this name runs scripts or classes, so that its name says little.
+/// Whether a process is a shell, or a script that one runs.
+#[must_use]
+pub fn is_shell<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
+    recognise::is_shell(&recognise::words(cmdline), comm)
+}
+
+/// Whether a program of this name runs scripts or classes, so that its own name says little.
 #[must_use]
 pub fn is_interpreter(comm: &str) -> bool {
     ["python", "ruby", "node", "java", "perl", "php"].iter().any(|name| comm.starts_with(name))
-}
-
-/// Whether a program of this name is a shell.
-#[must_use]
-pub fn is_shell(comm: &str) -> bool {
-    ["sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "mksh", "rbash"].contains(&comm)
+        && !comm.starts_with("php-fpm")
 }
 
 /// Whether a process between the main child and the server only starts the next one, so that the stop signal is not for it: an
 /// init that passes signals on and does nothing more, or a program that catches SIGTERM and keeps it (npm).
 #[must_use]
 pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
-    let _ = cmdline;
-    let program = comm.split(' ').next().unwrap_or(comm);
-    [
-        "npm",
-        "yarn",
-        "pnpm",
-        "tini",
-        "tini-static",
-        "docker-init",
-        "dumb-init",
-        "catatonit",
-        "podman-init",
-        "su",
-        "runuser",
-    ]
-    .contains(&program)
+    recognise::is_looked_through(&recognise::words(cmdline), comm)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
-
-    fn found(command: &str) -> Option<&'static str> {
-        Profile::of_command(&command.split(' ').collect::<Vec<_>>()).map(|profile| profile.name)
-    }
-
-    #[test]
-    fn a_server_is_known_by_the_base_name_of_its_program() {
-        for (command, name) in [
-            ("nginx", "nginx"),
-            ("/usr/sbin/nginx -g daemon", "nginx"),
-            ("nginx-debug", "nginx"),
-            ("php-fpm8.2", "php-fpm"),
-            ("apache2 -DFOREGROUND", "httpd"),
-            ("httpd-foreground", "httpd"),
-            ("gunicorn3 app", "gunicorn"),
-            ("mariadbd", "mysql"),
-            ("/usr/lib/postgresql/17/bin/postgres", "postgres"),
-        ] {
-            assert_eq!(found(command), Some(name), "{command}");
-        }
-    }
-
-    #[test]
-    fn the_official_images_wrappers_are_looked_through() {
-        assert_eq!(found("/docker-entrypoint.sh nginx -g daemon"), Some("nginx"));
-        assert_eq!(found("docker-php-entrypoint php-fpm"), Some("php-fpm"));
-        assert_eq!(found("docker-php-entrypoint apache2-foreground"), Some("httpd"));
-        assert_eq!(found("docker-entrypoint.sh"), None);
-    }
-
-    #[test]
-    fn a_plain_program_has_no_profile() {
-        for command in ["sh -c nginx", "sleep 1", "nginx-exporter", "my-node", "/", "8"] {
-            assert_eq!(found(command), None, "{command}");
-        }
-    }
 
     #[test]
     fn no_name_stands_for_two_servers() {
-        let mut names: Vec<_> = Profile::names().collect();
-        names.sort_unstable();
-        let all = names.len();
-        names.dedup();
-        assert_eq!(names.len(), all);
+        let mut names = HashSet::from(["auto", "none", "server"]);
+        for name in Profile::names() {
+            assert!(names.insert(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_program_and_no_module_is_two_servers() {
+        let mut programs = HashSet::new();
+        let mut modules = HashSet::new();
+        for profile in PROFILES {
+            for program in profile.programs {
+                assert!(programs.insert(program), "{program}");
+                assert!(!program.ends_with(|c: char| c.is_ascii_digit()) || *program == "apache2", "{program}");
+            }
+            for module in profile.modules {
+                assert!(modules.insert(module), "{module}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_cuts_its_requests_off_waits_for_its_responses() {
+        for profile in PROFILES {
+            let waits = profile.pre_delay != PreDelay::None;
+            let cuts = waits && profile.finishes == Finishes::No;
+            assert_eq!(profile.quiet_means == Activity::Traffic, cuts, "{}", profile.name);
+        }
+    }
+
+    #[test]
+    fn notes_are_one_line_without_a_full_stop() {
+        for profile in PROFILES {
+            let note = profile.note.unwrap_or("fine");
+            assert!(!note.is_empty() && !note.ends_with('.') && !note.contains('\n'), "{}", profile.name);
+        }
+    }
+
+    #[test]
+    fn every_server_is_found_by_its_name_and_its_aliases() {
+        for name in Profile::names() {
+            assert!(
+                Profile::named(name).is_some_and(|profile| profile.name == name || profile.aliases.contains(&name))
+            );
+        }
+        assert_eq!(Profile::named("openresty").map(|profile| profile.name), Some("nginx"));
+        assert_eq!(Profile::named("nginxx"), None);
+    }
+
+    #[test]
+    fn the_signals_that_are_not_sigterm() {
+        let others = PROFILES.iter().filter(|profile| profile.stop_signal != Signal::TERM);
+        let others: Vec<_> = others.map(|profile| (profile.name, profile.stop_signal)).collect();
+        assert_eq!(
+            others,
+            [
+                ("nginx", Signal::QUIT),
+                ("httpd", Signal::WINCH),
+                ("haproxy", Signal::USR1),
+                ("lighttpd", Signal::INT),
+                ("nghttpx", Signal::QUIT),
+                ("pgbouncer", Signal::INT),
+                ("php-fpm", Signal::QUIT),
+                ("waitress", Signal::INT),
+                ("cheroot", Signal::INT),
+                ("uwsgi", Signal::INT),
+                ("unicorn", Signal::QUIT),
+                ("thin", Signal::QUIT),
+                ("postgres", Signal::INT),
+                ("runsvdir", Signal::HUP),
+                ("shell", Signal::HUP),
+                ("systemd", Signal::realtime(3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_clean_stop_exits_with() {
+        for (name, codes) in
+            [("puma", &[143][..]), ("uvicorn", &[143]), ("java", &[143]), ("kafka", &[143]), ("nginx", &[])]
+        {
+            assert_eq!(Profile::named(name).unwrap().ok_on_stop, codes, "{name}");
+        }
     }
 }

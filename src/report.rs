@@ -110,6 +110,17 @@ impl Report {
         self.recipients = recipients;
     }
 
+    /// Notes which server still runs, after another one has ended.
+    pub fn serves(&mut self, server: &Process) {
+        self.server = Some((server.name.clone(), server.pid));
+    }
+
+    /// The signal that requested the stop.
+    #[must_use]
+    pub fn request(&self) -> Option<Signal> {
+        self.request.as_ref().map(|request| request.signal)
+    }
+
     /// Logs what a person would not expect of the search.
     fn explain_recipients(&self, request: Signal) {
         if self.is_uncertain {
@@ -126,6 +137,11 @@ impl Report {
                 "{name} (pid {pid}) handles {request} itself: {servers} {verb} left to it (target = \"server\" changes that)"
             );
         }
+    }
+
+    /// Logs that a server was sent its own stop signal, because the process that was to stop it has exited.
+    pub fn abandoned(&self, handler: &str, server: &Process, signal: Signal) {
+        info!(target: STOP, "{handler} has exited without stopping {} (pid {}): sent {signal} to it", server.name, server.pid);
     }
 
     /// Notes that a recipient could not be sent its signal.
@@ -235,6 +251,9 @@ impl Report {
             Note::OthersLeft { exit, serving: true } => {
                 info!(target: STOP, "{} {exit}; the stop of {} goes on", self.main_child(), self.app());
                 self.main = Some(exit);
+            }
+            Note::Idle(signal) => {
+                info!(target: STOP, "no client is connected any more: sent {signal} to {} again", self.app());
             }
             Note::WrapperAsked(signal) => {
                 info!(target: STOP, "sent {signal} to {}, which has not exited after its server", self.main_child());

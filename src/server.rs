@@ -52,16 +52,12 @@ impl Candidate {
         if profile::is_looked_through(&self.command, &self.process.name) {
             return false;
         }
-        if self.is_shell() {
-            return signal != Signal::INT && self.caught.contains(signal);
+        if profile::is_shell(&self.command, &self.process.name) {
+            // With a trap on EXIT bash catches every signal that would end it, so that proves nothing about this one.
+            let has_exit_trap = self.caught.contains(Signal::ALRM) && self.caught.contains(Signal::XCPU);
+            return signal != Signal::INT && !has_exit_trap && self.caught.contains(signal);
         }
         self.takes(signal)
-    }
-
-    /// A script's process has the script's name, but the shell is the first word of its command line.
-    fn is_shell(&self) -> bool {
-        let program = self.command.first().map(|word| word.rsplit('/').next().unwrap_or(word).trim_start_matches('-'));
-        profile::is_shell(&self.process.name) || program.is_some_and(profile::is_shell)
     }
 
     /// Whether it is an init of our own kind, which does all of this for its children: it blocks every signal.
@@ -81,6 +77,10 @@ impl Candidate {
         Profile::of_process(&self.command, &self.process.name)
     }
 
+    fn stop_signal(&self) -> Option<Signal> {
+        self.profile().map(|profile| profile.stop_signal)
+    }
+
     /// Whether both run the same program: a master and its worker.
     fn is_same_program(&self, other: &Self) -> bool {
         match (self.profile(), other.profile()) {
@@ -98,8 +98,8 @@ pub struct Recipient {
     pub process: Process,
     /// The stop signal of its profile. `None`: it is sent the signal that was received.
     pub stop_signal: Option<Signal>,
-    /// If it handles the signal for others: the servers that are left to it.
-    pub handles: Vec<Process>,
+    /// If it handles the signal for others: the servers that are left to it, and the stop signal of each one's profile.
+    pub handles: Vec<(Process, Option<Signal>)>,
 }
 
 /// Who is asked to stop, and what is known of the server.
@@ -119,20 +119,16 @@ pub struct Found {
     pub is_uncertain: bool,
     /// Whether anything listens in the network namespace, of whatever process, as far as is known.
     pub has_listeners: bool,
-    /// Whether the main child is an init like us, so that everything is left to it at once.
+    /// Whether a softstop stands before every server, so that everything is left to it at once.
     pub is_nested: bool,
 }
 
 /// Finds the servers among `candidates`, the main child and its descendants, parents before children. `request` is the signal
-/// received; with `bypass` nobody between the main child and a server is asked in its place.
+/// signal that would be sent to a process that handles it; with `bypass` nobody between the main child and a server is asked in its place.
 #[must_use]
 pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
     let tree = Tree(candidates);
     let mut found = Found::default();
-    if let Some(init) = candidates.iter().find(|candidate| candidate.is_softstop()) {
-        let recipient = Recipient { process: init.process.clone(), stop_signal: None, handles: Vec::new() };
-        return Found { recipients: vec![recipient], is_nested: true, ..found };
-    }
     let mut servers: Vec<(&Candidate, Reach)> = Vec::new();
     for (listener, reach) in tree.listeners() {
         let server = tree.master_of(listener);
@@ -146,21 +142,26 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
         let handler = tree.ancestors(server).into_iter().rev().find(|ancestor| ancestor.handles(request));
         match handler.filter(|_| !bypass) {
             Some(handler) => match found.recipients.iter_mut().find(|other| other.process.is(&handler.process)) {
-                Some(known) => known.handles.push(server.named()),
+                Some(known) => known.handles.push((server.named(), server.stop_signal())),
                 None => found.recipients.push(Recipient {
                     process: handler.named(),
                     // Some supervisors have a stop signal of their own (runsvdir).
-                    stop_signal: handler.profile().and_then(|profile| profile.signal_for(&handler.command)),
-                    handles: vec![server.named()],
+                    stop_signal: handler.stop_signal(),
+                    handles: vec![(server.named(), server.stop_signal())],
                 }),
             },
             None => found.recipients.push(Recipient {
                 process: server.named(),
-                stop_signal: server.profile().and_then(|profile| profile.signal_for(&server.command)),
+                stop_signal: server.stop_signal(),
                 handles: Vec::new(),
             }),
         }
     }
+    // A softstop between us and every server does all of this itself.
+    let is_softstop = |recipient: &Recipient| {
+        candidates.iter().any(|candidate| candidate.process.is(&recipient.process) && candidate.is_softstop())
+    };
+    found.is_nested = matches!(&found.recipients[..], [only] if is_softstop(only));
     found.ancestors =
         servers.iter().flat_map(|(server, _)| tree.ancestors(server)).map(|one| one.process.clone()).collect();
     if let Some((first, _)) = servers.first() {

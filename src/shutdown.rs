@@ -27,6 +27,9 @@ pub type Moment = Duration;
 /// anyway. `grace_period` keeps this time back from the drain.
 pub const KILL_WAIT: Duration = Duration::from_secs(1);
 
+/// How long no client must be connected for [`Rules::once_idle`].
+pub const IDLE_WAIT: Duration = Duration::from_secs(1);
+
 /// How long a wrapper (a script, npm) has to exit by itself after its server has exited.
 pub const WRAPPER_WAIT: Duration = Duration::from_secs(5);
 
@@ -161,6 +164,9 @@ pub struct Rules {
     pub plan: Plan,
     /// Whether the last step is extended by the time that quiet saved in the steps before: it lasts for the rest of a budget.
     pub drain_gets_the_rest: bool,
+    /// The signal that the app is sent once more in the drain, when no client is connected any more: it would sleep out a timer
+    /// otherwise (squid).
+    pub once_idle: Option<Signal>,
     /// The signals on which the init stops itself after it has handled them, as dumb-init does on the terminal's keys.
     pub suspend_on: SignalSet,
     /// What must end before we exit.
@@ -285,6 +291,8 @@ pub enum Note {
     Hurried(Signal, Origin),
     /// Quiet ended the present wait.
     Quiet(Quiet),
+    /// No client is connected any more, so the app was sent this signal again.
+    Idle(Signal),
     /// The present wait reached its upper bound.
     TimeUp(Wait),
     /// The main child has exited, but not all of its descendants.
@@ -357,6 +365,7 @@ enum Meaning {
     Suspend(Option<Signal>),
     Nothing,
     Quiet(Quiet),
+    Idle(Signal),
     TimeUp,
     MainStopped,
     MainExited {
@@ -465,7 +474,10 @@ impl Shutdown {
     #[must_use]
     pub fn watches(&self) -> Option<Activity> {
         match self.phase {
-            Phase::Step { index, .. } => self.wait(index).quiet.map(|quiet| quiet.of),
+            Phase::Step { index, .. } => {
+                let idle = self.waits_for_idle(index).map(|_| Activity::Connections);
+                self.wait(index).quiet.map(|quiet| quiet.of).or(idle)
+            }
             Phase::Running | Phase::Leftover { .. } | Phase::Killed { .. } | Phase::Gone { .. } => None,
         }
     }
@@ -482,6 +494,11 @@ impl Shutdown {
             Phase::Killed { since } => Some(since.saturating_add(KILL_WAIT)),
             Phase::Running | Phase::Gone { .. } => None,
         }
+    }
+
+    /// The signal that follows when no client is connected any more.
+    fn waits_for_idle(&self, step: usize) -> Option<Signal> {
+        self.rules.once_idle.filter(|_| step == self.last_step() && self.wait(step).quiet.is_none())
     }
 
     /// Handles what happened at `now`, and returns what to do, in this order.
@@ -542,6 +559,11 @@ impl Shutdown {
                 let end = self.wait(index).at_most.map(|at_most| since.saturating_add(at_most));
                 self.saved += end.unwrap_or(now).saturating_sub(now);
                 self.enter(index + 1, now, &mut actions);
+            }
+            (Phase::Step { .. }, Meaning::Idle(signal)) => {
+                self.rules.once_idle = None;
+                actions.push(Action::Stop(signal));
+                actions.push(Action::Note(Note::Idle(signal)));
             }
             (Phase::Step { index, .. }, Meaning::TimeUp) => {
                 actions.push(Action::Note(Note::TimeUp(self.wait(index))));
@@ -643,6 +665,7 @@ impl Shutdown {
                 Phase::Running,
                 Meaning::Hurry(..)
                 | Meaning::Quiet(_)
+                | Meaning::Idle(_)
                 | Meaning::TimeUp
                 | Meaning::MainStopped
                 | Meaning::NobodyLeft
@@ -658,6 +681,7 @@ impl Shutdown {
                 Phase::Leftover { .. },
                 Meaning::Suspend(_)
                 | Meaning::Quiet(_)
+                | Meaning::Idle(_)
                 | Meaning::MainStopped
                 | Meaning::ServersExited
                 | Meaning::Serving(_)
@@ -671,6 +695,7 @@ impl Shutdown {
                 | Meaning::PassOn(_)
                 | Meaning::Suspend(_)
                 | Meaning::Quiet(_)
+                | Meaning::Idle(_)
                 | Meaning::MainStopped
                 | Meaning::ServersExited
                 | Meaning::Serving(_)
@@ -698,7 +723,13 @@ impl Shutdown {
             Event::NobodyLeft => Meaning::NobodyLeft,
             Event::ServersExited => Meaning::ServersExited,
             Event::Serving(serving) => Meaning::Serving(serving),
-            Event::Quiet(so_far) => self.quiet_reached(so_far, now).map_or(Meaning::Nothing, Meaning::Quiet),
+            Event::Quiet(so_far) => match (self.quiet_reached(so_far, now), self.phase) {
+                (Some(quiet), _) => Meaning::Quiet(quiet),
+                (None, Phase::Step { index, .. }) if so_far >= IDLE_WAIT => {
+                    self.waits_for_idle(index).map_or(Meaning::Nothing, Meaning::Idle)
+                }
+                _ => Meaning::Nothing,
+            },
             Event::Time if self.deadline().is_some_and(|deadline| now >= deadline) => Meaning::TimeUp,
             Event::Time => Meaning::Nothing,
         }

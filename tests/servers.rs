@@ -9,6 +9,7 @@
     unsafe_code,
     unreachable_pub,
     clippy::print_stdout,
+    clippy::too_many_lines,
     clippy::print_stderr,
     clippy::unwrap_used,
     clippy::panic,

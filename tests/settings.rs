@@ -307,7 +307,8 @@ fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
     assert!(help.code == 0 && help.stdout.contains("--drain-timeout <DUR>"), "{help:?}");
     let table = softstop(["--list-profiles"]).run();
     assert!(
-        table.code == 0 && table.stdout.contains("\nnginx      SIGQUIT      2s..10s    nginx, nginx-debug\n"),
+        table.code == 0
+            && table.stdout.contains("\nnginx         SIGQUIT     2s..10s   nginx, nginx-debug, openresty, angie\n"),
         "{table:?}"
     );
 }

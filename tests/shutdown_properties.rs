@@ -58,6 +58,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             rewrite,
             plan: Plan(steps),
             drain_gets_the_rest,
+            once_idle: None,
             suspend_on,
             wait_for,
         },
@@ -280,7 +281,8 @@ proptest! {
             rewrite: [].into(),
             plan,
             drain_gets_the_rest: false,
-            suspend_on: SignalSet::default(),
+            once_idle: None,
+        suspend_on: SignalSet::default(),
             wait_for: WaitFor::Main,
         };
         let mut shutdown = Shutdown::new(rules);

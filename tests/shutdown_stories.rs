@@ -28,6 +28,7 @@ fn plain() -> Rules {
         rewrite: [].into(),
         plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(None)),
         drain_gets_the_rest: false,
+        once_idle: None,
         suspend_on: SignalSet::default(),
         wait_for: WaitFor::Main,
     }

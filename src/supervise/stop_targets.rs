@@ -1,5 +1,6 @@
 //! The servers of a stop, and whom it sends which signal: looked up once, when the stop begins.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::process::{Process, Target};
 use crate::report::Recipient;
 use crate::server::{self, Found};
 use crate::settings::Settings;
-use crate::shutdown::{Rules, StopSignal};
+use crate::shutdown::{Moment, Rules, StopSignal};
 use crate::signal::Signal;
 use crate::sys::child::Child;
 use crate::sys::search::search;
@@ -17,6 +18,9 @@ use crate::sys::tracked::Tracked;
 /// The search for the server takes at most this long. A namespace with tens of thousands of processes takes longer.
 pub(super) const SEARCH_LIMIT: Duration = Duration::from_millis(500);
 
+/// A server whose handler has exited has this long to close its listener: then the signal was passed on to it.
+const HANDLER_WAIT: Duration = Duration::from_secs(2);
+
 /// One whom the stop sends a signal.
 #[derive(Debug)]
 struct StopTarget {
@@ -24,16 +28,31 @@ struct StopTarget {
     signal: Signal,
     /// Whether a rule chose the signal, so that it is never repeated.
     is_mapped: bool,
-    handles: Vec<Process>,
+    /// If it handles the signal for others: the servers that are left to it, and what each would be sent otherwise.
+    handles: Vec<(Process, Signal)>,
     /// Whom the log names as standing before it: the main child.
     behind: Option<Process>,
+}
+
+/// A process to which servers are left.
+#[derive(Debug)]
+struct Handler {
+    process: Tracked,
+    /// The servers, and what each is sent if the handler abandons it.
+    handles: Vec<(Process, Signal)>,
+    /// When it was seen to have exited.
+    exited: Option<Moment>,
 }
 
 /// The servers and the targets of a stop. Without targets the main child is sent the signal.
 #[derive(Debug, Default)]
 pub(super) struct StopTargets {
+    /// The servers, and those who are to stop them.
     servers: Vec<Tracked>,
     targets: Vec<StopTarget>,
+    handlers: Vec<Handler>,
+    /// Whether the targets were sent their signals.
+    is_sent: Cell<bool>,
 }
 
 /// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
@@ -52,18 +71,33 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
     found
 }
 
+/// Whether a process holds a listening socket, or hides what it holds.
+fn may_listen(server: &Tracked) -> bool {
+    let sockets = listening().unwrap_or_default();
+    server.holds_or_hides(&|inode| sockets.iter().any(|socket| socket.inode == inode))
+}
+
 impl StopTargets {
     /// Decides who is sent which signal, and adapts the plan's stop signal to the first of them. An explicit `target` leaves the
     /// signal to the main child or its group.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
         let mut targets = Vec::new();
+        let is_rewritten = rules.rewrite.contains_key(&request);
         let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
         let of_settings = settings.stop_signal.value;
+        // What a server is sent that nobody handles the signal for.
+        let own = |of_profile: Option<Signal>| match of_settings {
+            StopSignal::Mapped(_) if settings.has_auto_profile() => StopSignal::Mapped(of_profile),
+            chosen => chosen,
+        };
         for (index, recipient) in found.recipients.iter().enumerate() {
             let is_handler = found.is_nested || !recipient.handles.is_empty();
             let stop_signal = match of_settings {
-                _ if is_handler && recipient.stop_signal.is_none() => StopSignal::Received,
-                _ if is_handler => StopSignal::Mapped(recipient.stop_signal),
+                // What a person set is sent as it was set.
+                StopSignal::Mapped(_) if is_handler && recipient.stop_signal.is_none() && !is_rewritten => {
+                    StopSignal::Received
+                }
+                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(recipient.stop_signal),
                 StopSignal::Mapped(_)
                     if settings.has_auto_profile() || (index > 0 && recipient.stop_signal.is_some()) =>
                 {
@@ -78,15 +112,41 @@ impl StopTargets {
             targets.push(StopTarget {
                 signal,
                 is_mapped,
-                handles: recipient.handles.clone(),
+                handles: recipient
+                    .handles
+                    .iter()
+                    .map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0))
+                    .collect(),
                 behind: main_child.clone().filter(|main| !main.is(&recipient.process)),
                 process: Tracked::new(recipient.process.clone()),
             });
         }
+        let mut left_to_main = Vec::new();
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
+            // The main child is asked, and the servers are left to it.
+            let all = found.recipients.iter().flat_map(|recipient| {
+                let itself = (recipient.process.clone(), recipient.stop_signal);
+                if recipient.handles.is_empty() { vec![itself] } else { recipient.handles.clone() }
+            });
+            left_to_main = all.map(|(server, signal)| (server, rules.resolve(own(signal), request).0)).collect();
             targets.clear();
         }
-        Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), targets }
+        // Who was asked to stop a server is waited for as the server is: it may have other children to wait for.
+        let handlers = found.recipients.iter().filter(|recipient| !recipient.handles.is_empty());
+        let handlers = handlers.map(|recipient| &recipient.process).filter(|_| !targets.is_empty());
+        let servers = found.servers.iter().chain(handlers).cloned().map(Tracked::new).collect();
+        let handlers = targets.iter_mut().filter(|target| !target.handles.is_empty());
+        let mut handlers: Vec<Handler> = handlers
+            .map(|target| Handler {
+                process: Tracked::new(target.process.process().clone()),
+                handles: target.handles.clone(),
+                exited: None,
+            })
+            .collect();
+        if let Some(main) = main_child.filter(|_| !left_to_main.is_empty()) {
+            handlers.push(Handler { process: Tracked::new(main), handles: left_to_main, exited: None });
+        }
+        Self { servers, targets, handlers, is_sent: Cell::new(false) }
     }
 
     /// Whether nobody but the main child is sent a signal.
@@ -108,16 +168,57 @@ impl StopTargets {
         }
     }
 
+    /// Servers that a process was to stop which has exited, and that still listen after [`HANDLER_WAIT`]: it has not passed the
+    /// signal on. Each is returned once, with the name of that process and the server's own stop signal.
+    pub(super) fn take_abandoned(&mut self, now: Moment) -> Vec<(String, Tracked, Signal)> {
+        let mut abandoned = Vec::new();
+        if !self.is_sent.get() {
+            return abandoned;
+        }
+        for handler in self.handlers.iter_mut().filter(|handler| !handler.handles.is_empty()) {
+            if handler.process.is_running() || now < handler.exited.get_or_insert(now).saturating_add(HANDLER_WAIT) {
+                continue;
+            }
+            for (server, signal) in handler.handles.drain(..) {
+                let server = Tracked::new(server);
+                if server.is_running() && may_listen(&server) {
+                    abandoned.push((handler.process.process().name.clone(), server, signal));
+                }
+            }
+        }
+        abandoned
+    }
+
+    /// Whether [`Self::take_abandoned`] must be called again though nothing happens.
+    pub(super) fn watches_handlers(&self) -> bool {
+        self.handlers.iter().any(|handler| handler.exited.is_some() && !handler.handles.is_empty())
+    }
+
     /// Who is sent which signal, for the log.
     pub(super) fn recipients(&self) -> Vec<Recipient> {
         self.targets.iter().map(StopTarget::recipient).collect()
     }
 
-    /// Forgets servers that have ended. Returns whether the last one has.
-    pub(super) fn forget_ended(&mut self) -> bool {
-        let had_any = !self.servers.is_empty();
+    /// Forgets servers that have ended. Returns whether the last one has; `None`: none has.
+    pub(super) fn forget_ended(&mut self) -> Option<bool> {
+        let before = self.servers.len();
         self.servers.retain(Tracked::is_running);
-        had_any && self.servers.is_empty()
+        (self.servers.len() < before).then_some(self.servers.is_empty())
+    }
+
+    /// Notes that the stop signal was sent, to the main child if there are no targets.
+    pub(super) fn note_sent(&self) {
+        self.is_sent.set(true);
+    }
+
+    /// Whether the stop signal was sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent.get()
+    }
+
+    /// The first server that still runs.
+    pub(super) fn first_server(&self) -> Option<&Process> {
+        self.servers.first().map(Tracked::process)
     }
 
     /// Whether a server's end is not heard by a descriptor.
@@ -139,7 +240,7 @@ impl StopTarget {
             name: process.name.clone(),
             pid: process.pid,
             behind: self.behind.as_ref().map(|main| (main.name.clone(), main.pid)),
-            handles: self.handles.iter().map(|server| (server.name.clone(), server.pid)).collect(),
+            handles: self.handles.iter().map(|(server, _)| (server.name.clone(), server.pid)).collect(),
         }
     }
 }

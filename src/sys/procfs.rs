@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::process::Process;
-use crate::signal::SignalSet;
+use crate::signal::{Signal, SignalSet};
 
 /// Reads one living process. `None`: it has ended, or it is hidden.
 pub(super) fn read(pid: i32) -> Option<Process> {
@@ -51,6 +51,7 @@ pub(super) struct Status {
     pub(super) users: Vec<u32>,
     pub(super) blocked: SignalSet,
     pub(super) caught: SignalSet,
+    pub(super) ignored: SignalSet,
 }
 
 /// Reads it (`man 5 proc_pid_status`). `None`: the process has ended, or it is hidden.
@@ -62,11 +63,18 @@ pub(super) fn status(pid: i32) -> Option<Status> {
         SignalSet::from_bits(bits.unwrap_or_default())
     };
     let users = field("Uid:")?.split_ascii_whitespace().map(|user| user.parse().ok()).collect::<Option<_>>()?;
-    Some(Status { users, blocked: signals("SigBlk:"), caught: signals("SigCgt:") })
+    Some(Status { users, blocked: signals("SigBlk:"), caught: signals("SigCgt:"), ignored: signals("SigIgn:") })
+}
+
+/// Whether a process ignores a signal.
+#[must_use]
+pub fn ignores(pid: i32, signal: Signal) -> bool {
+    status(pid).is_some_and(|status| status.ignored.contains(signal))
 }
 
 /// The words of a process's command line, as it shows them itself.
-pub(super) fn command(pid: i32) -> Vec<String> {
+#[must_use]
+pub fn command(pid: i32) -> Vec<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = bytes.strip_suffix(b"\0").unwrap_or(&bytes).split(|&byte| byte == 0);
     words.map(|word| String::from_utf8_lossy(word).into_owned()).filter(|_| !bytes.is_empty()).collect()

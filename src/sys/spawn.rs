@@ -194,19 +194,20 @@ impl Program {
     /// is missing is reported even if a signal is about to end the child. A signal that comes while execve(2) itself fails, for
     /// another reason, ends the child first.
     fn check(&self) -> Result<(), Failure> {
-        let mut errno = Errno::ENOENT;
+        let (mut last, mut is_denied) = (Errno::ENOENT, false);
         for file in &self.files {
             // SAFETY: reads a C string.
             if unsafe { libc::access(file.as_ptr(), libc::X_OK) } == 0 {
                 return Ok(());
             }
-            match Errno::last() {
-                Errno::EACCES => errno = Errno::EACCES,
+            last = Errno::last();
+            match last {
+                Errno::EACCES => is_denied = true,
                 Errno::ENOENT | Errno::ENOTDIR => {}
                 _ => return Ok(()),
             }
         }
-        Err(Failure::new(Stage::Exec, errno))
+        Err(Failure::new(Stage::Exec, if is_denied { Errno::EACCES } else { last }))
     }
 
     /// Runs the first candidate that can be run, as execvp(3) does (`man 3 exec`, "Special semantics for `execlp()` and

@@ -106,7 +106,7 @@ impl Client {
 
     fn short(&self, kept: &mut Option<Stream>, keeps: bool) -> Result<(), String> {
         match &self.protocol {
-            Protocol::Datagram(question) => return self.datagram(question),
+            Protocol::Datagram(question) => return datagram(question),
             Protocol::Commands { short, .. } => return self.run(short, PATIENCE),
             Protocol::Jobs | Protocol::Nobody => return Ok(()),
             _ => {}
@@ -182,14 +182,6 @@ impl Client {
         Ok(())
     }
 
-    fn datagram(&self, question: &[u8]) -> Result<(), String> {
-        let socket = UdpSocket::bind("127.0.0.1:0").map_err(said)?;
-        socket.connect(("127.0.0.1", PORT)).map_err(said)?;
-        socket.set_read_timeout(Some(Duration::from_secs(1))).map_err(said)?;
-        socket.send(question).map_err(said)?;
-        socket.recv(&mut [0; 2048]).map(drop).map_err(said)
-    }
-
     fn filled(&self, text: &str) -> String {
         filled(text, &self.directory)
     }
@@ -220,6 +212,14 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn datagram(question: &[u8]) -> Result<(), String> {
+    let socket = UdpSocket::bind("127.0.0.1:0").map_err(said)?;
+    socket.connect(("127.0.0.1", PORT)).map_err(said)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1))).map_err(said)?;
+    socket.send(question).map_err(said)?;
+    socket.recv(&mut [0; 2048]).map(drop).map_err(said)
 }
 
 /// Says whether the connection may be used again.

@@ -56,7 +56,7 @@ fn judge(row: &Row, [tini, softstop]: &[Result<Observed, String>; 2]) -> Option<
             println!("{:<24} softstop {}", row.name, shown(seen));
             wrong.extend(wrong_with(row, seen));
             if let Ok(tini) = tini.as_ref() {
-                if row.expected.as_fast_as_tini && seen.seconds > tini.seconds + AS_FAST {
+                if row.expected.no_slower_than_tini && seen.seconds > tini.seconds + AS_FAST {
                     wrong.push(format!("it took {:.2} s, and {:.2} s under tini", seen.seconds, tini.seconds));
                 }
             }

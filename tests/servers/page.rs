@@ -78,33 +78,47 @@ fn written() -> BTreeMap<String, String> {
 
 fn put_down(all: &[Row], lines: &BTreeMap<String, String>) {
     let columns = format!("| {} |\n|{}\n", COLUMNS.join(" | "), " --- |".repeat(COLUMNS.len()));
-    let table: String = all.iter().filter_map(|row| lines.get(&row.name)).map(|line| format!("{line}\n")).collect();
-    let page = format!("{HEAD}\n{}\n\n{columns}{table}", summary(all, lines));
+    let table: Vec<&str> = all.iter().filter_map(|row| lines.get(&row.name)).map(String::as_str).collect();
+    let page = format!("{HEAD}\n{}\n\n{columns}{}\n", summary(all, lines), table.join("\n"));
     fs::write(root().join(PAGE), page).unwrap();
 }
 
 /// In how many rows what happened.
 fn summary(all: &[Row], lines: &BTreeMap<String, String>) -> String {
-    let lost = |cell: &str| -> Option<usize> {
-        let counts = cell.split(", ").map(|count| count.split(' ').nth(1)?.split_once('/')?.0.parse::<usize>().ok());
-        counts.sum()
-    };
-    let seen: Vec<[usize; 2]> = all
+    let seen: Vec<(&str, [BTreeMap<&str, usize>; 2])> = all
         .iter()
         .filter_map(|row| {
-            let cells: Vec<&str> = lines.get(&row.name)?.split('|').map(str::trim).collect();
-            Some([lost(cells.get(4)?)?, lost(cells.get(5)?)?])
+            let cells: Vec<&str> = lines.get(&row.name)?.split(" | ").collect();
+            Some((row.name.as_str(), [lost_in(cells.get(3)?)?, lost_in(cells.get(4)?)?]))
         })
         .collect();
-    let of = |is_it: fn(&[usize; 2]) -> bool| seen.iter().filter(|row| is_it(row)).count();
+    let lost = |who: usize| seen.iter().filter(|(_, both)| both[who].values().any(|&lost| lost > 0)).count();
+    let is_worse = |[tini, softstop]: &[BTreeMap<&str, usize>; 2]| {
+        // Two short answers more or less are a matter of milliseconds.
+        softstop
+            .iter()
+            .any(|(part, &lost)| lost > tini.get(part).copied().unwrap_or(0) + if *part == "short" { 2 } else { 0 })
+    };
+    let worse: Vec<&str> = seen.iter().filter(|(_, both)| is_worse(both)).map(|&(name, _)| name).collect();
     format!(
-        "In {} rows something was asked for. tini lost something in {} of them, softstop in {}; softstop lost more than tini in {}.",
+        "Something was asked for in {} rows. tini lost something in {} of them, softstop in {}. softstop lost more than tini of A, of B or of the short ones in {}{}{}.",
         seen.len(),
-        of(|[tini, _]| *tini > 0),
-        of(|[_, softstop]| *softstop > 0),
-        // One short answer more or less is a matter of milliseconds.
-        of(|[tini, softstop]| *softstop > *tini + 2)
+        lost(0),
+        lost(1),
+        worse.len(),
+        if worse.is_empty() { "" } else { ": " },
+        worse.join(", ")
     )
+}
+
+/// How many were lost, by part: `A 1/3, B 0/3`.
+fn lost_in(cell: &str) -> Option<BTreeMap<&str, usize>> {
+    cell.split(", ")
+        .map(|count| {
+            let (part, counts) = count.trim().split_once(' ')?;
+            Some((part, counts.split_once('/')?.0.parse().ok()?))
+        })
+        .collect()
 }
 
 fn line(row: &Row) -> String {
@@ -129,7 +143,7 @@ fn line(row: &Row) -> String {
     let sent = softstop.as_ref().map(|seen| {
         let sent: Vec<String> = seen.sent.iter().map(|(signal, receiver)| format!("{signal} to {receiver}")).collect();
         let profile = seen.profile.as_ref().map(|name| format!("profile {name}: ")).unwrap_or_default();
-        profile + &sent.join(", ") + &seen.counted.map(|times| format!(" (heard {times} times)")).unwrap_or_default()
+        profile + &sent.join(", ") + &seen.counted.map(|times| format!(" (heard {times}x)")).unwrap_or_default()
     });
     let mut remarks: Vec<String> = Vec::new();
     remarks.extend([row.remark].iter().filter(|remark| !remark.is_empty()).map(|&remark| remark.to_owned()));

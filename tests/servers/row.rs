@@ -75,7 +75,7 @@ pub struct Expected {
     /// A file, and what it says once for each stop signal that has reached the server; and how often that is.
     pub counted: Option<(&'static str, &'static str, usize)>,
     /// How many seconds later than under tini it may end, where nobody is to be waited for.
-    pub as_fast_as_tini: bool,
+    pub no_slower_than_tini: bool,
 }
 
 impl Row {
@@ -224,8 +224,8 @@ impl Row {
     }
 
     /// Nobody is to be waited for.
-    pub fn as_fast_as_tini(mut self) -> Self {
-        self.expected.as_fast_as_tini = true;
+    pub fn ends_no_slower_than_tini(mut self) -> Self {
+        self.expected.no_slower_than_tini = true;
         self
     }
 
@@ -236,10 +236,9 @@ impl Row {
 
     /// The first program that is needed and missing.
     pub fn missing(&self) -> Option<String> {
-        self.needs
-            .iter()
-            .find(|program| !is_there(&filled(program, Path::new("/"))))
-            .map(|program| filled(program, Path::new("/")))
+        let missing = self.needs.iter().find(|program| !is_there(&filled(program, Path::new("/"))))?;
+        let name = Path::new(missing).file_name().unwrap();
+        Some(name.to_string_lossy().into_owned())
     }
 
     /// Writes its files, and runs what is to run before.

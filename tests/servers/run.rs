@@ -18,7 +18,8 @@ use super::client::Client;
 use super::row::{Part, Row};
 
 const BEFORE: Duration = Duration::from_millis(1500);
-const A_BEFORE: Duration = Duration::from_millis(500);
+/// Half a second before the stop request.
+const A_AT: Duration = Duration::from_secs(1);
 const B_AFTER: Duration = Duration::from_millis(2500);
 const SHORT_AFTER: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(300);
@@ -117,14 +118,15 @@ fn run_here(row: &Row, init: Init) -> Result<Observed, String> {
         thread::sleep(Duration::from_millis(20));
     }
 
-    let stop = Instant::now() + BEFORE;
+    let began = Instant::now();
+    let stop = began + BEFORE;
     let asks = |part| row.asks.contains(&part);
     let outcomes = Outcomes { stop, counts: Mutex::default(), how: Mutex::default() };
     let mut code = None;
     let mut lasted = LIMIT;
     thread::scope(|scope| {
         let (client, outcomes) = (&client, &outcomes);
-        for (part, at) in [(Part::A, stop - A_BEFORE), (Part::B, stop + B_AFTER)] {
+        for (part, at) in [(Part::A, began + A_AT), (Part::B, stop + B_AFTER)] {
             for _ in (0..SLOW_AT_ONCE).filter(|_| asks(part)) {
                 scope.spawn(move || {
                     sleep_until(at);
@@ -168,9 +170,15 @@ fn start(row: &Row, init: Init, directory: &TempDir) -> Running {
         Init::Softstop => (softstop_binary(), &OPTIONS[..]),
     };
     let words = options.iter().map(|&option| option.to_owned()).chain(["--".to_owned()]);
-    // Each has a /run of its own, where some servers keep their pid files and sockets.
-    let own_run = ["sh", "-c", "mount -t tmpfs tmpfs /run && mkdir -m 1777 /run/lock && exec \"$@\"", "sh", "env"]
-        .map(str::to_owned);
+    // Each has a /run and a /dev/shm of its own: some servers keep files of a fixed name there.
+    let own_run = [
+        "sh",
+        "-c",
+        "mount -t tmpfs tmpfs /run && mkdir -m 1777 /run/lock && mount -t tmpfs tmpfs /dev/shm && exec \"$@\"",
+        "sh",
+        "env",
+    ]
+    .map(str::to_owned);
     program(binary, words.chain(row.words(directory.path())))
         .pid_one()
         .directory(directory.path())

@@ -61,7 +61,7 @@ pub fn python_rows() -> Vec<Row> {
             .code(0)
             .counted("signals", "got SIGTERM", 1),
         // Nobody has ever called it, so nobody has to hear of it.
-        plain.form("python-uncalled").speaks(Protocol::Nobody).asks(&[]).as_fast_as_tini(),
+        plain.form("python-uncalled").speaks(Protocol::Nobody).asks(&[]).ends_no_slower_than_tini(),
         // A wrapper that passes SIGTERM on and leaves.
         plain
             .form("python-trap-leaves.sh")

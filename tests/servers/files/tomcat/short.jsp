@@ -1,0 +1,1 @@
+<%@page buffer="64kb" session="false"%>hello
