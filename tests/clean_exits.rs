@@ -74,22 +74,21 @@ fn a_clean_stop_of_a_server_that_ends_with_143_is_a_success() {
     }
 }
 
-/// A script that listens and ends itself by the SIGTERM that it has caught, as Ruby and the JVM do.
+/// A server of Ruby, which ends itself by the SIGTERM that it has caught.
 const ENDS_BY_SIGTERM: &str = r#"
-    use IO::Socket::INET;
-    $| = 1;
-    my $listener = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 5) or die;
-    $SIG{TERM} = sub { $SIG{TERM} = "DEFAULT"; kill TERM => $$ };
-    print "ready\n";
-    sleep 1 while 1;
+    require "socket"
+    listener = TCPServer.new("127.0.0.1", 0)
+    puts "ready"
+    $stdout.flush
+    sleep
 "#;
 
 #[test]
 fn so_is_one_that_ends_by_the_signal_itself() {
     let Some(server) = Server::named("puma") else { return };
-    let Some(perl) = in_path("perl").filter(|_| have_program("perl")) else { return };
-    install(&server.path(), format!("#!{}\n{ENDS_BY_SIGTERM}", perl.display()));
-    for command in [vec![server.path()], vec!["perl".into(), server.path()]] {
+    let Some(ruby) = in_path("ruby").filter(|_| have_program("ruby")) else { return };
+    install(&server.path(), format!("#!{}\n{ENDS_BY_SIGTERM}", ruby.display()));
+    for command in [vec![server.path()], vec![ruby, server.path()]] {
         let command: Vec<String> = command.iter().map(|word| word.to_str().unwrap().to_owned()).collect();
         let run = ready(&[], &command);
         run.signal(SIGTERM);

@@ -95,7 +95,8 @@ fn a_filter_that_does_not_end_delays_the_exit_by_a_moment_only() {
         return;
     }
     let start = Instant::now();
-    let outcome = softstop(["bash", "-c", "exec > >(sleep 1000); exit 5"]).pid_one().run();
+    let script = "exec > >(exec sleep 1000); until grep -q sleep /proc/$!/comm; do :; done; exit 5";
+    let outcome = softstop(["bash", "-c", script]).pid_one().run();
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     outcome.code(5).logged("bash (pid 2) exited and leaves sleep (pid 3)");
 }
