@@ -24,6 +24,7 @@ use softstop::supervise::{self, Ending, Options, supervise};
 use softstop::sys::child::Child;
 use softstop::sys::log_pipe::LogPipe;
 use softstop::sys::signals::{self, Inbox, Inherited};
+use softstop::sys::sockets::accepted_connections;
 use softstop::sys::{arguments, descriptors, memory, role, terminal};
 
 #[unsafe(no_mangle)]
@@ -70,42 +71,102 @@ impl From<Error> for Failure {
     }
 }
 
+/// What is left to do after the command line and the settings are read.
+enum Task {
+    /// Nothing.
+    Done(u8),
+    Pause,
+    Start(Box<Program>),
+}
+
+/// A program to start.
+struct Program {
+    command: Vec<OsString>,
+    settings: Settings,
+    /// What another init logs before it starts.
+    remarks: Vec<String>,
+}
+
 fn run(arguments: &[OsString], inherited: Inherited, personality: &Personality) -> Result<u8, Failure> {
-    let environment = Environment(env::vars_os().collect());
-    let operation = (personality.parse)(arguments, &environment).map_err(Failure::Usage)?;
-    let Environment(environment) = environment;
-    match operation {
-        Operation::Print(text) => Ok(print(io::stdout(), &text)),
-        Operation::PrintToStderr(text) => Ok(print(io::stderr(), &text)),
-        Operation::ListProfiles => Ok(print(io::stdout(), &explain::profiles())),
-        Operation::Explain(invocation) => {
-            let command = invocation.command.clone();
-            let settings = Settings::resolve(invocation, environment)?;
-            Ok(print(io::stdout(), &explain::explain(&settings, &command)))
-        }
-        Operation::Pause => pause(personality.style),
-        Operation::Run(mut invocation) => {
-            let (command, remarks) = (invocation.command.clone(), mem::take(&mut invocation.remarks));
-            let settings = Settings::resolve(invocation, environment)?;
-            let Some(program) = command.first() else { return Err(Error::NoCommand.into()) };
-            let style = personality.style;
-            Ok(start(&command, program, &settings, inherited, style, &remarks)
-                .unwrap_or_else(|failure| failure.report(settings.log_format.value, style)))
-        }
+    let style = personality.style;
+    match read_task(arguments, personality)? {
+        Task::Done(code) => Ok(code),
+        Task::Pause => pause(style),
+        Task::Start(program) => start(&program, inherited, style)
+            .or_else(|failure| Ok(failure.report(program.settings.log_format.value, style))),
     }
 }
 
+/// Reads the command line and the settings. Not inlined, so that its stack can be given back.
+#[inline(never)]
+fn read_task(arguments: &[OsString], personality: &Personality) -> Result<Task, Failure> {
+    let environment = Environment(env::vars_os().collect());
+    let operation = (personality.parse)(arguments, &environment).map_err(Failure::Usage)?;
+    let Environment(environment) = environment;
+    Ok(match operation {
+        Operation::Print(text) => Task::Done(print(io::stdout(), &text)),
+        Operation::PrintToStderr(text) => Task::Done(print(io::stderr(), &text)),
+        Operation::ListProfiles => Task::Done(print(io::stdout(), &explain::profiles())),
+        Operation::Explain(invocation) => {
+            let command = invocation.command.clone();
+            let settings = Settings::resolve(invocation, environment)?;
+            Task::Done(print(io::stdout(), &explain::explain(&settings, &command)))
+        }
+        Operation::Pause => Task::Pause,
+        Operation::Run(mut invocation) => {
+            let (command, remarks) = (invocation.command.clone(), mem::take(&mut invocation.remarks));
+            let settings = Settings::resolve(invocation, environment)?;
+            if command.is_empty() {
+                return Err(Error::NoCommand.into());
+            }
+            Task::Start(Box::new(Program { command, settings, remarks }))
+        }
+    })
+}
+
 /// Starts the program and supervises it to its end.
-fn start(
-    command: &[OsString],
-    program: &OsString,
-    settings: &Settings,
-    inherited: Inherited,
-    style: LogStyle,
-    remarks: &[String],
-) -> Result<u8, Failure> {
+fn start(program: &Program, inherited: Inherited, style: LogStyle) -> Result<u8, Failure> {
+    let settings = &program.settings;
+    let name = program.command.first().cloned().unwrap_or_default();
+    let Launched { child, inbox, log, has_terminal, hands_over, accepted_at_start } =
+        launch(program, &name, inherited, style)?;
+
+    // From here on nothing may end us but the child.
+    settle([Some(inbox.as_raw_fd()), log, child.exec_status_number()]);
+    let report = Report::new(base_name(&name), child.pid());
+    let options = Options {
+        style,
+        program: name.clone(),
+        settings,
+        accepted_at_start,
+        // With `wait_for = all` the others are sent the stop signal instead, and have the drain's time to end.
+        exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value != WaitFor::All),
+        has_terminal,
+        hands_over,
+    };
+    match supervise(child, inbox, Shutdown::starting(settings.rules()), options, report) {
+        Ending::Exited(code) => Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code }),
+        Ending::NotStarted(error) => Err(Failure::not_started(style, &name, &error)),
+    }
+}
+
+/// A child on its way to its execve(2), and what its supervision needs.
+struct Launched {
+    child: Child,
+    inbox: Inbox,
+    /// The log's descriptor.
+    log: Option<RawFd>,
+    has_terminal: bool,
+    hands_over: bool,
+    accepted_at_start: Option<u64>,
+}
+
+/// Starts the log and the child. Not inlined, so that its stack can be given back.
+#[inline(never)]
+fn launch(program: &Program, name: &OsString, inherited: Inherited, style: LogStyle) -> Result<Launched, Failure> {
+    let settings = &program.settings;
     let log = start_log(settings, style);
-    for remark in remarks {
+    for remark in &program.remarks {
         debug!("{remark}");
     }
     for warning in &settings.warnings {
@@ -124,25 +185,10 @@ fn start(
             style.log(LogEvent::NoTerminal(&error));
         }
     }
-    let child = Child::start(command, inherited, group, in_foreground)
-        .map_err(|error| Failure::not_started(style, program, &error))?;
-
-    // From here on nothing may end us but the child.
-    settle([Some(inbox.as_raw_fd()), log, child.exec_status_number()]);
-    let report = Report::new(base_name(program), child.pid());
-    let options = Options {
-        style,
-        program: program.clone(),
-        settings: settings.clone(),
-        // With `wait_for = all` the others are sent the stop signal instead, and have the drain's time to end.
-        exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value != WaitFor::All),
-        has_terminal,
-        hands_over,
-    };
-    match supervise(child, inbox, Shutdown::starting(settings.rules()), options, report) {
-        Ending::Exited(code) => Ok(if settings.remap_exit.value.contains(&code) { 0 } else { code }),
-        Ending::NotStarted(error) => Err(Failure::not_started(style, program, &error)),
-    }
+    let accepted_at_start = if settings.looks_for_server() { accepted_connections() } else { None };
+    let child = Child::start(&program.command, inherited, group, in_foreground)
+        .map_err(|error| Failure::not_started(style, name, &error))?;
+    Ok(Launched { child, inbox, log, has_terminal, hands_over, accepted_at_start })
 }
 
 /// Runs no program: holds a pod's namespaces, and reaps orphans.

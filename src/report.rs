@@ -128,6 +128,11 @@ impl Report {
         }
     }
 
+    /// Logs that a server was sent its own stop signal, because the process that was to stop it has exited.
+    pub fn abandoned(&self, handler: &str, server: &Process, signal: Signal) {
+        info!(target: STOP, "{handler} has exited without stopping {} (pid {}): sent {signal} to it", server.name, server.pid);
+    }
+
     /// Notes that a recipient could not be sent its signal.
     pub fn not_sent(&mut self, pid: i32) {
         self.recipients.retain(|recipient| recipient.pid != pid);

@@ -53,7 +53,9 @@ impl Candidate {
             return false;
         }
         if profile::is_shell(&self.command, &self.process.name) {
-            return signal != Signal::INT && self.caught.contains(signal);
+            // With a trap on EXIT bash catches every signal that would end it, so that proves nothing about this one.
+            let has_exit_trap = self.caught.contains(Signal::ALRM) && self.caught.contains(Signal::XCPU);
+            return signal != Signal::INT && !has_exit_trap && self.caught.contains(signal);
         }
         self.takes(signal)
     }
@@ -75,6 +77,10 @@ impl Candidate {
         Profile::of_process(&self.command, &self.process.name)
     }
 
+    fn stop_signal(&self) -> Option<Signal> {
+        self.profile().map(|profile| profile.stop_signal)
+    }
+
     /// Whether both run the same program: a master and its worker.
     fn is_same_program(&self, other: &Self) -> bool {
         match (self.profile(), other.profile()) {
@@ -92,8 +98,8 @@ pub struct Recipient {
     pub process: Process,
     /// The stop signal of its profile. `None`: it is sent the signal that was received.
     pub stop_signal: Option<Signal>,
-    /// If it handles the signal for others: the servers that are left to it.
-    pub handles: Vec<Process>,
+    /// If it handles the signal for others: the servers that are left to it, and the stop signal of each one's profile.
+    pub handles: Vec<(Process, Option<Signal>)>,
 }
 
 /// Who is asked to stop, and what is known of the server.
@@ -140,17 +146,17 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
         let handler = tree.ancestors(server).into_iter().rev().find(|ancestor| ancestor.handles(request));
         match handler.filter(|_| !bypass) {
             Some(handler) => match found.recipients.iter_mut().find(|other| other.process.is(&handler.process)) {
-                Some(known) => known.handles.push(server.named()),
+                Some(known) => known.handles.push((server.named(), server.stop_signal())),
                 None => found.recipients.push(Recipient {
                     process: handler.named(),
                     // Some supervisors have a stop signal of their own (runsvdir).
-                    stop_signal: handler.profile().map(|profile| profile.stop_signal),
-                    handles: vec![server.named()],
+                    stop_signal: handler.stop_signal(),
+                    handles: vec![(server.named(), server.stop_signal())],
                 }),
             },
             None => found.recipients.push(Recipient {
                 process: server.named(),
-                stop_signal: server.profile().map(|profile| profile.stop_signal),
+                stop_signal: server.stop_signal(),
                 handles: Vec::new(),
             }),
         }

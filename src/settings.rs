@@ -76,6 +76,7 @@ const QUIET: Duration = Duration::from_secs(2);
 #[expect(missing_docs, reason = "the help text in personality/softstop.rs describes each")]
 pub struct Settings {
     pub profile: Sourced<Option<&'static Profile>>,
+    choice: ProfileChoice,
     pub stop_on: Sourced<SignalSet>,
     pub hurry_on: Sourced<SignalSet>,
     pub stop_signal: Sourced<StopSignal>,
@@ -103,8 +104,6 @@ pub struct Settings {
     pub child: ChildSetup,
     /// Values that were changed to fit, in whole sentences.
     pub warnings: Vec<String>,
-    /// What was given, for when the server is found.
-    given: Layer,
 }
 
 /// The program that settings are for.
@@ -154,16 +153,20 @@ impl Settings {
             }
         };
         let subject = Profile::of_command(&command).map_or(Subject::Plain, Subject::Known);
-        let mut settings = settings(given, subject)?;
-        settings.warnings.splice(0..0, warnings);
-        Ok(Self { child, ..settings })
+        let mut settings = Self { child, warnings, ..given_settings(given)? };
+        settings.adapt(subject)?;
+        Ok(settings)
     }
 
     /// The settings for the server that runs. A chosen profile is never overruled, and what a person chose stays. If the
     /// server's defaults contradict it these settings stay as they are.
     #[must_use]
     pub fn for_subject(&self, subject: Subject) -> Self {
-        settings(self.given.clone(), subject).map_or_else(|_| self.clone(), |found| Self { child: self.child, ..found })
+        let mut found = self.clone();
+        if found.adapt(subject).is_err() {
+            return self.clone();
+        }
+        found
     }
 
     /// Whether the server is to be found when a stop begins. By another init's name it is not, unless the soft stop is on.
@@ -175,7 +178,7 @@ impl Settings {
     /// Whether the profile is the one of the server that runs.
     #[must_use]
     pub fn has_auto_profile(&self) -> bool {
-        self.given.profile.as_ref().is_none_or(|given| matches!(given.value, ProfileChoice::Auto))
+        matches!(self.choice, ProfileChoice::Auto)
     }
 
     /// What the state machine needs to know.
@@ -220,10 +223,8 @@ impl Settings {
     }
 }
 
-/// Validates what was given, and adds the profile's values and the defaults.
-fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
-    let original = given.clone();
-    let (profile, subject) = profile(given.profile.as_ref(), subject);
+/// Validates what was given. What depends on the server is left open for [`Settings::adapt`].
+fn given_settings(mut given: Layer) -> Result<Settings, Error> {
     for signals in [&given.stop_on, &given.hurry_on].into_iter().flatten() {
         // A rewrite that another init has by default yields to a setting that gives the signal a meaning.
         given
@@ -231,40 +232,17 @@ fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
             .retain(|&from, to| !(signals.value.contains(from) && matches!(to.source, Source::PersonalityDefault(_))));
     }
     let rewrite = given.rewrite;
-    let stop_on = stop_on(given.stop_on, profile.value, &rewrite)?;
-    let of_profile = profile.value.map(|profile| (profile, Source::Profile(profile.name)));
+    let stop_signal = given.stop_signal.map(|given| Sourced::new(StopSignal::Always(given.value), given.source));
+    let choice = given.profile.unwrap_or(Sourced::default(ProfileChoice::Auto));
     let mut settings = Settings {
-        hurry_on: hurry_on(given.hurry_on, stop_on.value, &rewrite)?,
-        stop_on,
-        stop_signal: match (given.stop_signal, &of_profile) {
-            (Some(given), _) => Sourced::new(StopSignal::Always(given.value), given.source),
-            (None, Some((profile, source))) => {
-                let grace = given.grace_period.as_ref().map(|grace| grace.value);
-                Sourced::new(StopSignal::Mapped(Some(profile.stop_signal_within(grace))), source.clone())
-            }
-            (None, None) => Sourced::default(StopSignal::Mapped(None)),
-        },
-        pre_delay: match (given.pre_delay, &of_profile, subject) {
-            (Some(given), ..) => given,
-            (None, Some((profile, source)), _) => Sourced::new(profile.pre_delay.bounds(), source.clone()),
-            (None, None, Subject::Server { is_called: true, .. }) => {
-                Sourced::new(PreDelay::BehindBalancer.bounds(), Source::Profile(SERVER))
-            }
-            (None, None, _) => Sourced::default(Bounds::NONE),
-        },
+        profile: Sourced::new(None, choice.source),
+        choice: choice.value,
+        stop_on: or_default(not_ignored(given.stop_on, &rewrite)?, SignalSet::default()),
+        hurry_on: or_default(not_ignored(given.hurry_on, &rewrite)?, SignalSet::default()),
+        stop_signal: or_default(stop_signal, StopSignal::Mapped(None)),
+        pre_delay: or_default(given.pre_delay, Bounds::NONE),
         quiet: or_default(given.quiet, QUIET),
-        quiet_means: match (given.quiet_means, of_profile, subject) {
-            (Some(given), ..) => given,
-            // What is under way would be cut off.
-            (None, Some((profile, source)), _) if profile.finishes != Finishes::Yes => {
-                Sourced::new(Activity::Traffic, source)
-            }
-            (None, Some((profile, source)), _) => Sourced::new(profile.quiet_means, source),
-            (None, None, Subject::Server { finishes: false, .. }) => {
-                Sourced::new(Activity::Traffic, Source::Profile(SERVER))
-            }
-            (None, None, _) => Sourced::default(Activity::Requests),
-        },
+        quiet_means: or_default(given.quiet_means, Activity::Requests),
         ports: or_default(given.ports, Vec::new()),
         ignore_peers: or_default(given.ignore_peers, Vec::new()),
         drain_until: or_default(given.drain_until, DrainUntil::Exit),
@@ -279,10 +257,8 @@ fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
         warn_on_reap: or_default(given.warn_on_reap, false),
         log: optional(given.log),
         log_format: or_default(given.log_format, LogFormat::Text),
-        profile,
         child: ChildSetup::default(),
         warnings: Vec::new(),
-        given: original,
     };
     if settings.wait_for.value == WaitFor::All && settings.subreaper.value == Some(false) {
         let (wait_for, subreaper) = (settings.wait_for.source.clone(), settings.subreaper.source);
@@ -291,9 +267,55 @@ fn settings(mut given: Layer, subject: Subject) -> Result<Settings, Error> {
         }
         settings.subreaper = Sourced::new(None, wait_for);
     }
-    settings.fit_into_grace_period()?;
-    settings.fit_quiet()?;
     Ok(settings)
+}
+
+impl Settings {
+    /// Sets what depends on the server and was not given.
+    fn adapt(&mut self, subject: Subject) -> Result<(), Error> {
+        let subject = match (self.choice, subject) {
+            (ProfileChoice::Auto, subject) => subject,
+            (ProfileChoice::None, _) => Subject::Plain,
+            (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { is_called: true, finishes },
+            (ProfileChoice::Server, _) => Subject::Server { is_called: true, finishes: true },
+            (ProfileChoice::Named(profile), _) => Subject::Known(profile),
+        };
+        let (pre_delay, stop_signal, quiet_means, name) = match subject {
+            Subject::Plain => (Bounds::NONE, None, Activity::Requests, None),
+            Subject::Server { is_called, finishes } => {
+                let pre_delay = if is_called { PreDelay::BehindBalancer.bounds() } else { Bounds::NONE };
+                // What is under way would be cut off.
+                let quiet_means = if finishes { Activity::Requests } else { Activity::Traffic };
+                (pre_delay, None, quiet_means, Some(SERVER))
+            }
+            Subject::Known(profile) => {
+                let stop_signal = profile.stop_signal_within(self.grace_period.value);
+                let quiet_means =
+                    if profile.finishes == Finishes::Yes { profile.quiet_means } else { Activity::Traffic };
+                (profile.pre_delay.bounds(), Some(stop_signal), quiet_means, Some(profile.name))
+            }
+        };
+        self.profile.value = match subject {
+            Subject::Known(profile) => Some(profile),
+            Subject::Plain | Subject::Server { .. } => None,
+        };
+        let ignored = ignored(&self.rewrite);
+        // Base images set STOPSIGNAL to the server's own stop signal, so the request is often not SIGTERM.
+        let stop_on: SignalSet = [Signal::TERM].into_iter().chain(stop_signal).collect();
+        let source = || name.map_or(Source::Default, Source::Profile);
+        let of_known = || stop_signal.map_or(Source::Default, |_| source());
+        self.stop_on.fill(stop_on.without(ignored), of_known());
+        // By default SIGINT, unless it is a stop request: a repeated stop request must change no clock.
+        let hurry_on = SignalSet::from(Signal::INT).without(self.stop_on.value).without(ignored);
+        self.hurry_on.fill(hurry_on, Source::Default);
+        self.stop_signal.fill(StopSignal::Mapped(stop_signal), of_known());
+        self.pre_delay.fill(pre_delay, source());
+        self.quiet.fill(QUIET, Source::Default);
+        self.quiet_means.fill(quiet_means, source());
+        self.drain_timeout.fill(None, Source::Default);
+        self.fit_into_grace_period()?;
+        self.fit_quiet()
+    }
 }
 
 fn or_default<T>(given: Option<Sourced<T>>, default: T) -> Sourced<T> {
@@ -305,51 +327,6 @@ fn optional<T>(given: Option<Sourced<T>>) -> Sourced<Option<T>> {
         Some(given) => Sourced::new(Some(given.value), given.source),
         None => Sourced::default(None),
     }
-}
-
-/// The profile in force, and what it is for.
-fn profile(given: Option<&Sourced<ProfileChoice>>, subject: Subject) -> (Sourced<Option<&'static Profile>>, Subject) {
-    let subject = match (given.map_or(ProfileChoice::Auto, |given| given.value), subject) {
-        (ProfileChoice::Auto, subject) => subject,
-        (ProfileChoice::None, _) => Subject::Plain,
-        (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { is_called: true, finishes },
-        (ProfileChoice::Server, _) => Subject::Server { is_called: true, finishes: true },
-        (ProfileChoice::Named(profile), _) => Subject::Known(profile),
-    };
-    let profile = match subject {
-        Subject::Known(profile) => Some(profile),
-        Subject::Plain | Subject::Server { .. } => None,
-    };
-    (Sourced::new(profile, given.map_or(Source::Default, |given| given.source.clone())), subject)
-}
-
-fn stop_on(
-    given: Option<Sourced<SignalSet>>,
-    profile: Option<&'static Profile>,
-    rewrite: &Rewrites,
-) -> Result<Sourced<SignalSet>, Error> {
-    if let Some(given) = not_ignored(given, rewrite)? {
-        return Ok(given);
-    }
-    let term = SignalSet::from(Signal::TERM);
-    Ok(match profile {
-        // Base images set STOPSIGNAL to the server's own stop signal, so the request is often not SIGTERM.
-        Some(profile) => {
-            let both: SignalSet = [Signal::TERM, profile.stop_signal].into_iter().collect();
-            Sourced::new(both.without(ignored(rewrite)), Source::Profile(profile.name))
-        }
-        None => Sourced::default(term.without(ignored(rewrite))),
-    })
-}
-
-/// By default SIGINT, unless it is a stop request: a repeated stop request must change no clock.
-fn hurry_on(
-    given: Option<Sourced<SignalSet>>,
-    stop_on: SignalSet,
-    rewrite: &Rewrites,
-) -> Result<Sourced<SignalSet>, Error> {
-    let default = SignalSet::from(Signal::INT).without(stop_on).without(ignored(rewrite));
-    Ok(or_default(not_ignored(given, rewrite)?, default))
 }
 
 /// A signal that a setting gives a meaning to may not be ignored as well.

@@ -72,6 +72,8 @@ impl Signal {
     pub const USR2: Self = Self(12);
     /// A write to a pipe without a reader.
     pub const PIPE: Self = Self(13);
+    /// A timer has run out.
+    pub const ALRM: Self = Self(14);
     /// The signal by which a platform stops a container, unless the image sets another.
     pub const TERM: Self = Self(15);
     /// A child has changed its state.
@@ -86,6 +88,8 @@ impl Signal {
     pub const TTIN: Self = Self(21);
     /// A background process has written to the terminal.
     pub const TTOU: Self = Self(22);
+    /// The limit on CPU time is exceeded.
+    pub const XCPU: Self = Self(24);
     /// The terminal has a new size; httpd's graceful stop.
     pub const WINCH: Self = Self(28);
 

@@ -46,13 +46,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the loop needs to know besides the state machine's rules.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// How the events of an init are worded.
     pub style: LogStyle,
     /// The program, as it was called.
     pub program: OsString,
     /// The settings in force, as far as the command line tells the server.
-    pub settings: Settings,
+    pub settings: &'a Settings,
+    /// The connections that the namespace had accepted when we started. `None`: unknown.
+    pub accepted_at_start: Option<u64>,
     /// What the main child's group is sent after that child's exit.
     pub exit_signal: Option<Signal>,
     /// Whether stdin is our controlling terminal.
@@ -74,17 +76,15 @@ pub enum Ending {
 ///
 /// There is no `Result`: if PID 1 ends it takes the whole container with it. Errors are logged, and the loop goes on.
 #[must_use]
-pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options, report: Report) -> Ending {
+pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Options<'_>, report: Report) -> Ending {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let start = Instant::now();
-    let accepted_at_start = if options.settings.looks_for_server() { accepted_connections() } else { None };
     let mut supervisor = Supervisor {
         child,
         shutdown,
         options,
         report,
         start,
-        accepted_at_start,
         has_listeners: true,
         sent: Cell::default(),
         targets: StopTargets::default(),
@@ -108,6 +108,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         }
         supervisor.reap(now);
         supervisor.check_servers(now);
+        supervisor.check_handlers(now);
         if let Some(error) = supervisor.start_failure.take_if(|_| supervisor.child.is_reaped()) {
             return Ending::NotStarted(error);
         }
@@ -150,14 +151,12 @@ fn sleep(inbox: &Inbox, app: Option<(&Child, &StopTargets)>, limit: Option<Durat
     let _ = poll(&mut descriptors, timeout);
 }
 
-struct Supervisor {
+struct Supervisor<'a> {
     child: Child,
     shutdown: Shutdown,
-    options: Options,
+    options: Options<'a>,
     report: Report,
     start: Instant,
-    /// The connections that the namespace had accepted when we started.
-    accepted_at_start: Option<u64>,
     /// Whether anything listens in the namespace, as far as is known.
     has_listeners: bool,
     /// The signals that we have sent.
@@ -172,11 +171,12 @@ struct Supervisor {
     start_failure: Option<SpawnError>,
 }
 
-impl Supervisor {
+impl Supervisor<'_> {
     /// When something is due even if no signal comes.
     fn next(&self) -> Option<Moment> {
         let snapshot = self.monitor.as_ref().and_then(TrafficMonitor::next);
-        let polls = self.shutdown.is_waiting_for_leftovers() || self.targets.needs_polling();
+        let targets = &self.targets;
+        let polls = self.shutdown.is_waiting_for_leftovers() || targets.needs_polling() || targets.watches_handlers();
         let poll = polls.then(|| self.start.elapsed().saturating_add(POLL_INTERVAL));
         self.shutdown.deadline().into_iter().chain(snapshot).chain(poll).min()
     }
@@ -200,7 +200,7 @@ impl Supervisor {
     /// Finds the server, if this signal begins a stop, and prepares the plan for it. While the profile is not chosen, any signal
     /// that is some server's stop signal may begin one: base images set STOPSIGNAL.
     fn look_for_server(&mut self, signal: Signal, origin: Origin) {
-        let settings = &self.options.settings;
+        let settings = self.options.settings;
         let is_resize = signal == Signal::WINCH && origin == Origin::Kernel;
         if !self.shutdown.is_running() || !self.shutdown.is_started() || !settings.looks_for_server() || is_resize {
             return;
@@ -254,7 +254,7 @@ impl Supervisor {
         }
         // A count that did not change proves that nobody ever called. It counts for the whole network namespace.
         let accepted = accepted_connections();
-        let nobody_called = accepted.is_some() && accepted == self.accepted_at_start;
+        let nobody_called = accepted.is_some() && accepted == self.options.accepted_at_start;
         let is_called = !nobody_called && !self.options.has_terminal;
         Some(Subject::Server { is_called, finishes: found.finishes == Finishes::Yes })
     }
@@ -264,6 +264,9 @@ impl Supervisor {
     fn leave_others(&self, inbox: &Inbox, now: Moment) {
         if self.report.is_stop() || !self.options.settings.looks_for_server() {
             return;
+        }
+        if !wait::has_children() {
+            return; // whoever is left has been made our child, or is no process of ours
         }
         let end = self.start.elapsed().saturating_add(FILTER_WAIT);
         while self.start.elapsed() < end && self.child.has_filters() {
@@ -278,6 +281,15 @@ impl Supervisor {
     fn check_servers(&mut self, now: Moment) {
         if self.targets.forget_ended() {
             self.handle(Event::ServersExited, now);
+        }
+    }
+
+    /// Asks servers whose handler has exited without stopping them.
+    fn check_handlers(&mut self, now: Moment) {
+        for (handler, server, signal) in self.targets.take_abandoned(now) {
+            if self.sender()(&server, signal) {
+                self.report.abandoned(&handler, server.process(), signal);
+            }
         }
     }
 

@@ -82,4 +82,11 @@ impl<T> Sourced<T> {
     pub(super) fn default(value: T) -> Self {
         Self::new(value, Source::Default)
     }
+
+    /// Sets the value unless it was given.
+    pub(super) fn fill(&mut self, value: T, source: Source) {
+        if matches!(self.source, Source::Profile(_) | Source::GracePeriod | Source::Default) {
+            *self = Self::new(value, source);
+        }
+    }
 }

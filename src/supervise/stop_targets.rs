@@ -1,5 +1,6 @@
 //! The servers of a stop, and whom it sends which signal: looked up once, when the stop begins.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::process::{Process, Target};
 use crate::report::Recipient;
 use crate::server::{self, Found};
 use crate::settings::Settings;
-use crate::shutdown::{Rules, StopSignal};
+use crate::shutdown::{Moment, Rules, StopSignal};
 use crate::signal::Signal;
 use crate::sys::child::Child;
 use crate::sys::search::search;
@@ -17,6 +18,9 @@ use crate::sys::tracked::Tracked;
 /// The search for the server takes at most this long. A namespace with tens of thousands of processes takes longer.
 pub(super) const SEARCH_LIMIT: Duration = Duration::from_millis(500);
 
+/// A server whose handler has exited has this long to close its listener: then the signal was passed on to it.
+const HANDLER_WAIT: Duration = Duration::from_secs(2);
+
 /// One whom the stop sends a signal.
 #[derive(Debug)]
 struct StopTarget {
@@ -24,7 +28,10 @@ struct StopTarget {
     signal: Signal,
     /// Whether a rule chose the signal, so that it is never repeated.
     is_mapped: bool,
-    handles: Vec<Process>,
+    /// If it handles the signal for others: the servers that are left to it, and what each would be sent otherwise.
+    handles: Vec<(Process, Signal)>,
+    /// When it was seen to have exited.
+    exited: Option<Moment>,
     /// Whom the log names as standing before it: the main child.
     behind: Option<Process>,
 }
@@ -32,8 +39,11 @@ struct StopTarget {
 /// The servers and the targets of a stop. Without targets the main child is sent the signal.
 #[derive(Debug, Default)]
 pub(super) struct StopTargets {
+    /// The servers, and those who are to stop them.
     servers: Vec<Tracked>,
     targets: Vec<StopTarget>,
+    /// Whether the targets were sent their signals.
+    is_sent: Cell<bool>,
 }
 
 /// Finds the server among the processes of ours. With a listener nowhere in the namespace no process is looked at.
@@ -52,6 +62,12 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
     found
 }
 
+/// Whether a process holds a listening socket, or hides what it holds.
+fn may_listen(server: &Tracked) -> bool {
+    let sockets = listening().unwrap_or_default();
+    server.holds_or_hides(&|inode| sockets.iter().any(|socket| socket.inode == inode))
+}
+
 impl StopTargets {
     /// Decides who is sent which signal, and adapts the plan's stop signal to the first of them. An explicit `target` leaves the
     /// signal to the main child or its group.
@@ -59,6 +75,11 @@ impl StopTargets {
         let mut targets = Vec::new();
         let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
         let of_settings = settings.stop_signal.value;
+        // What a server is sent that nobody handles the signal for.
+        let own = |of_profile: Option<Signal>| match of_settings {
+            StopSignal::Mapped(_) if settings.has_auto_profile() => StopSignal::Mapped(of_profile),
+            chosen => chosen,
+        };
         for (index, recipient) in found.recipients.iter().enumerate() {
             let is_handler = found.is_nested || !recipient.handles.is_empty();
             let stop_signal = match of_settings {
@@ -78,7 +99,12 @@ impl StopTargets {
             targets.push(StopTarget {
                 signal,
                 is_mapped,
-                handles: recipient.handles.clone(),
+                handles: recipient
+                    .handles
+                    .iter()
+                    .map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0))
+                    .collect(),
+                exited: None,
                 behind: main_child.clone().filter(|main| !main.is(&recipient.process)),
                 process: Tracked::new(recipient.process.clone()),
             });
@@ -86,7 +112,11 @@ impl StopTargets {
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
             targets.clear();
         }
-        Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), targets }
+        // Who was asked to stop a server is waited for as the server is: it may have other children to wait for.
+        let handlers = found.recipients.iter().filter(|recipient| !recipient.handles.is_empty());
+        let handlers = handlers.map(|recipient| &recipient.process).filter(|_| !targets.is_empty());
+        let servers = found.servers.iter().chain(handlers).cloned().map(Tracked::new).collect();
+        Self { servers, targets, is_sent: Cell::new(false) }
     }
 
     /// Whether nobody but the main child is sent a signal.
@@ -97,6 +127,7 @@ impl StopTargets {
     /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
     /// could not be sent to.
     pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
+        self.is_sent.set(true);
         let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
         failed.map(StopTarget::recipient).collect()
     }
@@ -106,6 +137,35 @@ impl StopTargets {
         for target in self.targets.iter().filter(|target| !target.is_mapped && target.signal == signal) {
             let _ = send(&target.process, signal);
         }
+    }
+
+    /// Servers that a process was to stop which has exited, and that still listen after [`HANDLER_WAIT`]: it has not passed the
+    /// signal on. Each is returned once, with the name of that process and the server's own stop signal.
+    pub(super) fn take_abandoned(&mut self, now: Moment) -> Vec<(String, Tracked, Signal)> {
+        let mut abandoned = Vec::new();
+        if !self.is_sent.get() {
+            return abandoned;
+        }
+        for target in self.targets.iter_mut().filter(|target| !target.handles.is_empty()) {
+            if target.process.is_running() {
+                continue;
+            }
+            if now < target.exited.get_or_insert(now).saturating_add(HANDLER_WAIT) {
+                continue;
+            }
+            for (server, signal) in target.handles.drain(..) {
+                let server = Tracked::new(server);
+                if server.is_running() && may_listen(&server) {
+                    abandoned.push((target.process.process().name.clone(), server, signal));
+                }
+            }
+        }
+        abandoned
+    }
+
+    /// Whether [`Self::take_abandoned`] must be called again though nothing happens.
+    pub(super) fn watches_handlers(&self) -> bool {
+        self.targets.iter().any(|target| target.exited.is_some() && !target.handles.is_empty())
     }
 
     /// Who is sent which signal, for the log.
@@ -139,7 +199,7 @@ impl StopTarget {
             name: process.name.clone(),
             pid: process.pid,
             behind: self.behind.as_ref().map(|main| (main.name.clone(), main.pid)),
-            handles: self.handles.iter().map(|server| (server.name.clone(), server.pid)).collect(),
+            handles: self.handles.iter().map(|(server, _)| (server.name.clone(), server.pid)).collect(),
         }
     }
 }

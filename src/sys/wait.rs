@@ -40,7 +40,8 @@ pub(super) fn take(pid: i32, change: Change) -> Option<(i32, Change)> {
 }
 
 /// Whether we have a child, running or not.
-pub(super) fn has_children() -> bool {
+#[must_use]
+pub fn has_children() -> bool {
     wait(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT).is_ok()
 }
 
