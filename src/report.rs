@@ -110,6 +110,17 @@ impl Report {
         self.recipients = recipients;
     }
 
+    /// Notes which server still runs, after another one has ended.
+    pub fn serves(&mut self, server: &Process) {
+        self.server = Some((server.name.clone(), server.pid));
+    }
+
+    /// The signal that requested the stop.
+    #[must_use]
+    pub fn request(&self) -> Option<Signal> {
+        self.request.as_ref().map(|request| request.signal)
+    }
+
     /// Logs what a person would not expect of the search.
     fn explain_recipients(&self, request: Signal) {
         if self.is_uncertain {

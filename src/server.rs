@@ -119,20 +119,16 @@ pub struct Found {
     pub is_uncertain: bool,
     /// Whether anything listens in the network namespace, of whatever process, as far as is known.
     pub has_listeners: bool,
-    /// Whether the main child is an init like us, so that everything is left to it at once.
+    /// Whether a softstop stands before every server, so that everything is left to it at once.
     pub is_nested: bool,
 }
 
 /// Finds the servers among `candidates`, the main child and its descendants, parents before children. `request` is the signal
-/// received; with `bypass` nobody between the main child and a server is asked in its place.
+/// signal that would be sent to a process that handles it; with `bypass` nobody between the main child and a server is asked in its place.
 #[must_use]
 pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
     let tree = Tree(candidates);
     let mut found = Found::default();
-    if let Some(init) = candidates.iter().find(|candidate| candidate.is_softstop()) {
-        let recipient = Recipient { process: init.process.clone(), stop_signal: None, handles: Vec::new() };
-        return Found { recipients: vec![recipient], is_nested: true, ..found };
-    }
     let mut servers: Vec<(&Candidate, Reach)> = Vec::new();
     for (listener, reach) in tree.listeners() {
         let server = tree.master_of(listener);
@@ -161,6 +157,11 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
             }),
         }
     }
+    // A softstop between us and every server does all of this itself.
+    let is_softstop = |recipient: &Recipient| {
+        candidates.iter().any(|candidate| candidate.process.is(&recipient.process) && candidate.is_softstop())
+    };
+    found.is_nested = matches!(&found.recipients[..], [only] if is_softstop(only));
     found.ancestors =
         servers.iter().flat_map(|(server, _)| tree.ancestors(server)).map(|one| one.process.clone()).collect();
     if let Some((first, _)) = servers.first() {

@@ -22,8 +22,8 @@ use crate::profile::{self, Finishes, Profile};
 use crate::report::{Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
-use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown};
-use crate::signal::{Origin, Signal, SignalSet};
+use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, StopSignal};
+use crate::signal::{Origin, Rewrite, Signal, SignalSet};
 use crate::sys::child::Child;
 use crate::sys::memory;
 use crate::sys::procfs;
@@ -212,7 +212,12 @@ impl Supervisor<'_> {
         }
         let started = self.start.elapsed();
         let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
-        let found = stop_targets::find(&self.child, signal, settings.target.value, &is_late);
+        // What a person set is what a process between the main child and the server would be sent.
+        let sent = match (settings.stop_signal.value, settings.rewrite.get(&signal).map(|to| to.value)) {
+            (StopSignal::Always(chosen), _) | (_, Some(Rewrite::To(chosen))) => chosen,
+            _ => signal,
+        };
+        let found = stop_targets::find(&self.child, sent, settings.target.value, &is_late);
         if !is_request && found.profile.is_none_or(|profile| profile.stop_signal != signal) {
             if signal == Signal::QUIT {
                 info!(target: STOP, "{signal} {origin} is not a stop request here: passed on");
@@ -226,7 +231,7 @@ impl Supervisor<'_> {
         rules.hurry_on = rules.hurry_on.without(signal.into());
         if found.is_nested {
             rules.plan.without_pre_delay();
-            debug!("softstop is among our processes: passing {signal} through at once");
+            info!("a softstop stands before the server: passing {signal} through at once");
         }
         self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);
         let main = self.child.pid();
@@ -279,9 +284,30 @@ impl Supervisor<'_> {
 
     /// Notes servers that have ended.
     fn check_servers(&mut self, now: Moment) {
-        if self.targets.forget_ended() {
+        let Some(is_last) = self.targets.forget_ended() else { return };
+        if let Some(server) = self.targets.first_server() {
+            self.report.serves(server);
+        }
+        // A script may have started it again before its stop signal was sent.
+        let is_replaced = is_last && !self.targets.is_sent() && self.shutdown.is_stopping() && self.finds_another();
+        if is_last && !is_replaced {
             self.handle(Event::ServersExited, now);
         }
+    }
+
+    /// Finds the servers anew, and takes them for the targets of the stop. Its plan stays.
+    fn finds_another(&mut self) -> bool {
+        let (settings, request) = (self.options.settings, self.report.request().unwrap_or(Signal::TERM));
+        let started = self.start.elapsed();
+        let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
+        let found = stop_targets::find(&self.child, request, settings.target.value, &is_late);
+        if found.servers.is_empty() {
+            return false;
+        }
+        let mut rules = self.shutdown.rules().clone();
+        self.targets = StopTargets::new(&found, settings, request, self.child.pid(), &mut rules);
+        self.report.found(&found, None, self.targets.recipients());
+        true
     }
 
     /// Asks servers whose handler has exited without stopping them.
@@ -348,6 +374,7 @@ impl Supervisor<'_> {
                 if let Some(monitor) = &mut self.monitor {
                     monitor.stop_signal(now);
                 }
+                self.targets.note_sent();
                 if !self.targets.is_main_child_only() {
                     let failed = self.targets.stop(&self.sender());
                     for failed in failed {

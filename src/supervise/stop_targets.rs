@@ -30,10 +30,18 @@ struct StopTarget {
     is_mapped: bool,
     /// If it handles the signal for others: the servers that are left to it, and what each would be sent otherwise.
     handles: Vec<(Process, Signal)>,
-    /// When it was seen to have exited.
-    exited: Option<Moment>,
     /// Whom the log names as standing before it: the main child.
     behind: Option<Process>,
+}
+
+/// A process to which servers are left.
+#[derive(Debug)]
+struct Handler {
+    process: Tracked,
+    /// The servers, and what each is sent if the handler abandons it.
+    handles: Vec<(Process, Signal)>,
+    /// When it was seen to have exited.
+    exited: Option<Moment>,
 }
 
 /// The servers and the targets of a stop. Without targets the main child is sent the signal.
@@ -42,6 +50,7 @@ pub(super) struct StopTargets {
     /// The servers, and those who are to stop them.
     servers: Vec<Tracked>,
     targets: Vec<StopTarget>,
+    handlers: Vec<Handler>,
     /// Whether the targets were sent their signals.
     is_sent: Cell<bool>,
 }
@@ -73,6 +82,7 @@ impl StopTargets {
     /// signal to the main child or its group.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
         let mut targets = Vec::new();
+        let is_rewritten = rules.rewrite.contains_key(&request);
         let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
         let of_settings = settings.stop_signal.value;
         // What a server is sent that nobody handles the signal for.
@@ -83,8 +93,11 @@ impl StopTargets {
         for (index, recipient) in found.recipients.iter().enumerate() {
             let is_handler = found.is_nested || !recipient.handles.is_empty();
             let stop_signal = match of_settings {
-                _ if is_handler && recipient.stop_signal.is_none() => StopSignal::Received,
-                _ if is_handler => StopSignal::Mapped(recipient.stop_signal),
+                // What a person set is sent as it was set.
+                StopSignal::Mapped(_) if is_handler && recipient.stop_signal.is_none() && !is_rewritten => {
+                    StopSignal::Received
+                }
+                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(recipient.stop_signal),
                 StopSignal::Mapped(_)
                     if settings.has_auto_profile() || (index > 0 && recipient.stop_signal.is_some()) =>
                 {
@@ -104,19 +117,36 @@ impl StopTargets {
                     .iter()
                     .map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0))
                     .collect(),
-                exited: None,
                 behind: main_child.clone().filter(|main| !main.is(&recipient.process)),
                 process: Tracked::new(recipient.process.clone()),
             });
         }
+        let mut left_to_main = Vec::new();
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
+            // The main child is asked, and the servers are left to it.
+            let all = found.recipients.iter().flat_map(|recipient| {
+                let itself = (recipient.process.clone(), recipient.stop_signal);
+                if recipient.handles.is_empty() { vec![itself] } else { recipient.handles.clone() }
+            });
+            left_to_main = all.map(|(server, signal)| (server, rules.resolve(own(signal), request).0)).collect();
             targets.clear();
         }
         // Who was asked to stop a server is waited for as the server is: it may have other children to wait for.
         let handlers = found.recipients.iter().filter(|recipient| !recipient.handles.is_empty());
         let handlers = handlers.map(|recipient| &recipient.process).filter(|_| !targets.is_empty());
         let servers = found.servers.iter().chain(handlers).cloned().map(Tracked::new).collect();
-        Self { servers, targets, is_sent: Cell::new(false) }
+        let handlers = targets.iter_mut().filter(|target| !target.handles.is_empty());
+        let mut handlers: Vec<Handler> = handlers
+            .map(|target| Handler {
+                process: Tracked::new(target.process.process().clone()),
+                handles: target.handles.clone(),
+                exited: None,
+            })
+            .collect();
+        if let Some(main) = main_child.filter(|_| !left_to_main.is_empty()) {
+            handlers.push(Handler { process: Tracked::new(main), handles: left_to_main, exited: None });
+        }
+        Self { servers, targets, handlers, is_sent: Cell::new(false) }
     }
 
     /// Whether nobody but the main child is sent a signal.
@@ -127,7 +157,6 @@ impl StopTargets {
     /// Sends each its stop signal. `to_main` sends to the main child, whose pid is safe until it is reaped. Returns those whom it
     /// could not be sent to.
     pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
-        self.is_sent.set(true);
         let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
         failed.map(StopTarget::recipient).collect()
     }
@@ -146,17 +175,14 @@ impl StopTargets {
         if !self.is_sent.get() {
             return abandoned;
         }
-        for target in self.targets.iter_mut().filter(|target| !target.handles.is_empty()) {
-            if target.process.is_running() {
+        for handler in self.handlers.iter_mut().filter(|handler| !handler.handles.is_empty()) {
+            if handler.process.is_running() || now < handler.exited.get_or_insert(now).saturating_add(HANDLER_WAIT) {
                 continue;
             }
-            if now < target.exited.get_or_insert(now).saturating_add(HANDLER_WAIT) {
-                continue;
-            }
-            for (server, signal) in target.handles.drain(..) {
+            for (server, signal) in handler.handles.drain(..) {
                 let server = Tracked::new(server);
                 if server.is_running() && may_listen(&server) {
-                    abandoned.push((target.process.process().name.clone(), server, signal));
+                    abandoned.push((handler.process.process().name.clone(), server, signal));
                 }
             }
         }
@@ -165,7 +191,7 @@ impl StopTargets {
 
     /// Whether [`Self::take_abandoned`] must be called again though nothing happens.
     pub(super) fn watches_handlers(&self) -> bool {
-        self.targets.iter().any(|target| target.exited.is_some() && !target.handles.is_empty())
+        self.handlers.iter().any(|handler| handler.exited.is_some() && !handler.handles.is_empty())
     }
 
     /// Who is sent which signal, for the log.
@@ -173,11 +199,26 @@ impl StopTargets {
         self.targets.iter().map(StopTarget::recipient).collect()
     }
 
-    /// Forgets servers that have ended. Returns whether the last one has.
-    pub(super) fn forget_ended(&mut self) -> bool {
-        let had_any = !self.servers.is_empty();
+    /// Forgets servers that have ended. Returns whether the last one has; `None`: none has.
+    pub(super) fn forget_ended(&mut self) -> Option<bool> {
+        let before = self.servers.len();
         self.servers.retain(Tracked::is_running);
-        had_any && self.servers.is_empty()
+        (self.servers.len() < before).then_some(self.servers.is_empty())
+    }
+
+    /// Notes that the stop signal was sent, to the main child if there are no targets.
+    pub(super) fn note_sent(&self) {
+        self.is_sent.set(true);
+    }
+
+    /// Whether the stop signal was sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sent.get()
+    }
+
+    /// The first server that still runs.
+    pub(super) fn first_server(&self) -> Option<&Process> {
+        self.servers.first().map(Tracked::process)
     }
 
     /// Whether a server's end is not heard by a descriptor.

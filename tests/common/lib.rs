@@ -532,6 +532,16 @@ impl Drop for Stray {
     }
 }
 
+/// Writes a program that every user may run. Another process writes it: if this one did, a thread that forks meanwhile would hold
+/// the file open for writing, and it could not be executed (ETXTBSY).
+pub fn install(path: &Path, content: impl AsRef<[u8]>) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut writer = command.spawn().unwrap();
+    std::io::Write::write_all(&mut writer.stdin.take().unwrap(), content.as_ref()).unwrap();
+    assert!(writer.wait().unwrap().success());
+}
+
 /// Creates a named pipe, which redirections of the shell can open.
 pub fn make_fifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();

@@ -84,7 +84,7 @@ pub use self::source::{SocketsUnavailable, SourceKind};
 
 use self::listeners::Listener;
 use self::snapshot_diff::{Coverage, PreviousSnapshot, SnapshotDiff, SocketFilter, UnseenAccepts};
-use self::socket::{Flow, Socket};
+use self::socket::{Flow, Socket, Times};
 use self::source::SocketSource;
 use crate::network::Network;
 use crate::snapshot::{Connection, Snapshot, TcpState};
@@ -324,7 +324,7 @@ fn connection(socket: &Socket) -> Connection {
         unread: socket.unread(),
         unsent: socket.unsent(),
         since_arrival: times.map(|times| times.received),
-        since_response: times.filter(|times| times.has_sent).map(|times| times.sent),
+        since_response: times.filter(Times::has_sent).map(|times| times.sent),
     }
 }
 

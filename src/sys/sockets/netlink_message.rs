@@ -188,9 +188,9 @@ fn times(info: &[u8]) -> Option<Times> {
         sent: milliseconds(44)?,
         // tcpi_last_ack_recv
         acknowledged: milliseconds(56).unwrap_or_default(),
-        // tcpi_data_segs_in, tcpi_data_segs_out. Before Linux 4.6 they are missing, and we assume data.
-        has_received: u32_at(info, 152) != Some(0),
-        has_sent: u32_at(info, 156) != Some(0),
+        // tcpi_data_segs_in, tcpi_data_segs_out, which Linux has since 4.6
+        segments_in: u32_at(info, 152),
+        segments_out: u32_at(info, 156),
         // tcpi_retransmits: tcpi_last_data_sent counts a retransmission as data sent.
         is_retransmitting: *info.get(2)? > 0,
     })
@@ -280,13 +280,21 @@ mod tests {
         assert_eq!((found.received, found.unacknowledged, found.uid, found.inode), (5, 6, 65532, 99));
         let [received, sent] = [20, 30].map(Duration::from_millis);
         let acknowledged = Duration::from_millis(10);
-        let times =
-            Times { received, sent, acknowledged, has_received: true, has_sent: true, is_retransmitting: false };
+        let times = Times {
+            received,
+            sent,
+            acknowledged,
+            segments_in: Some(1),
+            segments_out: Some(1),
+            is_retransmitting: false,
+        };
         assert_eq!(found.flow, Flow::Exact(times));
         // A future kernel's, and an old one's.
         for length in [1000, 192, 160, 104, 56] {
             let found = socket(&reply(&attribute(INFO, &info(length)))).unwrap();
-            let times = Times { acknowledged: if length < 60 { Duration::ZERO } else { acknowledged }, ..times };
+            let segments = Some(1).filter(|_| length >= 160);
+            let acknowledged = if length < 60 { Duration::ZERO } else { acknowledged };
+            let times = Times { acknowledged, segments_in: segments, segments_out: segments, ..times };
             assert_eq!(found.flow, Flow::Exact(times), "{length}");
         }
     }

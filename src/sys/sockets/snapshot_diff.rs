@@ -199,7 +199,7 @@ impl<'a> SnapshotDiff<'a> {
         let (incoming, outgoing) = match socket.flow {
             Flow::Exact(times) => {
                 self.snapshot.add_arrival(times.received, peer);
-                if times.has_sent && !times.is_retransmitting {
+                if times.has_sent() && !times.is_retransmitting {
                     self.snapshot.add_response(times.sent);
                 }
                 return;

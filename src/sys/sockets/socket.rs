@@ -33,24 +33,35 @@ pub(super) struct Times {
     pub(super) sent: Duration,
     /// Since the last acknowledgement arrived. A request carries one too.
     pub(super) acknowledged: Duration,
-    /// Whether any data has arrived.
-    pub(super) has_received: bool,
-    /// Whether any data was sent.
-    pub(super) has_sent: bool,
+    /// The data segments that have arrived. `None`: unknown (before Linux 4.6).
+    pub(super) segments_in: Option<u32>,
+    /// The data segments that were sent. `None`: unknown.
+    pub(super) segments_out: Option<u32>,
     /// Whether the kernel is retransmitting: the peer no longer acknowledges.
     pub(super) is_retransmitting: bool,
 }
 
 impl Times {
+    /// Whether any data has arrived.
+    fn has_received(&self) -> bool {
+        self.segments_in != Some(0)
+    }
+
+    /// Whether any data was sent.
+    pub(super) fn has_sent(&self) -> bool {
+        self.segments_out != Some(0)
+    }
+
     /// Whether the app owes an answer. If a request and an answer fall into one tick of the kernel's clock their order is
     /// unknown: a fast server answers within the tick of the request, and a client that sends one request after the other asks
     /// within the tick of the answer. A client acknowledges an answer after it, by its next request or by itself within 40 ms
-    /// (delayed acknowledgement). So if nothing was acknowledged after the last request, that is probably unanswered. It counts
-    /// as unanswered for [`TIE_LIMIT`].
+    /// (delayed acknowledgement). So if nothing was acknowledged after the last request, that is probably unanswered, unless as
+    /// many segments have left as have come: short requests and answers have one each. It counts as unanswered for
+    /// [`TIE_LIMIT`].
     fn owes_answer(&self) -> bool {
-        let is_tie_unanswered =
-            self.received == self.sent && self.acknowledged >= self.received && self.received < TIE_LIMIT;
-        self.has_received && (!self.has_sent || self.received < self.sent || is_tie_unanswered)
+        let is_tie = self.received == self.sent && self.acknowledged >= self.received && self.received < TIE_LIMIT;
+        let is_balanced = self.segments_in == self.segments_out;
+        self.has_received() && (!self.has_sent() || self.received < self.sent || (is_tie && !is_balanced))
     }
 }
 
@@ -129,19 +140,23 @@ mod tests {
 
     #[test]
     fn a_connection_is_busy_while_the_app_owes_an_answer() {
-        let busy_with = |received, sent, acknowledged, has_received, has_sent| {
+        let busy_with = |received, sent, acknowledged, segments_in, segments_out| {
             let [received, sent, acknowledged] = [received, sent, acknowledged].map(Duration::from_millis);
-            let times = Times { received, sent, acknowledged, has_received, has_sent, is_retransmitting: false };
+            let [segments_in, segments_out] = [segments_in, segments_out].map(Some);
+            let times = Times { received, sent, acknowledged, segments_in, segments_out, is_retransmitting: false };
             socket(TcpState::Established, 7, 0, 0, Flow::Exact(times)).is_busy()
         };
-        let busy = |received, sent, has_received, has_sent| busy_with(received, sent, 0, has_received, has_sent);
+        let busy = |received, sent, has_received: bool, has_sent: bool| {
+            busy_with(received, sent, 0, u32::from(has_received) * 2, u32::from(has_sent))
+        };
         assert!(!busy(50, 50, false, false), "connected only");
         assert!(busy(50, 50, true, false), "a request came with the end of the handshake, and no answer");
         assert!(busy(10, 5000, true, true), "a second request, not answered");
         assert!(!busy(20, 10, true, true), "answered");
         assert!(!busy(20, 20, true, true), "answered within the same tick, and the answer was acknowledged");
-        assert!(busy_with(20, 20, 20, true, true), "nothing was acknowledged after the request");
-        assert!(!busy_with(5000, 5000, 5000, true, true), "but not for ever");
+        assert!(busy_with(20, 20, 20, 2, 1), "nothing was acknowledged after the request");
+        assert!(!busy_with(20, 20, 20, 2, 2), "but each request has its answer");
+        assert!(!busy_with(5000, 5000, 5000, 2, 1), "and not for ever");
         assert!(socket(TcpState::Established, 7, 0, 1, Flow::Unknown).is_busy(), "still sending");
     }
 }

@@ -1,0 +1,384 @@
+//! Whoever started the server, the right process gets exactly one stop signal.
+//!
+//! The server is the recorder with a listening socket, in a network namespace of its own, where nobody ever calls it: an
+//! unknown server that nobody called has no pre-delay.
+#![allow(
+    unsafe_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
+)]
+
+use common::namespace::new_network;
+use common::nginx::Nginx;
+use common::*;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use libc::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
+
+/// A stop that waited this long would be noticed.
+const LONG: &str = "20s";
+/// An upper limit for what should take no time, even on a very slow machine.
+const SOON: Duration = Duration::from_secs(15);
+/// A signal with which a test ends the recorder. Of the pending signals the kernel delivers this one last.
+const LAST: i32 = 40;
+
+/// A network namespace for this test. Without root there is none, and the test is skipped.
+#[track_caller]
+fn have_network() -> bool {
+    let found = have("root, for a network namespace", is_root());
+    if found {
+        new_network();
+    }
+    found
+}
+
+/// The command line of a server that these signals end.
+fn server(exits: &[&str]) -> String {
+    [recorder_until(exits), vec!["--listen".into(), "0.0.0.0:0".into()]].concat().join(" ")
+}
+
+/// softstop with these options and a script.
+fn behind(options: &[&str], script: &str) -> Softstop {
+    softstop(options.iter().copied().chain(["sh", "-c", script]))
+}
+
+/// A script that runs the server without `exec`, and exits with 4 more than its code.
+fn start(exits: &[&str]) -> String {
+    format!("{}; exit $((4 + $?))", server(exits))
+}
+
+/// A script that prints `trapped` on SIGTERM, and does nothing more about it.
+fn traps(exits: &[&str]) -> String {
+    format!("trap 'echo trapped' TERM; {} & until wait $!; do :; done; exit 4", server(exits))
+}
+
+/// A script that passes SIGTERM on and leaves at once. `command` is what it leaves.
+fn passes_on_and_leaves(command: &str) -> String {
+    format!("trap 'kill -TERM $A; exit 6' TERM; {command} & A=$!; while :; do wait; done")
+}
+
+/// The signals that the recorder has received, in order.
+fn got(outcome: &Outcome) -> Vec<i32> {
+    outcome.stdout.lines().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
+}
+
+/// The pid, in our namespace, of the descendant with this name.
+#[track_caller]
+fn named(run: &Running, name: &str) -> i32 {
+    let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
+    eventually(&format!("{name} runs"), || descendants(run.pid).into_iter().find(is_it))
+}
+
+// A script that knows nothing of signals.
+
+#[test]
+fn a_server_behind_a_script_gets_the_stop_signal_and_the_script_exits_by_itself() {
+    if !have_network() {
+        return;
+    }
+    let run = behind(&[], &start(&["15=3"])).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(7).logged("drain: sent SIGTERM to recorder (pid 3), behind sh (pid 2)");
+    assert_eq!(got(&outcome), [SIGTERM]);
+}
+
+#[test]
+fn a_wrapper_stops_a_server_behind_a_script_in_the_same_way() {
+    if !have_network() {
+        return;
+    }
+    let run = behind(&[], &start(&["15=3"])).start();
+    run.says("ready");
+    let (script, server) = (run.child(), named(&run, "recorder"));
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(7);
+    outcome.logged(&format!("drain: sent SIGTERM to recorder (pid {server}), behind sh (pid {script})"));
+    assert_eq!(got(&outcome), [SIGTERM]);
+}
+
+/// The control: tini ends the script and never tells the server.
+#[test]
+fn under_tini_the_same_server_gets_no_signal() {
+    if !have_network() || !have_program("tini") {
+        return;
+    }
+    let run = program("tini", ["--", "sh", "-c", &start(&["15=3"])]).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(143);
+    assert_eq!(got(&outcome), []);
+}
+
+#[test]
+fn two_servers_side_by_side_get_one_signal_each() {
+    if !have_network() {
+        return;
+    }
+    let (one, other) = (server(&["15=3"]), server(&["15=5"]));
+    let script = format!("{one} --name one & {other} --name other; wait; exit 4");
+    let run = behind(&[], &script).pid_one().start();
+    run.says("one: ready");
+    run.says("other: ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(4);
+    for name in ["one", "other"] {
+        assert_eq!(outcome.stdout.matches(&format!("{name}: got ")).count(), 1, "{outcome:?}");
+        outcome.logged("sent SIGTERM to recorder (pid 3)").logged("sent SIGTERM to recorder (pid 4)");
+    }
+}
+
+// A script that handles SIGTERM itself, and `target`.
+
+#[test]
+fn a_script_that_traps_sigterm_gets_it_and_the_server_is_left_to_it() {
+    if !have_network() {
+        return;
+    }
+    let run = behind(&[], &traps(&["40=0"])).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    run.says("trapped");
+    run.logs("sh (pid 2) handles SIGTERM itself: recorder (pid 3) is left to it (target = \"server\" changes that)");
+    run.logs("drain: sent SIGTERM to sh (pid 2);");
+    send(named(&run, "recorder"), LAST);
+    let outcome = run.wait();
+    outcome.code(4);
+    assert_eq!(got(&outcome), [LAST]);
+    assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn with_target_server_a_script_that_traps_sigterm_is_passed_over() {
+    if !have_network() {
+        return;
+    }
+    let run = behind(&["--target", "server"], &traps(&["15=0"])).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(4).logged("drain: sent SIGTERM to recorder (pid 3), behind sh (pid 2)").not_logged("itself");
+    assert_eq!(got(&outcome), [SIGTERM]);
+    assert!(!outcome.stdout.contains("trapped"), "{outcome:?}");
+}
+
+#[test]
+fn with_target_child_the_main_child_alone_gets_the_stop_signal() {
+    if !have_network() {
+        return;
+    }
+    // A script without a trap is ended by it, as under tini, and the server, which was not told, has no client.
+    for (script, code) in [(traps(&["40=0"]), 4), (start(&["40=0"]), 143)] {
+        let run = behind(&["--target", "child"], &script).pid_one().start();
+        run.says("ready");
+        let recorder = named(&run, "recorder");
+        run.signal(SIGTERM);
+        run.logs("drain: sent SIGTERM to sh (pid 2)");
+        if code == 143 {
+            run.logs("sh (pid 2) was killed by SIGTERM");
+        } else {
+            run.says("trapped");
+        }
+        send(recorder, LAST);
+        let outcome = run.wait();
+        outcome.code(code);
+        assert_eq!(got(&outcome), [LAST], "{script}");
+    }
+}
+
+#[test]
+fn with_target_group_each_member_gets_the_stop_signal_once() {
+    if !have_network() {
+        return;
+    }
+    let run = behind(&["--target", "group"], &traps(&["40=0"])).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    run.says("trapped");
+    run.says("got 15");
+    send(named(&run, "recorder"), LAST);
+    let outcome = run.wait();
+    outcome.code(4);
+    // The group is sent SIGCONT too, which the recorder also counts.
+    assert_eq!(
+        got(&outcome).into_iter().filter(|&signal| signal != libc::SIGCONT).collect::<Vec<_>>(),
+        [SIGTERM, LAST]
+    );
+    assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
+}
+
+// A script that passes SIGTERM on and leaves.
+
+/// Stops `command` behind such a script. The signal that it passes on is the only one.
+#[track_caller]
+fn gets_one_sigterm(command: &str) {
+    for options in [&["-vv"][..], &["-vv", "--wait-for", "all"]] {
+        let run = behind(options, &passes_on_and_leaves(command)).pid_one().start();
+        run.says("ready");
+        let recorder = named(&run, "recorder");
+        run.signal(SIGTERM);
+        run.says("got 15");
+        run.logs("sh (pid 2) exited with code 6");
+        send(recorder, LAST);
+        let outcome = run.wait();
+        outcome.code(6);
+        assert_eq!(got(&outcome), [SIGTERM, LAST], "{options:?}: {outcome:?}");
+        assert_eq!(outcome.stderr.matches("debug: sent SIGTERM\n").count(), 1, "{options:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_server_whose_script_passes_sigterm_on_and_leaves_gets_it_once() {
+    if have_network() {
+        gets_one_sigterm(&server(&["40=0"]));
+    }
+}
+
+#[test]
+fn a_worker_whose_script_passes_sigterm_on_and_leaves_is_not_sent_it_again_at_once() {
+    // For many programs a second SIGTERM means "quit now".
+    if have_network() {
+        gets_one_sigterm(&recorder_until(&["40=0"]).join(" "));
+    }
+}
+
+// softstop under softstop.
+
+#[test]
+fn a_softstop_under_a_softstop_does_the_pre_delay_and_the_outer_one_none() {
+    if !have_network() {
+        return;
+    }
+    let inner = format!("{} --pre-delay 300ms {}", softstop_binary(), server(&["15=3"]));
+    for script in [format!("exec {inner}"), format!("{inner}; exit $((4 + $?))")] {
+        let run = behind(&["-vv", "--pre-delay", LONG], &script).pid_one().start();
+        run.says("ready");
+        let start = Instant::now();
+        run.signal(SIGTERM);
+        let outcome = run.wait();
+        outcome.code(if script.starts_with("exec") { 3 } else { 7 });
+        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        outcome.logged("softstop is among our processes: passing SIGTERM through at once");
+        assert_eq!(outcome.stderr.matches("pre-delay: ").count(), 1, "{outcome:?}");
+        assert_eq!(outcome.stderr.matches("stop requested: ").count(), 2, "{outcome:?}");
+        outcome.not_logged("again").not_logged("another stop request");
+        assert_eq!(got(&outcome), [SIGTERM], "{script}");
+    }
+}
+
+#[test]
+fn a_softstop_under_a_softstop_does_the_pre_delay_of_a_worker_too() {
+    if !have_network() {
+        return;
+    }
+    let inner = words([softstop_binary(), "--pre-delay", "300ms"], &recorder_until(&["15=3"]));
+    let run = softstop(words(["-vv", "--pre-delay", LONG], &inner)).pid_one().start();
+    run.says("ready");
+    let start = Instant::now();
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(3).logged("softstop is among our processes: passing SIGTERM through at once");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(got(&outcome), [SIGTERM]);
+}
+
+#[test]
+fn a_program_that_only_has_softstops_name_is_a_server_like_any_other() {
+    if !have_network() {
+        return;
+    }
+    // The control: its name is not enough, since it must block every signal; this one is a shell.
+    let directory = tempfile::tempdir().unwrap();
+    let name = directory.path().join("softstop");
+    fs::copy(in_path("sh").unwrap(), &name).unwrap();
+    let name = name.to_str().unwrap();
+    let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &start(&["15=3"])]).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(7).logged("pre-delay: ").not_logged("softstop is among our processes");
+    assert_eq!(got(&outcome), [SIGTERM]);
+}
+
+// A stop request that is not SIGTERM.
+
+#[test]
+fn sigquit_begins_the_stop_of_nginx_behind_a_script() {
+    if !have_network() || !have_program("nginx") {
+        return;
+    }
+    let nginx = Nginx::new();
+    let script = format!("{}; exit $((4 + $?))", nginx.command().join(" "));
+    let run = behind(&["--pre-delay", "200ms"], &script).pid_one().start();
+    nginx.is_up();
+    run.signal(SIGQUIT);
+    let outcome = run.wait();
+    outcome.code(4).logged("stop requested: SIGQUIT").logged("pre-delay: nginx (pid 3) keeps serving");
+    outcome.logged("drain: sent SIGQUIT to nginx (pid 3), behind sh (pid 2)").not_logged("not a stop request");
+    nginx.logs("signal 3 (SIGQUIT)");
+}
+
+#[test]
+fn another_signal_than_its_own_does_not_stop_nginx_behind_a_script() {
+    if !have_network() || !have_program("nginx") {
+        return;
+    }
+    // The control: SIGUSR1 is haproxy's stop signal. A shell ignores none of these, so this one is told to.
+    let nginx = Nginx::new();
+    let script = format!("trap : USR1; {} & until wait $!; do :; done; exit 4", nginx.command().join(" "));
+    let run = behind(&["--pre-delay", "0s", "-vv"], &script).pid_one().start();
+    nginx.is_up();
+    run.signal(SIGUSR1);
+    run.logs("sent SIGUSR1");
+    assert!(nginx.get().is_ok());
+    run.signal(SIGQUIT);
+    let outcome = run.wait();
+    outcome.code(4).logged("stop requested: SIGQUIT").not_logged("stop requested: SIGUSR1");
+}
+
+#[test]
+fn sigquit_to_an_unknown_server_is_passed_on_and_one_line_says_that_it_was_no_stop_request() {
+    if !have_network() {
+        return;
+    }
+    let run = softstop(server(&["15=3"]).split(' ')).pid_one().start();
+    run.says("ready");
+    run.signal(SIGQUIT);
+    run.says("got 3");
+    run.logs("SIGQUIT from outside the container is not a stop request here: passed on");
+    for signal in [SIGINT, SIGUSR1, libc::SIGWINCH] {
+        run.signal(signal);
+        run.says(&format!("got {signal}"));
+    }
+    assert_eq!(run.stderr.all().len(), 1, "{:?}", run.stderr.all());
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(3).logged("stop requested: SIGTERM").not_logged("stop requested: SIGQUIT");
+    assert_eq!(got(&outcome), [SIGQUIT, SIGINT, SIGUSR1, libc::SIGWINCH, SIGTERM]);
+}
+
+#[test]
+fn sigquit_to_an_unknown_server_behind_a_script_goes_to_the_script_as_under_tini() {
+    if !have_network() {
+        return;
+    }
+    let script = format!("trap 'echo trapped' QUIT; {} & until wait $!; do :; done; exit 4", server(&["15=0"]));
+    let run = behind(&[], &script).pid_one().start();
+    run.says("ready");
+    run.signal(SIGQUIT);
+    run.says("trapped");
+    run.logs("SIGQUIT from outside the container is not a stop request here: passed on");
+    run.signal(SIGTERM);
+    let outcome = run.wait();
+    outcome.code(4);
+    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+}
