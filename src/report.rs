@@ -7,6 +7,7 @@ use log::{info, warn};
 
 use crate::duration::show;
 use crate::process::Process;
+use crate::profile::Profile;
 use crate::server::Found;
 use crate::shutdown::{Activity, Exit, KILL_WAIT, Moment, Note, Quiet, Wait};
 use crate::signal::{Origin, Signal};
@@ -36,12 +37,15 @@ const MOST_NAMED: usize = 8;
 
 /// Logs one stop.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Report {
     name: String,
     pid: i32,
     /// The first server: its name and pid.
     server: Option<(String, i32)>,
     recipients: Vec<Recipient>,
+    /// Whether the kernel refused to send the main child its signal.
+    is_refused: bool,
     watches_ports: bool,
     is_uncertain: bool,
     ok_on_stop: &'static [u8],
@@ -86,6 +90,7 @@ impl Report {
             pid,
             server: None,
             recipients: Vec::new(),
+            is_refused: false,
             watches_ports: false,
             is_uncertain: false,
             ok_on_stop: &[],
@@ -100,13 +105,19 @@ impl Report {
 
     /// Notes what the search for the server has found. `name` is the main child's present name, which has changed if the main
     /// child was a script that has called execve(2) since.
-    pub fn found(&mut self, found: &Found, name: Option<String>, recipients: Vec<Recipient>) {
+    pub fn found(
+        &mut self,
+        found: &Found,
+        name: Option<String>,
+        recipients: Vec<Recipient>,
+        profile: Option<&'static Profile>,
+    ) {
         if let Some(name) = name {
             self.name = name;
         }
         self.server = found.servers.first().map(|server| (server.name.clone(), server.pid));
         self.is_uncertain = found.is_uncertain;
-        self.ok_on_stop = found.profile.map_or(&[], |profile| profile.ok_on_stop);
+        self.ok_on_stop = profile.map_or(&[], |profile| profile.ok_on_stop);
         self.recipients = recipients;
     }
 
@@ -147,6 +158,7 @@ impl Report {
     /// Notes that a recipient could not be sent its signal.
     pub fn not_sent(&mut self, pid: i32) {
         self.recipients.retain(|recipient| recipient.pid != pid);
+        self.is_refused |= pid == self.pid;
     }
 
     /// Whether a stop was under way.
@@ -210,7 +222,8 @@ impl Report {
                     Some(signal) => {
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
                         let mut sent = self.sent(signal).into_iter();
-                        info!(target: STOP, "drain: sent {}; {}{open}", sent.next().unwrap_or_default(), limit(wait));
+                        let first = sent.next().map(|first| format!("sent {first}; ")).unwrap_or_default();
+                        info!(target: STOP, "drain: {first}{}{open}", limit(wait));
                         for another in sent {
                             info!(target: STOP, "drain: sent {another}");
                         }
@@ -371,6 +384,9 @@ impl Report {
     /// For each recipient, which signal it was sent: `SIGQUIT to nginx (pid 7)`.
     fn sent(&self, signal: Signal) -> Vec<String> {
         if self.recipients.is_empty() {
+            if self.is_refused {
+                return Vec::new();
+            }
             let main = if self.main.is_some() { "the remaining processes".to_owned() } else { self.main_child() };
             return vec![format!("{signal} to {main}")];
         }

@@ -61,11 +61,8 @@ impl Candidate {
         self.catches_or_blocks(signal)
     }
 
-    /// Whether it is another softstop, which stops its children by itself. It is recognised by its name and by blocking every
-    /// signal.
     fn is_softstop(&self) -> bool {
-        self.process.name == "softstop"
-            && Signal::all().filter(|signal| signal.is_catchable()).all(|s| self.blocked.contains(s))
+        self.process.name == SOFTSTOP && is_softstop(self.blocked)
     }
 
     /// The process under its profile's name if it runs in an interpreter: `gunicorn` in the log says more than `python3`.
@@ -123,6 +120,15 @@ pub struct Found {
     pub has_listeners: bool,
     /// Whether a softstop stands before every server, so that everything is left to it at once.
     pub is_nested: bool,
+}
+
+/// The name of every softstop, which stops its children by itself.
+pub const SOFTSTOP: &str = "softstop";
+
+/// Whether a process named [`SOFTSTOP`] is one: it blocks every signal.
+#[must_use]
+pub fn is_softstop(blocked: SignalSet) -> bool {
+    Signal::all().filter(|signal| signal.is_catchable()).all(|signal| blocked.contains(signal))
 }
 
 /// Finds the servers among `candidates`, the main child and its descendants, parents before children. `request` is the signal

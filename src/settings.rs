@@ -277,7 +277,9 @@ impl Settings {
         let subject = match (self.choice, subject) {
             (ProfileChoice::Auto, subject) => subject,
             (ProfileChoice::None, _) => Subject::Plain,
-            (ProfileChoice::Server, Subject::Server { finishes, .. }) => Subject::Server { has_clients: true, finishes },
+            (ProfileChoice::Server, Subject::Server { finishes, .. }) => {
+                Subject::Server { has_clients: true, finishes }
+            }
             (ProfileChoice::Server, _) => Subject::Server { has_clients: true, finishes: true },
             (ProfileChoice::Named(profile), _) => Subject::Known(profile),
         };

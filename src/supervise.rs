@@ -8,6 +8,7 @@ mod traffic_monitor;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use self::traffic_monitor::TrafficMonitor;
 use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{Process, SpawnError, Target};
 use crate::profile::{self, Finishes, Profile};
-use crate::report::{Report, STOP};
+use crate::report::{Recipient, Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
 use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, StopSignal};
@@ -36,7 +37,7 @@ use crate::traffic::Traffic;
 
 /// How long we wait after the main child's exit for filters on its output to write the last lines, and how often we check.
 const FILTER_WAIT: Duration = Duration::from_secs(1);
-const FILTER_INTERVAL: Duration = Duration::from_millis(5);
+const FILTER_INTERVAL: u8 = 5; // ms
 
 /// A program that exits within this time and leaves other processes has probably daemonized.
 const DAEMON_LIMIT: Duration = Duration::from_secs(1);
@@ -117,7 +118,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         supervisor.watch_leftovers(now);
         supervisor.handle(Event::Time, now);
         if let Some(code) = supervisor.shutdown.exit_code() {
-            supervisor.report_others_left(&inbox, now);
+            supervisor.report_others_left(now);
             let code = supervisor.report.final_exit_code(code);
             supervisor.report.close(now, supervisor.traffic());
             supervisor.options.style.log(LogEvent::Exits(code));
@@ -238,12 +239,13 @@ impl Supervisor<'_> {
         self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);
         let main = self.child.pid();
         let guessed = self.options.settings.profile.value;
-        let name = procfs::name(main).map(|name| match guessed {
+        let name = if found.is_uncertain { None } else { procfs::name(main) };
+        let name = name.map(|name| match guessed {
             Some(profile) if profile::is_interpreter(&name) => profile.name.to_owned(),
             _ => name,
         });
         self.has_listeners = found.has_listeners;
-        self.report.found(&found, name, self.targets.recipients());
+        self.report.found(&found, name, self.targets.recipients(), settings.profile.value);
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
     }
 
@@ -252,7 +254,8 @@ impl Supervisor<'_> {
         let Some(first) = found.servers.first() else {
             // An interactive shell ignores SIGTERM and exits on SIGHUP.
             let main = self.child.pid();
-            let shell = Profile::of_shell(&procfs::command(main)).filter(|_| procfs::ignores(main, request));
+            let shell = Profile::of_shell(&procfs::command(main))
+                .filter(|_| !found.is_uncertain && procfs::ignores(main, request));
             return shell.map(Subject::Known);
         };
         let guessed = self.options.settings.profile.value.filter(|_| first.pid == self.child.pid());
@@ -268,25 +271,29 @@ impl Supervisor<'_> {
 
     /// Outside a stop we exit when the main child does, and the processes that it leaves are killed with the container. Filters
     /// on its output get [`FILTER_WAIT`] to write the last lines; then the log names the processes that are left.
-    fn report_others_left(&self, inbox: &Inbox, now: Moment) {
+    fn report_others_left(&self, now: Moment) {
         if self.report.is_stop() || !self.options.settings.looks_for_server() {
             return;
         }
         if !wait::has_children() {
             return; // whoever is left has been made our child, or is no process of ours
         }
-        let end = self.start.elapsed().saturating_add(FILTER_WAIT);
-        while self.start.elapsed() < end && self.child.has_filters() {
-            sleep(inbox, None, Some(FILTER_INTERVAL));
-            wait::reap_all();
-        }
+        self.wait_for_filters();
         let left = self.child.tree().unwrap_or_default();
         self.report.left_outside_a_stop(&left, now < DAEMON_LIMIT);
     }
 
+    fn wait_for_filters(&self) {
+        let end = self.start.elapsed().saturating_add(FILTER_WAIT);
+        while self.start.elapsed() < end && self.child.has_filters() {
+            let _ = poll(&mut [], FILTER_INTERVAL);
+            wait::reap_all();
+        }
+    }
+
     /// Notes servers that have ended.
     fn check_servers(&mut self, now: Moment) {
-        let Some(is_last) = self.targets.forget_ended() else { return };
+        let Some(is_last) = self.targets.forget_ended(!self.child.is_reaped()) else { return };
         if let Some(server) = self.targets.first_server() {
             self.report.serves(server);
         }
@@ -308,7 +315,7 @@ impl Supervisor<'_> {
         }
         let mut rules = self.shutdown.rules().clone();
         self.targets = StopTargets::new(&found, settings, request, self.child.pid(), &mut rules);
-        self.report.found(&found, None, self.targets.recipients());
+        self.report.found(&found, None, self.targets.recipients(), settings.profile.value);
         true
     }
 
@@ -376,16 +383,13 @@ impl Supervisor<'_> {
                 if let Some(monitor) = &mut self.monitor {
                     monitor.stop_signal(now);
                 }
+                let is_first = !self.targets.is_sent();
                 self.targets.note_sent();
                 if !self.targets.is_main_child_only() {
-                    let failed = self.targets.stop(&self.sender());
-                    for failed in failed {
-                        warn!(
-                            "could not send {} to {} (pid {}), so the main child is asked",
-                            failed.signal, failed.name, failed.pid
-                        );
-                        self.report.not_sent(failed.pid);
-                        self.send(signal);
+                    if is_first {
+                        self.stop_targets(signal);
+                    } else {
+                        self.targets.send_to_first(signal, &self.sender());
                     }
                     return;
                 }
@@ -397,6 +401,7 @@ impl Supervisor<'_> {
                 }
             }
             Action::StopRest(signal) => {
+                self.wait_for_filters();
                 let except_group = self.is_group_stopped.then_some(self.child.pid());
                 self.log_sending(signal, self.child.send_rest(signal, except_group));
             }
@@ -427,6 +432,25 @@ impl Supervisor<'_> {
     fn send(&self, signal: Signal) {
         let target = self.options.settings.target.value.unwrap_or(Target::Child);
         self.log_sending(signal, self.child.send(signal, target));
+    }
+
+    /// Sends the targets of the stop their signals. If one cannot be sent, the main child is asked.
+    fn stop_targets(&mut self, signal: Signal) {
+        let mut targets = mem::take(&mut self.targets);
+        let failed = targets.stop(&self.sender());
+        self.targets = targets;
+        for failed in &failed {
+            let Recipient { signal, name, pid, .. } = failed;
+            if *pid == self.child.pid() {
+                warn!("could not send {signal} to {name} (pid {pid})");
+            } else {
+                warn!("could not send {signal} to {name} (pid {pid}), so the main child is asked");
+            }
+            self.report.not_sent(*pid);
+        }
+        if failed.iter().any(|failed| failed.pid != self.child.pid()) {
+            self.send(signal);
+        }
     }
 
     /// Whether the signal is a repeated stop request, and the targets of the stop are others than the main child.

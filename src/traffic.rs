@@ -125,7 +125,8 @@ impl Traffic {
         let last = match of {
             Activity::Requests => self.arrival,
             Activity::Traffic => self.arrival.max(self.response),
-            Activity::BusyConnections => self.busy_at,
+            // A response whose parts arrive at once may look idle between two of them.
+            Activity::BusyConnections => self.busy_at.max(self.response),
             Activity::Connections => self.open_at,
         };
         now.saturating_sub(last.unwrap_or(self.began).max(self.began))

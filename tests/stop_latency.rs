@@ -107,7 +107,7 @@ fn files_before_the_signal(arguments: &[&str]) -> Vec<String> {
     };
     let is_name = |call: &&str| call.contains("/stat\"") || call.contains("/cmdline\"");
     let found: Vec<&str> = calls[..sent].iter().copied().filter(is_of_a_process).collect();
-    assert!(found.iter().copied().filter(|call| is_name(&call)).count() <= 2, "one process has one of each: {found:?}");
+    assert!(found.iter().copied().filter(|call| is_name(call)).count() <= 2, "one process has one of each: {found:?}");
     found.into_iter().filter(|call| !is_name(call)).map(str::to_owned).collect()
 }
 

@@ -582,7 +582,8 @@ fn with_quiet_means_traffic_a_server_without_a_graceful_signal_finishes_its_resp
 fn with_quiet_means_requests_the_same_server_cuts_its_response_off() {
     // Without netlink the client's acknowledgements may be requests, so that softstop waits.
     within("with_quiet_means_requests_the_same_server_cuts_its_response_off", &[], &[Way::Netlink], |_| {
-        let (port, run) = server_under(&["--pre-delay", LONG, "--quiet", "1s"], &[]);
+        let options = ["--pre-delay", LONG, "--quiet", "1s", "--quiet-means", "requests"];
+        let (port, run) = server_under(&options, &[]);
         let slow = Download::start(port, "/slow").unwrap();
         Stop::of(run).ends().0.code(143).logged("; 1 connection open");
         assert!(matches!(slow.finish(), Err(Lost::Cut { .. })));
@@ -675,7 +676,7 @@ fn ipv6_requests_count_and_an_ipv4_mapped_peer_is_named_by_its_ipv4_address() {
                 assert!(line.contains("from ::1, 127.0.0.7 (") || line.contains("from 127.0.0.7, ::1 ("), "{line}");
             } else {
                 between(took, ms(2000), ms(2000) + MARGIN);
-                outcome.logged("quiet: no request for 2s");
+                outcome.logged("quiet: no request and no response for 2s, and none under way");
             }
         }
     });
@@ -747,7 +748,7 @@ fn a_stop_in_a_locked_down_container_ends_when_requests_have_been_quiet() {
                 let (code, log) = container.wait();
                 assert_eq!(code, 143, "{log}");
                 assert!(
-                    log.contains("quiet: no request for 1s")
+                    log.contains("quiet: no request and no response for 1s, and none under way")
                         && log.contains("watching the ports of our own processes: [8080]"),
                     "{log}"
                 );

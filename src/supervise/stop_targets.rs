@@ -11,7 +11,8 @@ use crate::settings::Settings;
 use crate::shutdown::{Moment, Rules, StopSignal};
 use crate::signal::Signal;
 use crate::sys::child::Child;
-use crate::sys::search::search;
+use crate::sys::procfs;
+use crate::sys::search::{self, search};
 use crate::sys::sockets::listening;
 use crate::sys::tracked::Tracked;
 
@@ -53,6 +54,8 @@ pub(super) struct StopTargets {
     handlers: Vec<Handler>,
     /// Whether the targets were sent their signals.
     is_sent: Cell<bool>,
+    /// The pids of servers that could not be told to stop.
+    unreachable: Vec<i32>,
 }
 
 /// Finds the server among our processes. If nothing in the network namespace listens, it reads no process.
@@ -60,14 +63,17 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
     let uncertain = Found { is_uncertain: true, has_listeners: true, ..Found::default() };
     let Some(sockets) = listening() else { return uncertain };
     if sockets.is_empty() {
-        return Found::default();
+        return Found { is_nested: search::is_softstop(child.pid()), ..Found::default() };
     }
     let Some(search) = child.tree().and_then(|processes| search(processes, &sockets, is_late)) else {
         return uncertain;
     };
     let mut found = server::find(&search.candidates, request, target == Some(Target::Server));
     found.has_listeners = true;
-    found.is_uncertain = found.servers.is_empty() && !found.is_nested && search.has_hidden;
+    if found.servers.is_empty() {
+        found.is_nested = search::is_softstop(child.pid());
+        found.is_uncertain = !found.is_nested && (search.has_hidden || procfs::hides_a_child(child.pid()));
+    }
     found
 }
 
@@ -98,8 +104,9 @@ impl StopTargets {
                     StopSignal::Received
                 }
                 StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(recipient.stop_signal),
+                // The settings have been adapted to the first server.
                 StopSignal::Mapped(_)
-                    if settings.has_auto_profile() || (index > 0 && recipient.stop_signal.is_some()) =>
+                    if index > 0 && (settings.has_auto_profile() || recipient.stop_signal.is_some()) =>
                 {
                     StopSignal::Mapped(recipient.stop_signal)
                 }
@@ -146,7 +153,7 @@ impl StopTargets {
         if let Some(main) = main_child.filter(|_| !left_to_main.is_empty()) {
             handlers.push(Handler { process: Tracked::new(main), handles: left_to_main, exited: None });
         }
-        Self { servers, targets, handlers, is_sent: Cell::new(false) }
+        Self { servers, targets, handlers, unreachable: Vec::new(), is_sent: Cell::new(false) }
     }
 
     /// Whether only the main child, or its group, is sent the signal.
@@ -154,10 +161,20 @@ impl StopTargets {
         self.targets.is_empty()
     }
 
-    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it.
-    pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
-        let failed = self.targets.iter().filter(|target| !send(&target.process, target.signal));
-        failed.map(StopTarget::recipient).collect()
+    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it; their servers are left to
+    /// the main child.
+    pub(super) fn stop(&mut self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
+        let failed: Vec<&StopTarget> =
+            self.targets.iter().filter(|target| !send(&target.process, target.signal)).collect();
+        self.unreachable = failed.iter().flat_map(|target| target.processes()).map(|process| process.pid).collect();
+        failed.into_iter().map(StopTarget::recipient).collect()
+    }
+
+    /// Sends the first target one more signal.
+    pub(super) fn send_to_first(&self, signal: Signal, send: &dyn Fn(&Tracked, Signal) -> bool) {
+        if let Some(first) = self.targets.first() {
+            let _ = send(&first.process, signal);
+        }
     }
 
     /// Sends a repeated stop request to the targets that were sent the first one unchanged.
@@ -198,10 +215,12 @@ impl StopTargets {
         self.targets.iter().map(StopTarget::recipient).collect()
     }
 
-    /// Forgets servers that have ended. Returns whether the last one has; `None`: none has.
-    pub(super) fn forget_ended(&mut self) -> Option<bool> {
+    /// Forgets servers that have ended, and with the main child's exit those that we could not send a signal. Returns whether
+    /// the last one is forgotten; `None`: none is.
+    pub(super) fn forget_ended(&mut self, has_main_child: bool) -> Option<bool> {
         let before = self.servers.len();
-        self.servers.retain(Tracked::is_running);
+        let unreachable = |server: &Tracked| self.unreachable.contains(&server.process().pid);
+        self.servers.retain(|server| server.is_running() && (has_main_child || !unreachable(server)));
         (self.servers.len() < before).then_some(self.servers.is_empty())
     }
 
@@ -232,6 +251,11 @@ impl StopTargets {
 }
 
 impl StopTarget {
+    /// The process itself, and the servers that are left to it.
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.handles.iter().map(|(server, _)| server).chain([self.process.process()])
+    }
+
     fn recipient(&self) -> Recipient {
         let process = self.process.process();
         Recipient {

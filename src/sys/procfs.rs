@@ -146,6 +146,13 @@ pub fn others() -> Option<Vec<Process>> {
     Some(pids.filter(|&pid| pid != ourselves).filter_map(read).collect())
 }
 
+/// Whether the process has a child that /proc does not show (`hidepid` in `man 5 proc`).
+#[must_use]
+pub fn hides_a_child(pid: i32) -> bool {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_ascii_whitespace().any(|child| !fs::exists(format!("/proc/{child}")).unwrap_or(true))
+}
+
 /// Our descendants, except those in `except` and their descendants.
 #[must_use]
 pub fn descendants(except: &[Process]) -> Option<Vec<Process>> {

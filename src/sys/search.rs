@@ -4,7 +4,7 @@
 use super::procfs;
 use super::sockets::ListeningSocket;
 use crate::process::Process;
-use crate::server::{Candidate, Reach};
+use crate::server::{self, Candidate, Reach};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -65,6 +65,13 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
     }
     read_details(&mut found.candidates);
     Some(found)
+}
+
+/// Whether the process is another softstop.
+#[must_use]
+pub fn is_softstop(pid: i32) -> bool {
+    let softstop = procfs::read(pid).filter(|process| process.name == server::SOFTSTOP);
+    softstop.is_some_and(|_| server::is_softstop(procfs::status(pid).unwrap_or_default().blocked))
 }
 
 /// Reads the command lines and signal masks of the processes that listen and of their ancestors. No others are needed.
