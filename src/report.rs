@@ -117,7 +117,8 @@ impl Report {
         }
         self.server = found.servers.first().map(|server| (server.name.clone(), server.pid));
         self.is_uncertain = found.is_uncertain;
-        self.ok_on_stop = profile.map_or(&[], |profile| profile.ok_on_stop);
+        // A job that never listened has not finished.
+        self.ok_on_stop = profile.filter(|_| !found.servers.is_empty()).map_or(&[], |profile| profile.ok_on_stop);
         self.recipients = recipients;
     }
 
