@@ -68,7 +68,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
         row("signals", format!("{from} = {to_text}"), to.source.to_string())?;
     }
     let target = match s.target.value {
-        None => "the server, or what stops it",
+        None => "server, or its handler",
         Some(Target::Child) => "child",
         Some(Target::Group) => "group",
         Some(Target::Server) => "server",

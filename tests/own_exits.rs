@@ -98,7 +98,7 @@ fn a_filter_that_does_not_end_delays_the_exit_by_a_moment_only() {
     let script = "exec > >(exec sleep 1000); until grep -q sleep /proc/$!/comm; do :; done; exit 5";
     let outcome = softstop(["bash", "-c", script]).pid_one().run();
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
-    outcome.code(5).logged("bash (pid 2) exited and leaves sleep (pid 3)");
+    outcome.code(5).logged("bash (pid 2) exited and left sleep (pid 3)");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_process_that_reads_our_own_stdin_is_no_filter() {
     let run = softstop(["-vvv", "sh", "-c", &script]).stdin(stdin).pid_one().start();
     run.logs("exited with code 3");
     let exited = Instant::now();
-    run.wait().code(3).logged("leaves sleep (pid 3)");
+    run.wait().code(3).logged("left sleep (pid 3)");
     assert!(exited.elapsed() < Duration::from_millis(900), "{:?}", exited.elapsed());
 }
 
@@ -119,7 +119,7 @@ fn a_process_that_reads_our_own_stdin_is_no_filter() {
 fn the_log_names_whom_the_main_child_leaves() {
     let outcome = softstop(["sh", "-c", &format!("{LEAVES}; exit 3")]).pid_one().run();
     outcome.code(3);
-    assert_eq!(outcome.stderr, "softstop: warning: sh (pid 2) exited and leaves sleep (pid 3)\n");
+    assert_eq!(outcome.stderr, "softstop: warning: sh (pid 2) exited and left sleep (pid 3)\n");
 }
 
 /// The control: nobody is left.
@@ -139,7 +139,7 @@ fn nginx_that_becomes_a_daemon_at_once_is_told_to_stay_in_the_foreground() {
     }
     let nginx = Nginx::with("daemon on;");
     let outcome = softstop(nginx.command()).pid_one().run();
-    outcome.code(0).logged("nginx (pid 2) exited and leaves nginx (pid ");
+    outcome.code(0).logged("nginx (pid 2) exited and left nginx (pid ");
     outcome.logged("a server must stay in the foreground (for example `daemon off;` of nginx)");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
 }
@@ -151,7 +151,7 @@ fn there_is_no_hint_for_a_program_that_failed_or_ran_for_a_while() {
         for end in ["exit 3", "sleep 1.5; exit 0"] {
             scope.spawn(move || {
                 let outcome = softstop(["sh", "-c", &format!("{LEAVES}; {end}")]).pid_one().run();
-                outcome.logged("sh (pid 2) exited and leaves sleep (pid 3)").not_logged("foreground");
+                outcome.logged("sh (pid 2) exited and left sleep (pid 3)").not_logged("foreground");
             });
         }
     });
@@ -162,7 +162,7 @@ fn many_processes_are_counted_and_not_all_named() {
     let script = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 1000 >/dev/null 2>&1 & done; \
                   for i in 3 4 5 6 7 8 9 10 11 12; do until grep -q sleep /proc/$i/comm; do :; done; done; exit 3";
     let outcome = softstop(["sh", "-c", script]).pid_one().run();
-    outcome.code(3).logged("sh (pid 2) exited and leaves sleep (pid 3), sleep (pid 4), ").logged(" and 2 more\n");
+    outcome.code(3).logged("sh (pid 2) exited and left sleep (pid 3), sleep (pid 4), ").logged(" and 2 more\n");
     assert_eq!(outcome.stderr.matches("sleep (pid ").count(), 8, "{outcome:?}");
 }
 
@@ -186,7 +186,7 @@ fn by_another_inits_name_nothing_is_logged_and_nobody_waits_for_filters() {
 #[test]
 fn by_another_inits_name_with_a_setting_of_ours_the_log_names_whom_the_main_child_leaves() {
     let run = program(called("tini"), ["sh", "-c", &format!("{LEAVES}; exit 3")]).env("SOFTSTOP_PRE_DELAY", "0s");
-    run.pid_one().run().code(3).logged("exited and leaves sleep (pid 3)");
+    run.pid_one().run().code(3).logged("exited and left sleep (pid 3)");
 }
 
 #[test]

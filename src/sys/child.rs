@@ -223,7 +223,9 @@ impl Child {
     /// `tee`, which exits when it has read everything.
     #[must_use]
     pub fn has_filters(&self) -> bool {
-        self.tree().unwrap_or_default().iter().any(|process| procfs::reads_pipe(process.pid))
+        let one_reads = || self.tree().unwrap_or_default().iter().any(|process| procfs::reads_pipe(process.pid));
+        // A shell may be moving the pipe to descriptor 0 while we look.
+        one_reads() || one_reads()
     }
 
     /// Whether one of our processes besides the main child holds one of these sockets, or hides what it holds.
