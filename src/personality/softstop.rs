@@ -253,7 +253,7 @@ fn missing_interpreter(shown: &str, interpreter: Option<&str>) -> String {
     match interpreter {
         Some(named) if named.ends_with('\r') => format!(
             "`{shown}` exists, but its interpreter does not: its first line ends in a carriage return after `{}` (saved with \
-             Windows line endings?), so convert it, for example with dos2unix",
+             Windows line ends?), so convert it, for example with dos2unix",
             named.trim_end_matches('\r')
         ),
         Some(named) => format!("`{shown}` exists, but its interpreter does not: add `{named}` to the image"),
