@@ -6,6 +6,7 @@ use crate::rows::languages::wheel;
 
 pub fn rows() -> Vec<Row> {
     let at_once = "a database must save in time: it is told at once";
+    let udp = "softstop sees no UDP: set a pre-delay";
     let memcached = |name: &str| {
         Row::new(name, "memcached")
             .version("memcached --version")
@@ -21,6 +22,7 @@ pub fn rows() -> Vec<Row> {
                 ],
                 short: &[Step::Send(b"version\r\n"), Step::Hear(b"VERSION")],
             })
+            .may_lose(&[Part::B], "memcached catches SIGTERM, and leaves without finishing a command that is half sent")
     };
     let postgres = |name: &str| {
         Row::new(name, "postgres")
@@ -70,6 +72,7 @@ pub fn rows() -> Vec<Row> {
             &[Step::Pause, Step::Send(b"PING\r\n"), Step::Hear(b"PONG")],
             &[Step::Send(b"PING\r\n"), Step::Hear(b"PONG")],
         ))
+        .may_lose(&Part::ALL, "its clients go to another one when it closes: it is told at once, by SIGTERM unless its lame-duck time fits")
     };
     let dns: &'static [u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x04test\x00\x00\x01\x00\x01";
     let stun: &'static [u8] = b"\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl";
@@ -142,7 +145,8 @@ pub fn rows() -> Vec<Row> {
                 &[Step::Hear(b"* OK")],
                 &[Step::Pause, Step::Send(b"a NOOP\r\n"), Step::Hear(b"a OK")],
                 &[Step::Send(b"a NOOP\r\n"), Step::Hear(b"a OK")],
-            )),
+            ))
+            .may_lose(&[Part::B, Part::Short], "a mailbox is waited for at its connection's end only: its clients log in again"),
         Row::new("sshd", "openssh")
             .version("/usr/sbin/sshd -V 2>&1 || true; dpkg-query --show openssh-server")
             .needs(&["sshd"])
@@ -150,7 +154,8 @@ pub fn rows() -> Vec<Row> {
             .runs(["/usr/sbin/sshd", "-D", "-e", "-p", "8080", "-f", "/dev/null", "-h", "{D}/key"])
             .in_shell(&["sh", "-c"], "mkdir -p /run/sshd && exec ", "")
             .speaks(ssh.clone())
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], "sshd hands each session to a process of its own, and accepts no more at once"),
         Row::new("dropbear", "dropbear")
             .version("dropbear -V 2>&1")
             .needs(&["dropbear"])
@@ -165,32 +170,37 @@ pub fn rows() -> Vec<Row> {
             .file("vsftpd.conf", include_str!("../files/vsftpd.conf"))
             .runs(["vsftpd", "{D}/vsftpd.conf"])
             .speaks(talk(&[Step::Hear(b"220")], &[], &[Step::Send(b"NOOP\r\n"), Step::Hear(b"530")]))
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], "it has no graceful stop, and an FTP session never goes quiet: it is told at once"),
         Row::new("dnsmasq", "dnsmasq (UDP)")
             .version("dnsmasq --version")
             .needs(&["dnsmasq"])
             .runs(["dnsmasq", "-k", "-p", "8080", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--address=/x.test/192.0.2.1", "--pid-file={D}/pid"])
             .speaks(Protocol::Datagram(dns))
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], udp),
         Row::new("unbound", "unbound (UDP)")
             .version("unbound -V")
             .needs(&["unbound"])
             .file("unbound.conf", include_str!("../files/unbound.conf"))
             .runs(["unbound", "-d", "-c", "{D}/unbound.conf"])
             .speaks(Protocol::Datagram(dns))
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], udp),
         Row::new("coturn", "coturn (UDP)")
             .version("dpkg-query --show coturn")
             .needs(&["turnserver"])
             .runs(["turnserver", "-n", "-L", "127.0.0.1", "-p", "8080", "--no-tls", "--no-dtls", "--no-cli", "--log-file", "stdout", "--pidfile", "{D}/pid", "--userdb", "{D}/db"])
             .speaks(Protocol::Datagram(stun))
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], udp),
         Row::new("prosody", "prosody")
             .version("dpkg-query --show prosody")
             .needs(&["prosody"])
             .file("prosody.cfg.lua", include_str!("../files/prosody.cfg.lua"))
             .runs(["prosody", "-F", "--config", "{D}/prosody.cfg.lua"])
             .speaks(talk(&[Step::Send(b"<?xml version='1.0'?><stream:stream to='localhost' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"), Step::Hear(b"stream:features")], &[], &[]))
-            .asks(&[Part::Short]),
+            .asks(&[Part::Short])
+            .may_lose(&[Part::Short], "no profile names lua, and a stream of XMPP never goes quiet"),
     ]
 }

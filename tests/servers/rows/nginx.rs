@@ -113,7 +113,11 @@ fn table_only(nginx: &Row) -> Vec<Row> {
         form("exec-tee.sh")
             .file("start.sh", &format!("#!/bin/bash\nexec > >(tee {{D}}/log) 2>&1\n{run}"))
             .runs(["{D}/start.sh"]),
-        form("s6").needs(&["s6-svscan"]).file("svc/nginx/run", run).runs(["s6-svscan", "{D}/svc"]),
+        form("s6")
+            .needs(&["s6-svscan"])
+            .file("svc/nginx/run", run)
+            .runs(["s6-svscan", "{D}/svc"])
+            .may_lose(&[Part::B], "s6-supervise itself sends nginx SIGTERM, without a file down-signal"),
         form("circus")
             .needs(&["{E}/venv/bin/circusd"])
             .file("circus.ini", circus)
@@ -121,7 +125,8 @@ fn table_only(nginx: &Row) -> Vec<Row> {
         form("honcho")
             .needs(&["{E}/venv/bin/honcho"])
             .file("Procfile", "web: exec nginx -c {D}/nginx.conf -e {D}/error.log\n")
-            .runs(["{E}/venv/bin/honcho", "start"]),
+            .runs(["{E}/venv/bin/honcho", "start"])
+            .may_lose(&[Part::B], "honcho itself sends nginx SIGTERM"),
         form("daemon-on")
             .file("nginx.conf", &include_str!("../files/nginx.conf").replace("daemon off;\n", ""))
             .remark("without `daemon off;` nginx leaves its parent, and the container ends at once with 0"),

@@ -83,7 +83,9 @@ pub fn php_rows() -> Vec<Row> {
         beside("nginx+php-fpm", &format!("#!/bin/sh\n{both} &\nwait\n")).held(),
         // The server in front is the script's last command.
         beside("nginx+php-fpm-front", &format!("#!/bin/sh\n{both}\n")).held(),
-        php("php-fpm-unix", "{D}/fpm.sock").speaks(Protocol::FastCgi("{D}/fpm.sock")),
+        php("php-fpm-unix", "{D}/fpm.sock")
+            .speaks(Protocol::FastCgi("{D}/fpm.sock"))
+            .may_lose(&[Part::B, Part::Short], "softstop sees no traffic of a Unix socket: set a pre-delay"),
         fpm.form("php-fpm-default")
             .file(
                 "fpm.conf",
