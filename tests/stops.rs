@@ -256,8 +256,7 @@ fn a_stopped_child_is_continued_for_its_stop_signal() {
         let child = run.child();
         run.listens();
         eventually("sleep runs", || name_is(child, "sleep"));
-        send(child, libc::SIGSTOP);
-        eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
+        stops(child);
         run.signal(15);
         run.wait().code(if options.contains(&"QUIT") { 131 } else { 143 });
     }
@@ -271,8 +270,7 @@ fn a_child_that_stops_during_the_pre_delay_is_continued_for_its_stop_signal() {
     eventually("sleep runs", || name_is(child, "sleep"));
     run.signal(15);
     run.logs("pre-delay");
-    send(child, libc::SIGSTOP);
-    eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
+    stops(child);
     run.signal(2);
     run.wait().code(143);
 }
@@ -286,11 +284,20 @@ fn tini_leaves_a_stopped_child_stopped() {
     let run = program("tini", ["--", "sleep", "1000"]).pid_one().start();
     let child = run.child();
     eventually("sleep runs", || name_is(child, "sleep"));
-    send(child, libc::SIGSTOP);
-    eventually("the child is stopped", || (state(child) == Some('T')).then_some(()));
+    stops(child);
     run.signal(15);
     eventually("SIGTERM is pending", || (status(child, "ShdPnd")? & 1 << 14 != 0).then_some(()));
     assert_eq!(state(child), Some('T'));
+}
+
+/// Stops the process. It is asked again until it is seen stopped: whatever continues it meanwhile is not what is tested.
+fn stops(child: i32) {
+    eventually("the child is stopped", || {
+        send(child, libc::SIGSTOP);
+        let state = state(child);
+        assert!(!matches!(state, None | Some('Z' | 'X')), "the child has ended: {state:?}");
+        (state == Some('T')).then_some(())
+    });
 }
 
 fn name_is(pid: i32, name: &str) -> Option<()> {
