@@ -251,6 +251,72 @@ fn a_worker_whose_script_passes_sigterm_on_and_leaves_is_not_sent_it_again_at_on
     }
 }
 
+// Processes that seem to stop the server, and do not.
+
+#[test]
+fn bash_with_a_trap_on_exit_does_not_hide_its_server() {
+    // With such a trap bash catches SIGTERM, and acts on it only after its child has ended.
+    if !have_network() || !have_program("bash") {
+        return;
+    }
+    let script = format!("trap 'echo left' EXIT; {}; exit 4", server(&["15=3"]));
+    let run = softstop(["bash", "-c", &script]).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(4).logged("sent SIGTERM to recorder (pid 3), behind bash (pid 2)");
+    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+}
+
+#[test]
+fn a_server_whose_handler_leaves_without_stopping_it_gets_its_own_signal() {
+    if !have_network() {
+        return;
+    }
+    let script = format!("trap 'exit 6' TERM; {} & while :; do wait; done", server(&["15=3"]));
+    let run = behind(&[], &script).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).logged("sh has exited without stopping recorder (pid 3): sent SIGTERM to it");
+    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+}
+
+#[test]
+fn a_softstop_beside_a_server_does_not_hide_it() {
+    if !have_network() {
+        return;
+    }
+    let server = server(&["15=3"]);
+    let run = behind(&[], &format!("{server} & {} {server} & wait; wait", softstop_binary())).pid_one().start();
+    run.says("ready");
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.not_logged("a softstop stands before the server");
+    assert_eq!(got(&outcome), [SIGTERM, SIGTERM], "{outcome:?}");
+}
+
+#[test]
+fn a_stop_signal_that_a_person_set_is_sent_to_a_handler_too() {
+    if !have_network() {
+        return;
+    }
+    let script = format!(
+        "trap 'kill -TERM $A; wait $A; exit 6' TERM; trap 'kill -TERM $A; wait $A; exit 7' QUIT; {} & A=$!; while :; do wait; done",
+        server(&["15=3"])
+    );
+    // The control: without the setting the handler gets what was received.
+    for (options, code) in [(&["--stop-signal", "QUIT"][..], 7), (&[], 6)] {
+        let run = behind(options, &script).pid_one().start();
+        run.says("ready");
+        run.signal(SIGTERM);
+        let outcome = run.wait_at_most(SOON);
+        outcome.code(code);
+        assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+    }
+}
+
 // softstop under softstop.
 
 #[test]
