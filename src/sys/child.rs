@@ -232,11 +232,8 @@ impl Child {
     #[must_use]
     pub fn others_hold(&self, inodes: &[u64]) -> bool {
         let others = self.tree().unwrap_or_default();
-        others.iter().filter(|process| process.pid != self.pid.as_raw()).any(|process| {
-            let mut holds = false;
-            let looked = procfs::socket_inodes(process.pid, &mut |inode| holds |= inodes.contains(&inode));
-            holds || looked.is_err_and(|error| !procfs::is_gone(&error))
-        })
+        let mut others = others.iter().filter(|process| process.pid != self.pid.as_raw());
+        others.any(|process| procfs::holds_or_hides(process.pid, &|inode| inodes.contains(&inode)))
     }
 
     /// All our living processes, if /proc shows them: as PID 1 those of the whole namespace, otherwise our descendants.

@@ -99,6 +99,13 @@ pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64)) -> io::Result<
     Ok(())
 }
 
+/// Whether a process holds a socket of these inodes, or hides what it holds.
+pub(super) fn holds_or_hides(pid: i32, is_wanted: &dyn Fn(u64) -> bool) -> bool {
+    let mut holds = false;
+    let looked = socket_inodes(pid, &mut |inode| holds |= is_wanted(inode));
+    holds || looked.is_err_and(|error| !is_gone(&error))
+}
+
 fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

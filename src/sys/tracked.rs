@@ -44,9 +44,7 @@ impl Tracked {
     /// Whether it holds a socket of these inodes, or hides what it holds.
     #[must_use]
     pub fn holds_or_hides(&self, is_wanted: &dyn Fn(u64) -> bool) -> bool {
-        let mut holds = false;
-        let looked = procfs::socket_inodes(self.process.pid, &mut |inode| holds |= is_wanted(inode));
-        holds || looked.is_err_and(|error| !procfs::is_gone(&error))
+        procfs::holds_or_hides(self.process.pid, is_wanted)
     }
 
     /// Sends it a signal, and continues it if it is stopped. Returns whether the signal was sent, or the process has ended.
