@@ -8,7 +8,6 @@ mod traffic_monitor;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
-use std::mem;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -436,11 +435,9 @@ impl Supervisor<'_> {
 
     /// Sends the targets of the stop their signals. If one cannot be sent, the main child is asked.
     fn stop_targets(&mut self, signal: Signal) {
-        let mut targets = mem::take(&mut self.targets);
-        let failed = targets.stop(&self.sender());
-        self.targets = targets;
-        for failed in &failed {
-            let Recipient { signal, name, pid, .. } = failed;
+        let failed = self.targets.stop(&self.sender());
+        self.targets.leave_to_main_child(&failed);
+        for Recipient { signal, name, pid, .. } in &failed {
             if *pid == self.child.pid() {
                 warn!("could not send {signal} to {name} (pid {pid})");
             } else {

@@ -1,6 +1,5 @@
 //! Which processes a stop sends which signal. They are looked up once, when the stop begins.
 
-use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -26,13 +25,10 @@ const HANDLER_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct StopTarget {
     process: Tracked,
-    signal: Signal,
+    /// Its name, its signal and the servers that are left to it, as the log names them.
+    recipient: Recipient,
     /// Whether a rule chose the signal, so that it is never repeated.
     is_mapped: bool,
-    /// The servers that this process stops by itself, and what each would be sent otherwise.
-    handles: Vec<(Process, Signal)>,
-    /// The main child, if this process is another one. The log names it.
-    behind: Option<Process>,
 }
 
 /// A process to which servers are left.
@@ -40,7 +36,7 @@ struct StopTarget {
 struct Handler {
     process: Tracked,
     /// The servers, and what each is sent if the handler abandons it.
-    handles: Vec<(Process, Signal)>,
+    servers: Vec<(Process, Signal)>,
     /// When it was seen to have exited.
     exited: Option<Moment>,
 }
@@ -48,13 +44,13 @@ struct Handler {
 /// The servers and the targets of a stop. If there are no targets, the main child is sent the signal.
 #[derive(Debug, Default)]
 pub(super) struct StopTargets {
-    /// The servers, and those who are to stop them.
+    /// The servers, and the targets that are to stop them.
     servers: Vec<Tracked>,
     targets: Vec<StopTarget>,
     handlers: Vec<Handler>,
     /// Whether the targets were sent their signals.
-    is_sent: Cell<bool>,
-    /// The pids of servers that could not be told to stop.
+    is_sent: bool,
+    /// The pids of the processes that could not be told to stop.
     unreachable: Vec<i32>,
 }
 
@@ -87,73 +83,64 @@ impl StopTargets {
     /// Decides which process is sent which signal, and puts the signal of the first one into the plan. With the setting
     /// `target` = `child` or `group` there are no targets: the main child or its group is sent the signal.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
-        let mut targets = Vec::new();
         let is_rewritten = rules.rewrite.contains_key(&request);
-        let main_child = found.ancestors.iter().find(|process| process.pid == main).cloned();
+        let main_child = found.ancestors.iter().find(|process| process.pid == main);
         let of_settings = settings.stop_signal.value;
-        // What a server is sent that nobody handles the signal for.
-        let own = |of_profile: Option<Signal>| match of_settings {
-            StopSignal::Mapped(_) if settings.has_auto_profile() => StopSignal::Mapped(of_profile),
-            chosen => chosen,
-        };
-        for (index, recipient) in found.recipients.iter().enumerate() {
-            let is_handler = found.is_nested || !recipient.handles.is_empty();
-            let stop_signal = match of_settings {
-                // What a person set is sent as it was set.
-                StopSignal::Mapped(_) if is_handler && recipient.stop_signal.is_none() && !is_rewritten => {
-                    StopSignal::Received
-                }
-                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(recipient.stop_signal),
-                // The settings have been adapted to the first server.
-                StopSignal::Mapped(_)
-                    if index > 0 && (settings.has_auto_profile() || recipient.stop_signal.is_some()) =>
-                {
-                    StopSignal::Mapped(recipient.stop_signal)
-                }
+        // What the servers are sent if nobody stops them.
+        let with_signals = |servers: &[(Process, Option<Signal>)], rules: &Rules| -> Vec<(Process, Signal)> {
+            let own = |of_profile: Option<Signal>| match of_settings {
+                StopSignal::Mapped(_) if settings.has_auto_profile() => StopSignal::Mapped(of_profile),
                 chosen => chosen,
             };
-            if index == 0 && !matches!(settings.target.value, Some(Target::Child | Target::Group)) {
-                rules.plan.replace_stop_signal(stop_signal);
-            }
-            let (signal, is_mapped) = rules.resolve(stop_signal, request);
-            targets.push(StopTarget {
-                signal,
-                is_mapped,
-                handles: recipient
-                    .handles
-                    .iter()
-                    .map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0))
-                    .collect(),
-                behind: main_child.clone().filter(|main| !main.is(&recipient.process)),
-                process: Tracked::new(recipient.process.clone()),
-            });
-        }
-        let mut left_to_main = Vec::new();
+            servers.iter().map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0)).collect()
+        };
+        let mut new = Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), ..Self::default() };
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
             // The main child is asked, and the servers are left to it.
-            let all = found.recipients.iter().flat_map(|recipient| {
+            let servers = found.recipients.iter().flat_map(|recipient| {
                 let itself = (recipient.process.clone(), recipient.stop_signal);
                 if recipient.handles.is_empty() { vec![itself] } else { recipient.handles.clone() }
             });
-            left_to_main = all.map(|(server, signal)| (server, rules.resolve(own(signal), request).0)).collect();
-            targets.clear();
+            let servers: Vec<_> = servers.collect();
+            new.handlers.extend(main_child.map(|main| Handler::new(main, with_signals(&servers, rules))));
+            return new;
         }
-        // Who was asked to stop a server is waited for as the server is: it may have other children to wait for.
-        let handlers = found.recipients.iter().filter(|recipient| !recipient.handles.is_empty());
-        let handlers = handlers.map(|recipient| &recipient.process).filter(|_| !targets.is_empty());
-        let servers = found.servers.iter().chain(handlers).cloned().map(Tracked::new).collect();
-        let handlers = targets.iter_mut().filter(|target| !target.handles.is_empty());
-        let mut handlers: Vec<Handler> = handlers
-            .map(|target| Handler {
-                process: Tracked::new(target.process.process().clone()),
-                handles: target.handles.clone(),
-                exited: None,
-            })
-            .collect();
-        if let Some(main) = main_child.filter(|_| !left_to_main.is_empty()) {
-            handlers.push(Handler { process: Tracked::new(main), handles: left_to_main, exited: None });
+        for (index, recipient) in found.recipients.iter().enumerate() {
+            let server::Recipient { process, stop_signal, handles } = recipient;
+            let is_handler = found.is_nested || !handles.is_empty();
+            let stop_signal = match of_settings {
+                // What a person set is sent as it was set.
+                StopSignal::Mapped(_) if is_handler && stop_signal.is_none() && !is_rewritten => StopSignal::Received,
+                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(*stop_signal),
+                // The settings have been adapted to the first server.
+                StopSignal::Mapped(_) if index > 0 && (settings.has_auto_profile() || stop_signal.is_some()) => {
+                    StopSignal::Mapped(*stop_signal)
+                }
+                chosen => chosen,
+            };
+            if index == 0 {
+                rules.plan.replace_stop_signal(stop_signal);
+            }
+            let (signal, is_mapped) = rules.resolve(stop_signal, request);
+            let named = |process: &Process| (process.name.clone(), process.pid);
+            new.targets.push(StopTarget {
+                process: Tracked::new(process.clone()),
+                recipient: Recipient {
+                    signal,
+                    name: process.name.clone(),
+                    pid: process.pid,
+                    behind: main_child.filter(|main| !main.is(process)).map(named),
+                    handles: handles.iter().map(|(server, _)| named(server)).collect(),
+                },
+                is_mapped,
+            });
+            if !handles.is_empty() {
+                // It is waited for as the server is: it may have other children to wait for.
+                new.servers.push(Tracked::new(process.clone()));
+                new.handlers.push(Handler::new(process, with_signals(handles, rules)));
+            }
         }
-        Self { servers, targets, handlers, unreachable: Vec::new(), is_sent: Cell::new(false) }
+        new
     }
 
     /// Whether only the main child, or its group, is sent the signal.
@@ -161,13 +148,16 @@ impl StopTargets {
         self.targets.is_empty()
     }
 
-    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it; their servers are left to
-    /// the main child.
-    pub(super) fn stop(&mut self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
-        let failed: Vec<&StopTarget> =
-            self.targets.iter().filter(|target| !send(&target.process, target.signal)).collect();
-        self.unreachable = failed.iter().flat_map(|target| target.processes()).map(|process| process.pid).collect();
-        failed.into_iter().map(StopTarget::recipient).collect()
+    /// Sends each target its stop signal with `send`. Returns the targets that could not be sent it.
+    pub(super) fn stop(&self, send: &dyn Fn(&Tracked, Signal) -> bool) -> Vec<Recipient> {
+        let failed = self.targets.iter().filter(|target| !send(&target.process, target.recipient.signal));
+        failed.map(|target| target.recipient.clone()).collect()
+    }
+
+    /// Leaves these targets, and the servers that they were to stop, to the main child.
+    pub(super) fn leave_to_main_child(&mut self, failed: &[Recipient]) {
+        let servers = failed.iter().flat_map(|recipient| &recipient.handles).map(|(_, pid)| *pid);
+        self.unreachable = failed.iter().map(|recipient| recipient.pid).chain(servers).collect();
     }
 
     /// Sends the first target one more signal.
@@ -179,7 +169,7 @@ impl StopTargets {
 
     /// Sends a repeated stop request to the targets that were sent the first one unchanged.
     pub(super) fn repeat(&self, signal: Signal, send: &dyn Fn(&Tracked, Signal) -> bool) {
-        for target in self.targets.iter().filter(|target| !target.is_mapped && target.signal == signal) {
+        for target in self.targets.iter().filter(|target| !target.is_mapped && target.recipient.signal == signal) {
             let _ = send(&target.process, signal);
         }
     }
@@ -188,14 +178,14 @@ impl StopTargets {
     /// signal on. Each is returned once, with the name of that process and the server's own stop signal.
     pub(super) fn take_abandoned(&mut self, now: Moment) -> Vec<(String, Tracked, Signal)> {
         let mut abandoned = Vec::new();
-        if !self.is_sent.get() {
+        if !self.is_sent {
             return abandoned;
         }
-        for handler in self.handlers.iter_mut().filter(|handler| !handler.handles.is_empty()) {
+        for handler in self.handlers.iter_mut().filter(|handler| !handler.servers.is_empty()) {
             if handler.process.is_running() || now < handler.exited.get_or_insert(now).saturating_add(HANDLER_WAIT) {
                 continue;
             }
-            for (server, signal) in handler.handles.drain(..) {
+            for (server, signal) in handler.servers.drain(..) {
                 let server = Tracked::new(server);
                 if server.is_running() && may_listen(&server) {
                     abandoned.push((handler.process.process().name.clone(), server, signal));
@@ -207,12 +197,12 @@ impl StopTargets {
 
     /// Whether [`Self::take_abandoned`] must be called again though nothing happens.
     pub(super) fn watches_handlers(&self) -> bool {
-        self.handlers.iter().any(|handler| handler.exited.is_some() && !handler.handles.is_empty())
+        self.handlers.iter().any(|handler| handler.exited.is_some() && !handler.servers.is_empty())
     }
 
     /// The targets, for the log.
     pub(super) fn recipients(&self) -> Vec<Recipient> {
-        self.targets.iter().map(StopTarget::recipient).collect()
+        self.targets.iter().map(|target| target.recipient.clone()).collect()
     }
 
     /// Forgets servers that have ended, and with the main child's exit those that we could not send a signal. Returns whether
@@ -225,13 +215,13 @@ impl StopTargets {
     }
 
     /// Notes that the stop signal was sent, to the main child if there are no targets.
-    pub(super) fn note_sent(&self) {
-        self.is_sent.set(true);
+    pub(super) fn note_sent(&mut self) {
+        self.is_sent = true;
     }
 
     /// Whether the stop signal was sent.
     pub(super) fn is_sent(&self) -> bool {
-        self.is_sent.get()
+        self.is_sent
     }
 
     /// The first server that still runs.
@@ -250,20 +240,8 @@ impl StopTargets {
     }
 }
 
-impl StopTarget {
-    /// The process itself, and the servers that are left to it.
-    fn processes(&self) -> impl Iterator<Item = &Process> {
-        self.handles.iter().map(|(server, _)| server).chain([self.process.process()])
-    }
-
-    fn recipient(&self) -> Recipient {
-        let process = self.process.process();
-        Recipient {
-            signal: self.signal,
-            name: process.name.clone(),
-            pid: process.pid,
-            behind: self.behind.as_ref().map(|main| (main.name.clone(), main.pid)),
-            handles: self.handles.iter().map(|(server, _)| (server.name.clone(), server.pid)).collect(),
-        }
+impl Handler {
+    fn new(process: &Process, servers: Vec<(Process, Signal)>) -> Self {
+        Self { process: Tracked::new(process.clone()), servers, exited: None }
     }
 }
