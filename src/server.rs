@@ -61,10 +61,6 @@ impl Candidate {
         self.catches_or_blocks(signal)
     }
 
-    fn is_softstop(&self) -> bool {
-        self.process.name == SOFTSTOP && is_softstop(self.blocked)
-    }
-
     /// The process under its profile's name if it runs in an interpreter: `gunicorn` in the log says more than `python3`.
     fn named(&self) -> Process {
         let known = self.profile().filter(|_| profile::is_interpreter(&self.process.name));
@@ -122,15 +118,6 @@ pub struct Found {
     pub is_nested: bool,
 }
 
-/// The name of every softstop, which stops its children by itself.
-pub const SOFTSTOP: &str = "softstop";
-
-/// Whether a process named [`SOFTSTOP`] is one: it blocks every signal.
-#[must_use]
-pub fn is_softstop(blocked: SignalSet) -> bool {
-    Signal::all().filter(|signal| signal.is_catchable()).all(|signal| blocked.contains(signal))
-}
-
 /// Finds the servers among `candidates`, the main child and its descendants, parents before children. `request` is the signal
 /// received. With `bypass`, a server is sent its signal even if a process above it handles the request.
 #[must_use]
@@ -165,11 +152,6 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
             }),
         }
     }
-    // A softstop between us and every server does all of this itself.
-    let is_softstop = |recipient: &Recipient| {
-        candidates.iter().any(|candidate| candidate.process.is(&recipient.process) && candidate.is_softstop())
-    };
-    found.is_nested = matches!(&found.recipients[..], [only] if is_softstop(only));
     found.ancestors =
         servers.iter().flat_map(|(server, _)| tree.ancestors(server)).map(|one| one.process.clone()).collect();
     if let Some((first, _)) = servers.first() {

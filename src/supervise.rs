@@ -212,22 +212,14 @@ impl Supervisor<'_> {
         if !is_request && !may_be_request {
             return;
         }
-        let started = self.start.elapsed();
-        let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
-        // What a person set is what a process between the main child and the server would be sent.
-        let sent = match (settings.stop_signal.value, settings.rewrite.get(&signal).map(|to| to.value)) {
-            (StopSignal::Always(chosen), _) | (_, Some(Rewrite::To(chosen))) => chosen,
-            _ => signal,
-        };
-        let found = stop_targets::find(&self.child, sent, settings.target.value, &is_late);
+        let found = self.search(signal);
         if !is_request && found.profile.is_none_or(|profile| profile.stop_signal != signal) {
             if signal == Signal::QUIT {
                 info!(target: STOP, "{signal} {origin} is not a stop request here: passed on");
             }
             return;
         }
-        let subject = self.subject(&found, signal);
-        let settings = subject.map_or_else(|| settings.clone(), |subject| settings.for_subject(subject));
+        let settings = self.settings_for(&found, signal);
         let mut rules = settings.rules();
         rules.stop_on = [signal].into_iter().chain(rules.stop_on.iter()).collect();
         rules.hurry_on = rules.hurry_on.without(signal.into());
@@ -246,6 +238,25 @@ impl Supervisor<'_> {
         self.has_listeners = found.has_listeners;
         self.report.found(&found, name, self.targets.recipients(), settings.profile.value);
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
+    }
+
+    /// Searches for the server. `request` is the signal received.
+    fn search(&self, request: Signal) -> Found {
+        let settings = self.options.settings;
+        let started = self.start.elapsed();
+        let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
+        // What a person set is what a process between the main child and the server would be sent.
+        let sent = match (settings.stop_signal.value, settings.rewrite.get(&request).map(|to| to.value)) {
+            (StopSignal::Always(chosen), _) | (_, Some(Rewrite::To(chosen))) => chosen,
+            _ => request,
+        };
+        stop_targets::find(&self.child, sent, settings.target.value, &is_late)
+    }
+
+    /// The settings for what was found.
+    fn settings_for(&self, found: &Found, request: Signal) -> Settings {
+        let settings = self.options.settings;
+        self.subject(found, request).map_or_else(|| settings.clone(), |subject| settings.for_subject(subject))
     }
 
     /// What the settings are for. `None`: the search found no more than the command line had told.
@@ -305,15 +316,14 @@ impl Supervisor<'_> {
 
     /// Finds the servers anew, and takes them for the targets of the stop. Its plan stays.
     fn finds_another(&mut self) -> bool {
-        let (settings, request) = (self.options.settings, self.report.request().unwrap_or(Signal::TERM));
-        let started = self.start.elapsed();
-        let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
-        let found = stop_targets::find(&self.child, request, settings.target.value, &is_late);
+        let request = self.report.request().unwrap_or(Signal::TERM);
+        let found = self.search(request);
         if found.servers.is_empty() {
             return false;
         }
-        let mut rules = self.shutdown.rules().clone();
-        self.targets = StopTargets::new(&found, settings, request, self.child.pid(), &mut rules);
+        let settings = self.settings_for(&found, request);
+        let mut rules = settings.rules();
+        self.targets = StopTargets::new(&found, &settings, request, self.child.pid(), &mut rules);
         self.report.found(&found, None, self.targets.recipients(), settings.profile.value);
         true
     }

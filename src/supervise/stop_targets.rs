@@ -66,10 +66,14 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
     };
     let mut found = server::find(&search.candidates, request, target == Some(Target::Server));
     found.has_listeners = true;
-    if found.servers.is_empty() {
-        found.is_nested = search::is_softstop(child.pid());
-        found.is_uncertain = !found.is_nested && (search.has_hidden || procfs::hides_a_child(child.pid()));
-    }
+    // A softstop between us and every server does all of this itself.
+    found.is_nested = match &found.recipients[..] {
+        [] => search::is_softstop(child.pid()),
+        [only] => search::is_softstop(only.process.pid),
+        _ => false,
+    };
+    found.is_uncertain =
+        found.servers.is_empty() && !found.is_nested && (search.has_hidden || procfs::hides_a_child(child.pid()));
     found
 }
 

@@ -4,7 +4,8 @@
 use super::procfs;
 use super::sockets::ListeningSocket;
 use crate::process::Process;
-use crate::server::{self, Candidate, Reach};
+use crate::server::{Candidate, Reach};
+use crate::signal::{Signal, SignalSet};
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -67,11 +68,14 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
     Some(found)
 }
 
-/// Whether the process is another softstop.
+/// Whether the process is another softstop, which stops its children by itself. It is recognised by its name and by blocking
+/// every signal.
 #[must_use]
 pub fn is_softstop(pid: i32) -> bool {
-    let softstop = procfs::read(pid).filter(|process| process.name == server::SOFTSTOP);
-    softstop.is_some_and(|_| server::is_softstop(procfs::status(pid).unwrap_or_default().blocked))
+    let blocks_all =
+        |blocked: SignalSet| Signal::all().filter(|one| one.is_catchable()).all(|one| blocked.contains(one));
+    procfs::name(pid).is_some_and(|name| name == "softstop")
+        && procfs::status(pid).is_some_and(|status| blocks_all(status.blocked))
 }
 
 /// Reads the command lines and signal masks of the processes that listen and of their ancestors. No others are needed.
