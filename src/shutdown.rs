@@ -429,8 +429,8 @@ impl Shutdown {
         }
     }
 
-    /// Sets the rules for the stop that is about to begin, with the plan for the server that was found. `has_server` is whether
-    /// one was found.
+    /// Sets the rules for the stop that is about to begin, with the plan for the server that was found; or those for another
+    /// server that was found before the stop signal was sent. `has_server` is whether one was found.
     pub fn prepare_stop(&mut self, rules: Rules, has_server: bool) {
         self.rules = rules;
         self.has_server = has_server;

@@ -86,6 +86,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         report,
         start,
         has_listeners: true,
+        has_lost_server: false,
         sent: Cell::default(),
         targets: StopTargets::default(),
         monitor: None,
@@ -109,6 +110,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         }
         supervisor.reap(now);
         supervisor.check_servers(now);
+        supervisor.search_again();
         supervisor.check_handlers(now);
         if let Some(error) = supervisor.start_failure.take_if(|_| supervisor.child.is_reaped()) {
             return Ending::NotStarted(error);
@@ -160,6 +162,8 @@ struct Supervisor<'a> {
     start: Instant,
     /// Whether anything listens in the namespace, as far as is known.
     has_listeners: bool,
+    /// Whether the last server has exited, and no other was found since.
+    has_lost_server: bool,
     /// The signals that we have sent.
     sent: Cell<SignalSet>,
     /// Empty until a stop begins.
@@ -177,7 +181,10 @@ impl Supervisor<'_> {
     fn next(&self) -> Option<Moment> {
         let snapshot = self.monitor.as_ref().and_then(TrafficMonitor::next);
         let targets = &self.targets;
-        let polls = self.shutdown.is_waiting_for_leftovers() || targets.needs_polling() || targets.watches_handlers();
+        let polls = self.shutdown.is_waiting_for_leftovers()
+            || targets.needs_polling()
+            || targets.watches_handlers()
+            || self.awaits_server();
         let poll = polls.then(|| self.start.elapsed().saturating_add(POLL_INTERVAL));
         self.shutdown.deadline().into_iter().chain(snapshot).chain(poll).min()
     }
@@ -307,25 +314,34 @@ impl Supervisor<'_> {
         if let Some(server) = self.targets.first_server() {
             self.report.serves(server);
         }
-        // A script may have started it again before its stop signal was sent.
-        let is_replaced = is_last && !self.targets.is_sent() && self.shutdown.is_stopping() && self.finds_another();
-        if is_last && !is_replaced {
+        self.has_lost_server = is_last;
+        // Until its stop signal is sent, a script may start it again.
+        if is_last && !self.awaits_server() {
             self.handle(Event::ServersExited, now);
         }
     }
 
-    /// Finds the servers anew, and takes them for the targets of the stop. Its plan stays.
-    fn finds_another(&mut self) -> bool {
+    /// Whether the servers have exited before their stop signal was sent, so that the main child may start them again.
+    fn awaits_server(&self) -> bool {
+        self.has_lost_server && !self.targets.is_sent() && !self.child.is_reaped()
+    }
+
+    /// Searches for the server that takes the place of one that has exited. Until there is one, the stop signal is for the main
+    /// child.
+    fn search_again(&mut self) {
+        if !self.awaits_server() {
+            return;
+        }
         let request = self.report.request().unwrap_or(Signal::TERM);
         let found = self.search(request);
-        if found.servers.is_empty() {
-            return false;
-        }
+        self.has_lost_server = found.servers.is_empty();
         let settings = self.settings_for(&found, request);
-        let mut rules = settings.rules();
+        // The waits stay as they are.
+        let mut rules = self.shutdown.rules().clone();
+        rules.plan.replace_stop_signal(settings.stop_signal.value);
         self.targets = StopTargets::new(&found, &settings, request, self.child.pid(), &mut rules);
         self.report.found(&found, None, self.targets.recipients(), settings.profile.value);
-        true
+        self.shutdown.prepare_stop(rules, !found.servers.is_empty());
     }
 
     /// Asks servers whose handler has exited without stopping them.

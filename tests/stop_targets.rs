@@ -16,6 +16,7 @@ use common::nginx::Nginx;
 use common::*;
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libc::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -393,6 +394,43 @@ fn sigquit_begins_the_stop_of_nginx_behind_a_script() {
     outcome.code(4).logged("stop requested: SIGQUIT").logged("pre-delay: nginx (pid 3) keeps serving");
     outcome.logged("drain: sent SIGQUIT to nginx (pid 3), behind sh (pid 2)").not_logged("not a stop request");
     nginx.logs("signal 3 (SIGQUIT)");
+}
+
+#[test]
+fn nginx_that_its_script_starts_again_in_the_pre_delay_gets_its_own_stop_signal() {
+    if !have_network() || !have_program("nginx") {
+        return;
+    }
+    let nginx = Nginx::new();
+    let command = nginx.command().join(" ");
+    let run = behind(&["--pre-delay", "4s"], &format!("{command}; {command}; exit 6")).pid_one().start();
+    nginx.is_up();
+    let first = named(&run, "nginx");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: nginx (pid 3) keeps serving");
+    send(first, SIGTERM);
+    eventually("the first nginx is gone", || (!Path::new(&format!("/proc/{first}")).exists()).then_some(()));
+    nginx.is_up();
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).logged("drain: sent SIGQUIT to nginx (pid ").logged(", behind sh (pid 2)").not_logged("SIGTERM to");
+    nginx.logs("signal 3 (SIGQUIT)");
+}
+
+#[test]
+fn a_script_whose_server_exits_in_the_pre_delay_is_sent_the_request_itself() {
+    // The control: nothing starts the server again.
+    if !have_network() || !have_program("nginx") {
+        return;
+    }
+    let nginx = Nginx::new();
+    let script = format!("{}; exec sleep 1000", nginx.command().join(" "));
+    let run = behind(&["--pre-delay", "2s"], &script).pid_one().start();
+    nginx.is_up();
+    run.signal(SIGTERM);
+    run.logs("pre-delay: nginx (pid 3) keeps serving");
+    send(named(&run, "nginx"), SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(143).logged("drain: sent SIGTERM to sh (pid 2)").not_logged("SIGQUIT");
 }
 
 #[test]
