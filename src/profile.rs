@@ -3,7 +3,12 @@
 //! The comment on each row names the manual or the source file that it is taken from, and the versions that were tried: run and
 //! stopped with three requests in flight. `recognise` finds the row for a command line or a running process.
 
+#[cfg(test)]
+mod examples;
 mod recognise;
+mod runtime;
+mod words;
+mod wrapper;
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -517,21 +522,21 @@ impl Profile {
     /// starts no known server, or it is not clear what it starts.
     #[must_use]
     pub fn of_command<S: AsRef<OsStr>>(command: &[S]) -> Option<&'static Self> {
-        recognise::started_by(recognise::words(command))
+        recognise::started_by(words::words(command))
     }
 
     /// The profile of a running process, by its command line and `comm` from /proc. A process can overwrite its command line,
     /// so `comm` must agree with it. A wrapper has no profile, whatever it starts.
     #[must_use]
     pub fn of_process<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> Option<&'static Self> {
-        recognise::running(&recognise::words(cmdline), comm)
+        recognise::running(&words::words(cmdline), comm)
     }
 
     /// The profile of a shell that reads its commands from stdin. It fits only an interactive shell, which the caller
     /// recognises by its ignoring the signal received.
     #[must_use]
     pub fn of_shell<S: AsRef<OsStr>>(cmdline: &[S]) -> Option<&'static Self> {
-        recognise::is_shell_without_script(&recognise::words(cmdline)).then_some(&SHELL)
+        wrapper::is_shell_without_script(&words::words(cmdline)).then_some(&SHELL)
     }
 
     /// The stop signal for a grace period. nats is sent SIGUSR2, for its lame-duck mode, if the grace period is long enough for
@@ -557,7 +562,7 @@ impl Profile {
 /// Whether a process is a shell, or a script that one runs.
 #[must_use]
 pub fn is_shell<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
-    recognise::is_shell(&recognise::words(cmdline), comm)
+    wrapper::is_shell(&words::words(cmdline), comm)
 }
 
 /// Whether a program of this name runs scripts or classes, so that the log should not name it but what it runs.
@@ -571,7 +576,7 @@ pub fn is_interpreter(comm: &str) -> bool {
 /// only passes signals on, or a program that catches SIGTERM and does not pass it on (npm).
 #[must_use]
 pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
-    recognise::is_looked_through(&recognise::words(cmdline), comm)
+    wrapper::is_looked_through(&words::words(cmdline), comm)
 }
 
 #[cfg(test)]
