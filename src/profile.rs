@@ -34,6 +34,8 @@ pub struct Profile {
     pub runtime: Option<Runtime>,
     /// The signal on which it finishes its work and exits.
     pub stop_signal: Signal,
+    /// A signal that stops it more gently, and how long that takes. It is sent if the grace period is longer.
+    pub slow_stop: Option<(Signal, Duration)>,
     /// How long it keeps serving after the stop request.
     pub pre_delay: PreDelay,
     /// Whether it finishes the requests under way on its stop signal.
@@ -109,6 +111,7 @@ const fn web(name: &'static str, programs: Names, stop_signal: Signal) -> Profil
         modules: &[],
         runtime: None,
         stop_signal,
+        slow_stop: None,
         pre_delay: PreDelay::BehindBalancer,
         finishes: Finishes::Yes,
         quiet_means: Activity::Requests,
@@ -425,6 +428,8 @@ pub const PROFILES: &[Profile] = &[
     ),
     // docs.nats.io, "Signals": TERM shuts down, USR2 is the lame-duck mode. Tried: 2.9 exits with 1 on TERM, 2.14 with 0.
     Profile {
+        // The default of lame_duck_duration.
+        slow_stop: Some((Signal::USR2, Duration::from_secs(120))),
         ok_on_stop: &[1],
         note: Some(
             "SIGUSR2 is its lame-duck mode, which moves clients away for lame_duck_duration (2 min): it needs a longer grace period",
@@ -505,9 +510,6 @@ const GRACEFUL_UWSGI: &Profile = &Profile {
     ..UWSGI
 };
 
-/// The default of nats-server's `lame_duck_duration`.
-const NATS_LAME_DUCK: Duration = Duration::from_secs(120);
-
 /// bash(1), SIGNALS: an interactive shell ignores TERM and exits on HUP, which it sends to its jobs.
 const SHELL: Profile = backend("shell", &[], Signal::HUP);
 
@@ -539,12 +541,11 @@ impl Profile {
         wrapper::is_shell_without_script(&words::words(cmdline)).then_some(&SHELL)
     }
 
-    /// The stop signal for a grace period. nats is sent SIGUSR2, for its lame-duck mode, if the grace period is long enough for
-    /// that.
+    /// The stop signal for a grace period.
     #[must_use]
     pub fn stop_signal_within(&self, grace_period: Option<Duration>) -> Signal {
-        let is_long = grace_period.is_some_and(|grace| grace > NATS_LAME_DUCK);
-        if self.name == "nats" && is_long { Signal::USR2 } else { self.stop_signal }
+        let slow = self.slow_stop.filter(|&(_, takes)| grace_period.is_some_and(|grace| grace > takes));
+        slow.map_or(self.stop_signal, |(signal, _)| signal)
     }
 
     /// Whether this is the stop signal of any known server.
@@ -568,8 +569,7 @@ pub fn is_shell<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
 /// Whether a program of this name runs scripts or classes, so that the log should not name it but what it runs.
 #[must_use]
 pub fn is_interpreter(comm: &str) -> bool {
-    ["python", "ruby", "node", "java", "perl", "php"].iter().any(|name| comm.starts_with(name))
-        && !comm.starts_with("php-fpm")
+    Runtime::ALL.iter().any(|runtime| runtime.has_comm(comm))
 }
 
 /// Whether a process between the main child and the server must not be sent the stop signal in the server's place: an init that

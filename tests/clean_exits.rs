@@ -106,6 +106,17 @@ fn behind_a_script_that_passes_the_code_on_it_is_a_success_too() {
 }
 
 #[test]
+fn nats_gets_the_signal_of_its_lame_duck_mode_only_if_the_grace_period_is_longer() {
+    for (grace, sent) in [("3m", "SIGUSR2"), ("30s", "SIGTERM")] {
+        let Some(server) = Server::named("nats-server") else { return };
+        let script = format!("{}; exit $?", server.command(&["12=0", "15=1"], true).join(" "));
+        let run = ready(&["--grace-period", grace], &["sh".into(), "-c".into(), script]);
+        run.signal(SIGTERM);
+        run.wait().code(0).logged(&format!("sent {sent} to nats-server (pid 3), behind sh (pid 2)"));
+    }
+}
+
+#[test]
 fn a_program_that_never_listened_was_a_job_that_did_not_finish() {
     let Some(server) = Server::named("puma") else { return };
     let run = ready(&[], &server.command(&["15=143"], false));

@@ -4,6 +4,9 @@ use super::words::{End, base, options, unversioned};
 use super::{PROFILES, Profile, Runtime};
 
 impl Runtime {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Erlang, Self::Java, Self::Lua, Self::Node, Self::Php, Self::Python, Self::Ruby];
+
     pub(super) fn of(program: &str) -> Option<Self> {
         Some(match unversioned(program) {
             "beam.smp" => Self::Erlang,
