@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::duration::{Bounds, show};
 use crate::process::Target;
-use crate::profile::PROFILES;
+use crate::profile::{Finishes, PROFILES};
 use crate::settings::{DrainUntil, LogFormat, Settings, Source, Sourced, base_name};
 use crate::shutdown::{Activity, KILL_WAIT, StopSignal, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
@@ -141,9 +141,11 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     let sent: Vec<(Signal, Signal)> = sent.collect();
     let same_for_all = sent.iter().all(|(_, to)| sent.first().is_some_and(|(_, first)| first == to));
     let latest = if bounds.is_range() { "at the latest, " } else { "" };
+    let finishes = settings.profile.value.is_some_and(|profile| profile.finishes == Finishes::Yes);
+    let finishes = if finishes { ", which finishes its work" } else { "" };
     for (signal, to) in sent.iter().take(if same_for_all { 1 } else { usize::MAX }) {
         let on = if same_for_all { String::new() } else { format!("on {signal}: ") };
-        at(pre_delay, format!("{latest}{on}{to} is sent to {name}{whom}, which finishes its work"))?;
+        at(pre_delay, format!("{latest}{on}{to} is sent to {name}{whom}{finishes}"))?;
     }
     match settings.drain_timeout.value {
         None => {
