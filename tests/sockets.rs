@@ -145,7 +145,7 @@ fn connections_over_ipv4_ipv6_and_ipv4_mapped_addresses_are_seen() {
         let look = until(&mut watch, "three connections are new", |look| look.new == 3);
         assert_eq!((look.open, look.idle, look.busy, look.waiting), (3, 3, 0, 0));
         assert_eq!(look.listening, ports);
-        let peers: Vec<_> = watch.connections(9).unwrap().iter().map(|connection| connection.peer).collect();
+        let peers: Vec<_> = watch.connections().unwrap().iter().map(|connection| connection.peer).collect();
         assert!(peers.contains(&client.local_addr().unwrap()), "the peer is not shown as an IPv4 address: {peers:?}");
         assert_eq!(peers.len(), 3);
         assert_eq!(until(&mut watch, "a snapshot", |_| true).new, 0);
@@ -268,7 +268,7 @@ fn connections_in_the_accept_queue_are_counted_with_and_without_a_request() {
         leaving.shutdown(std::net::Shutdown::Write).unwrap();
         let look = until(&mut watch, "four connections wait in the accept queue", |look| look.new == 4);
         assert_eq!((look.open, look.waiting, look.waiting_unread, look.busy), (4, 4, 2, 2));
-        let waiting = watch.connections(9).unwrap();
+        let waiting = watch.connections().unwrap();
         assert_eq!(waiting.iter().filter(|connection| connection.is_waiting && connection.unread == 8).count(), 2);
         let _accepted = server.listener.accept().unwrap();
         assert_eq!(watch.snapshot().unwrap().waiting, 3);
@@ -349,7 +349,7 @@ fn a_response_in_delivery_is_seen_after_the_app_has_closed_its_socket() {
         let look = until(&mut watch, "the response is being sent", |look| look.busy == 1 && look.unsent > 0);
         assert!(look.unsent <= written, "{look:?}");
         // Meanwhile the client's kernel may have received more.
-        let unsent = u64::from(watch.connections(1).unwrap()[0].unsent);
+        let unsent = u64::from(watch.connections().unwrap()[0].unsent);
         assert!(unsent > 0 && unsent <= look.unsent, "{unsent} in {look:?}");
         if way == Way::Netlink {
             assert!(look.since_response.is_some());
@@ -358,7 +358,7 @@ fn a_response_in_delivery_is_seen_after_the_app_has_closed_its_socket() {
         let look = watch.snapshot().unwrap();
         assert_eq!((look.open, look.lingering, look.new), (0, 1, 0), "{look:?}");
         assert!(look.unsent > 0);
-        let left = watch.connections(9).unwrap();
+        let left = watch.connections().unwrap();
         assert_eq!((left.len(), left[0].state, left[0].peer), (1, TcpState::FinWait1, client.local_addr().unwrap()));
         let mut got = Vec::new();
         client.read_to_end(&mut got).unwrap();
@@ -432,7 +432,7 @@ fn ignored_peers_do_not_count() {
         thread::sleep(Duration::from_millis(50)); // for the destroy events
         let look = watch.snapshot().unwrap();
         assert_eq!((look.new, look.unexplained, look.open, look.last_peer), (0, 0, 0, None), "{look:?}");
-        assert_eq!(watch.connections(9).unwrap(), []);
+        assert_eq!(watch.connections().unwrap(), []);
         // The control: a connection from another address counts, and is named.
         let other = Ipv4Addr::new(127, 8, 9, 9);
         drop(connect_from(other, server.address).unwrap());
@@ -522,7 +522,7 @@ fn without_netlink_and_proc_the_error_names_both() {
             Way::ProcNet => {
                 let error = watch.snapshot().unwrap_err().to_string();
                 assert!(error.contains("Operation not permitted") && error.contains("No such file"), "{error}");
-                assert!(watch.connections(1).is_err());
+                assert!(watch.connections().is_err());
                 assert_eq!((watch.selection(), watch.ports()), (None, &[][..]));
             }
             // The control: netlink works without /proc.
@@ -725,7 +725,7 @@ fn a_snapshot_of_ten_thousand_connections_stays_within_its_budget() {
             }));
         }
         let peak = memory("VmHWM:") - before;
-        assert_eq!(watch.connections(20).unwrap().len(), 20);
+        assert_eq!(watch.connections().unwrap().len(), CROWD);
         let (look, dump) = (median(looks), median(dumps));
         let ratio = look.as_secs_f64() / dump.as_secs_f64();
         println!("figure: a snapshot {look:?}, a bare dump {dump:?}, ratio {ratio:.1}; {peak} kB");

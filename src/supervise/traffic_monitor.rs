@@ -134,7 +134,7 @@ impl TrafficMonitor {
     pub(super) fn about_to_be_cut_off(&mut self, now: Moment) -> (Vec<Connection>, usize) {
         self.take_snapshot(now, false);
         (self.is_killed, self.next) = (true, None);
-        let mut all = self.watcher.connections(usize::MAX).unwrap_or_default();
+        let mut all = self.watcher.connections().unwrap_or_default();
         let more = all.len().saturating_sub(MOST_NAMED);
         all.truncate(MOST_NAMED);
         (all, more)

@@ -282,13 +282,13 @@ impl SocketWatcher {
         found.unwrap_or_default()
     }
 
-    /// At most `most` connections that are open or still being delivered: the busy ones first, then by unsent bytes. It
-    /// does not affect the next snapshot.
+    /// The connections that are open or still being delivered: the busy ones first, then by unsent bytes. It does not affect
+    /// the next snapshot.
     ///
     /// # Errors
     ///
     /// Neither netlink nor /proc shows anything.
-    pub fn connections(&mut self, most: usize) -> Result<Vec<Connection>, SocketsUnavailable> {
+    pub fn connections(&mut self) -> Result<Vec<Connection>, SocketsUnavailable> {
         self.select_ports()?;
         if self.filter.ports.is_empty() {
             return Ok(Vec::new()); // to `list`, no port means every port
@@ -300,13 +300,9 @@ impl SocketWatcher {
                 let is_watched = filter.watches(socket.local) && !filter.ignores(socket.peer.ip());
                 if is_watched && (socket.is_open() || socket.is_being_delivered()) {
                     found.push(connection(socket));
-                    // Truncate from time to time, so that the memory is bounded by `most`.
-                    if found.len() >= most.saturating_mul(2).max(64) {
-                        keep_first(&mut found, most);
-                    }
                 }
             })?;
-            keep_first(&mut found, most);
+            found.sort_by_key(|one: &Connection| std::cmp::Reverse((one.is_busy, one.unsent, one.unread)));
             Ok(found)
         })
     }
@@ -328,11 +324,6 @@ fn connection(socket: &Socket) -> Connection {
         since_arrival: times.map(|times| times.received),
         since_response: times.filter(Times::has_sent).map(|times| times.sent),
     }
-}
-
-fn keep_first(connections: &mut Vec<Connection>, most: usize) {
-    connections.sort_by_key(|connection| std::cmp::Reverse((connection.is_busy, connection.unsent, connection.unread)));
-    connections.truncate(most);
 }
 
 fn bits(states: &[TcpState]) -> u32 {
