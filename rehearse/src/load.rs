@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use softstop::duration::show;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -87,7 +88,7 @@ impl Load {
                 "Closed loop: {}, each of whom sends a request, waits for the whole answer and pauses for {}. While a server \
                  hangs its users wait and send nothing, so the hang weighs less in the percentiles than with --rate.{}",
                 counted(users.into(), "user"),
-                humantime::format_duration(pause),
+                show(pause),
                 match self.targets.as_slice() {
                     [_] => "",
                     _ => " Slow answers have users of their own, so that they delay no short request.",

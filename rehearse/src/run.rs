@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper::Version;
 use nix::sys::signal::Signal;
+use softstop::duration::show;
 
 use crate::failure::{Failure, LOST};
 use crate::load::client::{Client, Outcome};
@@ -166,7 +167,6 @@ fn command_line(command: &[OsString]) -> String {
 
 /// The settings for the report, by name.
 fn settings(options: &Options, addresses: &[SocketAddr], first: &Outcome) -> BTreeMap<String, String> {
-    let duration = |duration| humantime::format_duration(duration).to_string();
     let mut settings = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
     set("url", options.url.clone());
@@ -179,12 +179,12 @@ fn settings(options: &Options, addresses: &[SocketAddr], first: &Outcome) -> BTr
         }
         Pace::Closed { users, pause } => {
             set("users", users.to_string());
-            set("pause", duration(pause));
+            set("pause", show(pause));
         }
     }
-    set("timeout", duration(options.load.timeout));
-    set("before", duration(options.before));
-    set("grace", duration(options.after));
+    set("timeout", show(options.load.timeout));
+    set("before", show(options.before));
+    set("grace", show(options.after));
     set("expected status", options.target.expected_status.to_string());
     if let Some(hash) = options.target.expected_sha256 {
         set("expected SHA-256 of the body", hex(&hash));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use softstop::duration::show;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -187,8 +188,7 @@ impl Generator {
         } else if records.begun >= settings.max_requests {
             format!("The load ended at its limit of {} requests (--max-requests).", settings.max_requests)
         } else if due >= self.latest() {
-            let time = humantime::format_duration(settings.max_time);
-            format!("The load ended at its limit of {time} (--max-time).")
+            format!("The load ended at its limit of {} (--max-time).", show(settings.max_time))
         } else {
             records.begun += 1;
             return true;
