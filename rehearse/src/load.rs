@@ -39,6 +39,18 @@ pub(crate) enum Pace {
     Closed { users: u32, pause: Duration },
 }
 
+impl Pace {
+    /// As settings for the report, by name.
+    pub(crate) fn settings(self) -> [(&'static str, String); 2] {
+        match self {
+            Self::Open { per_second, in_flight } => {
+                [("rate", format!("{per_second} requests a second")), ("in flight at most", in_flight.to_string())]
+            }
+            Self::Closed { users, pause } => [("users", users.to_string()), ("pause", show(pause))],
+        }
+    }
+}
+
 /// The pace of a load and its bounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadSettings {

@@ -25,7 +25,7 @@ use softstop::duration::show;
 
 use crate::failure::{Failure, LOST};
 use crate::load::client::{Client, Outcome};
-use crate::load::{Load, LoadSettings, Pace};
+use crate::load::{Load, LoadSettings};
 use crate::rehearsal::{FORMAT, Rehearsal, Run};
 use crate::report::conclusion::met_the_update;
 use crate::report::summary::Summary;
@@ -172,15 +172,8 @@ fn settings(options: &Options, addresses: &[SocketAddr], first: &Outcome) -> BTr
     set("url", options.url.clone());
     set("address", addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", "));
     set("command", command_line(&options.command));
-    match options.load.pace {
-        Pace::Open { per_second, in_flight } => {
-            set("rate", format!("{per_second} a second"));
-            set("most in flight", in_flight.to_string());
-        }
-        Pace::Closed { users, pause } => {
-            set("users", users.to_string());
-            set("pause", show(pause));
-        }
+    for (name, value) in options.load.pace.settings() {
+        set(name, value);
     }
     set("timeout", show(options.load.timeout));
     set("before", show(options.before));
