@@ -53,7 +53,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     let program = options.command.first().map_or(Path::new(""), Path::new);
-    if command::find(program).is_none() {
+    if !command::exists(program) {
         return Err(Failure::usage(format!("{}: no such command", program.display())));
     }
     let directory = directory::choose(options.output.as_deref())?;
