@@ -72,6 +72,22 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Escapes text for XML and HTML, in an element or in an attribute with double quotes.
+pub(crate) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in printable(text).chars() {
+        match letter {
+            '&' => safe += "&amp;",
+            '<' => safe += "&lt;",
+            '>' => safe += "&gt;",
+            '"' => safe += "&quot;",
+            '\'' => safe += "&#39;",
+            _ => safe.push(letter),
+        }
+    }
+    safe
+}
+
 /// At most so many letters of a text, with an ellipsis where it was cut.
 pub(crate) fn truncated(text: &str, letters: usize) -> String {
     if text.chars().count() <= letters {

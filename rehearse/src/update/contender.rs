@@ -45,7 +45,7 @@ pub(crate) struct Contender {
     /// The directory of its logs, relative to `logs`.
     pub(crate) directory: String,
     /// The init and its options. None if the server itself is PID 1.
-    pub(crate) init: Option<(PathBuf, Vec<String>)>,
+    init: Option<(PathBuf, Vec<String>)>,
     /// How long the preStop hook of the platform sleeps before SIGTERM.
     pub(crate) pre_stop: Option<Duration>,
 }
