@@ -457,6 +457,24 @@ fn a_softstop_that_does_not_run_is_reported() {
     outcome.code(3).logged("broken does not run");
 }
 
+#[test]
+fn every_pod_has_the_same_limit_of_descriptors() {
+    let sandbox = Sandbox::new();
+    let wrapper = sandbox.directory.path().join("wrapper");
+    let softstop = softstop_binary();
+    script(&wrapper, &format!("#!/bin/sh\necho \"limit $(ulimit -Sn)\" >&2\nexec {softstop} \"$@\"\n"));
+    let wrapper = format!("--softstop={}", wrapper.display());
+    let flags = ["--embedded", "--in=namespace", "--contender=softstop", "--pods=1", "--updates=2", &*wrapper];
+    let rehearsal = sandbox.rehearsal(&flags).through(["sh", "-c", "ulimit -Sn 300; exec \"$@\"", "sh"]);
+    rehearsal.start().wait_at_most(LONGEST).code(0);
+    // The first pod starts before the load, which needs a higher limit, and the second one during it.
+    let limit = |pod: &str| {
+        let log = fs::read_to_string(sandbox.report().join(format!("logs/softstop/{pod}.log"))).unwrap();
+        log.lines().find(|line| line.starts_with("limit ")).unwrap().to_owned()
+    };
+    assert_eq!(limit("pod1"), limit("pod2"));
+}
+
 /// `cargo rehearse` means the current sources, and the init built as it ships.
 #[test]
 fn under_cargo_it_rehearses_the_softstop_that_cargo_builds() {

@@ -29,7 +29,6 @@ const NO_PLACE: &str = "the maximum number of requests was in flight";
 
 /// See [`Load::send`].
 pub(crate) async fn send(load: Load, began: Instant, stop: watch::Receiver<bool>, counts: Arc<Counts>) -> LoadResult {
-    limits::raise_descriptors();
     let clients = match Client::all(&load.targets, load.http) {
         Ok(clients) => clients,
         Err(why) => {
