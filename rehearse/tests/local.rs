@@ -308,9 +308,10 @@ fn what_is_not_installed_is_replaced_or_reported() {
 fn a_sweep_finds_the_value_that_loses_nothing() {
     let sandbox = Sandbox::new();
     let flags = ["--embedded", "--in=namespace", "--sweep=pre-delay=0s..1500ms:1500ms"];
-    let (rehearsal, _) = sandbox.rehearse(0, &flags);
+    let (rehearsal, stdout) = sandbox.rehearse(0, &flags);
     let lost: Vec<_> = rehearsal.runs().iter().map(|run| (run.name().to_owned(), run.lost() > 0)).collect();
     assert_eq!(lost, [("pre-delay=0s".to_owned(), true), ("pre-delay=1s500ms".to_owned(), false)]);
+    assert!(stdout.contains("the smallest value that lost nothing: pre-delay=1s500ms\n"), "{stdout}");
     assert_eq!(rehearsal.0["sweep"]["setting"], "pre-delay");
     assert_eq!(rehearsal.0["sweep"]["values"], serde_json::json!([0.0, 1.5]));
     assert!(sandbox.report().join("logs/pre-delay=0s/pod1.log").exists());

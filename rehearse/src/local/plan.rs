@@ -9,6 +9,7 @@ use softstop::shutdown::KILL_WAIT;
 
 use super::Options;
 use super::sweep_range::{SweepRange, SweptSetting};
+use crate::duration::one_word;
 use crate::failure::Failure;
 use crate::rehearsal::Sweep;
 use crate::update::contender::{ContenderKind, StopTimes};
@@ -114,7 +115,7 @@ fn swept(update: &PlannedUpdate, range: &SweepRange) -> Vec<PlannedUpdate> {
             SweptSetting::DrainTimeout => update.times.drain_timeout = value,
             SweptSetting::Lag => update.lag = value,
         }
-        update.name = Some(format!("{}={}", range.setting.name(), show(value).replace(' ', "")));
+        update.name = Some(format!("{}={}", range.setting.name(), one_word(value)));
         update
     };
     range.values.iter().copied().map(with).collect()
