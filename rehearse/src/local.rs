@@ -69,8 +69,7 @@ pub(crate) async fn local(options: Options) -> Result<u8, Failure> {
     let plan = Plan::of(&options)?;
     limits::raise_descriptors();
     // From here on a signal ends the rehearsal, and everything that it created is removed.
-    let mut signals =
-        Signals::catch().map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")))?;
+    let mut signals = Signals::catch()?;
     let report = directory::choose(options.output.as_deref())?;
     directory::make(&report)?;
     let engine = Engine::new();
