@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use softstop::duration::{Bounds, InvalidDuration, read};
+use softstop::duration::{Bounds, InvalidDuration, read, show};
 
 /// The longest duration that is accepted. It is more than any rehearsal needs, and sums of a few such durations cannot
 /// overflow.
@@ -28,6 +28,11 @@ pub(crate) fn parse_above_zero(word: &str) -> Result<Duration, String> {
         Ok(Duration::ZERO) => Err("it must be above zero".to_owned()),
         read => read,
     }
+}
+
+/// A duration as one word of a command line: `1m30s`.
+pub(crate) fn one_word(duration: Duration) -> String {
+    show(duration).replace(' ', "")
 }
 
 /// A duration, or two with `..` between them.

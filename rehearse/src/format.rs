@@ -1,5 +1,9 @@
 //! Numbers and text in the form in which they are shown.
 
+use std::time::Duration;
+
+use crate::duration::one_word;
+
 /// A count as a float. It is exact up to 2^53, which no rehearsal reaches.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 pub(crate) fn real(count: u64) -> f64 {
@@ -42,8 +46,8 @@ pub(crate) fn latency(value_ms: f64) -> String {
 
 /// The value of a setting as the command line takes it: `500ms`, `3s`.
 pub(crate) fn setting_value(seconds: f64) -> String {
-    let milliseconds = whole(seconds * 1000.0);
-    if milliseconds % 1000 == 0 { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
+    // Only a file from elsewhere has another number.
+    Duration::try_from_secs_f64(seconds).map_or_else(|_| format!("{seconds}s"), one_word)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
@@ -70,6 +74,22 @@ pub(crate) fn printable(text: &str) -> String {
             _ => letter,
         })
         .collect()
+}
+
+/// Escapes text for XML and HTML, in an element or in an attribute with double quotes.
+pub(crate) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in printable(text).chars() {
+        match letter {
+            '&' => safe += "&amp;",
+            '<' => safe += "&lt;",
+            '>' => safe += "&gt;",
+            '"' => safe += "&quot;",
+            '\'' => safe += "&#39;",
+            _ => safe.push(letter),
+        }
+    }
+    safe
 }
 
 /// At most so many letters of a text, with an ellipsis where it was cut.
@@ -110,7 +130,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 5020, 1_234_567].map(count), ["0", "999", "1,000", "5,020", "1,234,567"]);
         assert_eq!([0.04, 9.94, 9.96, 3104.2].map(milliseconds), ["0.0", "9.9", "10", "3,104"]);
         assert_eq!([0.4, 12.0, 999.4, 3104.0, 15_000.0].map(latency), ["0.4 ms", "12 ms", "999 ms", "3.1 s", "15 s"]);
-        assert_eq!([0.0, 3.0, 0.5, 1.5].map(setting_value), ["0s", "3s", "500ms", "1500ms"]);
+        assert_eq!([0.0, 3.0, 0.5, 1.5].map(setting_value), ["0s", "3s", "500ms", "1s500ms"]);
     }
 
     #[test]

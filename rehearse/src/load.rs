@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use softstop::duration::show;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -36,6 +37,18 @@ pub(crate) enum Pace {
     Open { per_second: f64, in_flight: u32 },
     /// So many users, each of whom sends a request, waits for the answer and pauses.
     Closed { users: u32, pause: Duration },
+}
+
+impl Pace {
+    /// As settings for the report, by name.
+    pub(crate) fn settings(self) -> [(&'static str, String); 2] {
+        match self {
+            Self::Open { per_second, in_flight } => {
+                [("rate", format!("{per_second} requests a second")), ("in flight at most", in_flight.to_string())]
+            }
+            Self::Closed { users, pause } => [("users", users.to_string()), ("pause", show(pause))],
+        }
+    }
 }
 
 /// The pace of a load and its bounds.
@@ -87,7 +100,7 @@ impl Load {
                 "Closed loop: {}, each of whom sends a request, waits for the whole answer and pauses for {}. While a server \
                  hangs its users wait and send nothing, so the hang weighs less in the percentiles than with --rate.{}",
                 counted(users.into(), "user"),
-                humantime::format_duration(pause),
+                show(pause),
                 match self.targets.as_slice() {
                     [_] => "",
                     _ => " Slow answers have users of their own, so that they delay no short request.",

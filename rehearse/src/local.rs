@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use hyper::Uri;
 
 use crate::failure::{Failure, LOST, NOT_MEASURED};
-use crate::load::{Load, LoadSettings};
+use crate::load::{Load, LoadSettings, limits};
 use crate::progress::Progress;
 use crate::rehearsal::{FORMAT, Rehearsal, Run};
 use crate::report::conclusion::{Conclusion, finding};
@@ -67,9 +67,9 @@ pub(crate) struct Options {
 
 pub(crate) async fn local(options: Options) -> Result<u8, Failure> {
     let plan = Plan::of(&options)?;
+    limits::raise_descriptors();
     // From here on a signal ends the rehearsal, and everything that it created is removed.
-    let mut signals =
-        Signals::catch().map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")))?;
+    let mut signals = Signals::catch()?;
     let report = directory::choose(options.output.as_deref())?;
     directory::make(&report)?;
     let engine = Engine::new();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::unistd::{AccessFlags, access};
 use tokio::process::Command;
 
 /// Finds a program in PATH or in the directories of system programs, which the PATH of an ordinary user lacks.
@@ -13,9 +14,9 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     directories.map(|directory| directory.join(program)).find(|file| is_executable(file))
 }
 
+/// Whether this user may execute the file.
 pub(crate) fn is_executable(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    file.is_file() && access(file, AccessFlags::X_OK).is_ok()
 }
 
 /// The first line that a program prints for its version flag, on stdout or stderr.

@@ -4,7 +4,7 @@
 //! and [`sweep_choice`] names the value to choose. [`table`] is the output on the terminal, [`page`] and [`chart`] are the HTML
 //! and the pictures, and [`json`] is the file of the figures. [`compare`] puts two results side by side.
 
-pub(crate) mod chart;
+mod chart;
 pub(crate) mod compare;
 pub(crate) mod conclusion;
 pub(crate) mod directory;

@@ -21,10 +21,11 @@ use std::time::{Duration, SystemTime};
 
 use hyper::Version;
 use nix::sys::signal::Signal;
+use softstop::duration::show;
 
 use crate::failure::{Failure, LOST};
 use crate::load::client::{Client, Outcome};
-use crate::load::{Load, LoadSettings, Pace};
+use crate::load::{Load, LoadSettings};
 use crate::rehearsal::{FORMAT, Rehearsal, Run};
 use crate::report::conclusion::met_the_update;
 use crate::report::summary::Summary;
@@ -52,7 +53,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     let program = options.command.first().map_or(Path::new(""), Path::new);
-    if command::find(program).is_none() {
+    if !command::exists(program) {
         return Err(Failure::usage(format!("{}: no such command", program.display())));
     }
     let directory = directory::choose(options.output.as_deref())?;
@@ -166,25 +167,17 @@ fn command_line(command: &[OsString]) -> String {
 
 /// The settings for the report, by name.
 fn settings(options: &Options, addresses: &[SocketAddr], first: &Outcome) -> BTreeMap<String, String> {
-    let duration = |duration| humantime::format_duration(duration).to_string();
     let mut settings = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(settings.insert(name.to_owned(), value));
     set("url", options.url.clone());
     set("address", addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", "));
     set("command", command_line(&options.command));
-    match options.load.pace {
-        Pace::Open { per_second, in_flight } => {
-            set("rate", format!("{per_second} a second"));
-            set("most in flight", in_flight.to_string());
-        }
-        Pace::Closed { users, pause } => {
-            set("users", users.to_string());
-            set("pause", duration(pause));
-        }
+    for (name, value) in options.load.pace.settings() {
+        set(name, value);
     }
-    set("timeout", duration(options.load.timeout));
-    set("before", duration(options.before));
-    set("grace", duration(options.after));
+    set("timeout", show(options.load.timeout));
+    set("before", show(options.before));
+    set("grace", show(options.after));
     set("expected status", options.target.expected_status.to_string());
     if let Some(hash) = options.target.expected_sha256 {
         set("expected SHA-256 of the body", hex(&hash));

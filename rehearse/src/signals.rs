@@ -1,9 +1,9 @@
 //! The signals with which a user ends a rehearsal.
 
-use std::io;
-
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{self, SignalKind, signal};
+
+use crate::failure::Failure;
 
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -13,11 +13,13 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn catch() -> io::Result<Self> {
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let catch =
+            |kind| signal(kind).map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")));
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+            hang_up: catch(SignalKind::hangup())?,
         })
     }
 

@@ -66,3 +66,19 @@ impl Verdict {
         }
     }
 }
+
+/// How many requests had each verdict.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct VerdictCounts([u64; Verdict::ALL.len()]);
+
+impl VerdictCounts {
+    pub(crate) fn add(&mut self, verdict: Verdict) {
+        for (count, each) in self.0.iter_mut().zip(Verdict::ALL) {
+            *count += u64::from(each == verdict);
+        }
+    }
+
+    pub(crate) fn of(&self, verdict: Verdict) -> u64 {
+        self.0.iter().zip(Verdict::ALL).filter(|(_, each)| *each == verdict).map(|(count, _)| count).sum()
+    }
+}

@@ -308,9 +308,10 @@ fn what_is_not_installed_is_replaced_or_reported() {
 fn a_sweep_finds_the_value_that_loses_nothing() {
     let sandbox = Sandbox::new();
     let flags = ["--embedded", "--in=namespace", "--sweep=pre-delay=0s..1500ms:1500ms"];
-    let (rehearsal, _) = sandbox.rehearse(0, &flags);
+    let (rehearsal, stdout) = sandbox.rehearse(0, &flags);
     let lost: Vec<_> = rehearsal.runs().iter().map(|run| (run.name().to_owned(), run.lost() > 0)).collect();
     assert_eq!(lost, [("pre-delay=0s".to_owned(), true), ("pre-delay=1s500ms".to_owned(), false)]);
+    assert!(stdout.contains("the smallest value that lost nothing: pre-delay=1s500ms\n"), "{stdout}");
     assert_eq!(rehearsal.0["sweep"]["setting"], "pre-delay");
     assert_eq!(rehearsal.0["sweep"]["values"], serde_json::json!([0.0, 1.5]));
     assert!(sandbox.report().join("logs/pre-delay=0s/pod1.log").exists());
@@ -455,6 +456,24 @@ fn a_softstop_that_does_not_run_is_reported() {
     script(&broken, "#!/nowhere/sh\n");
     let outcome = sandbox.rehearsal(&["--contender=softstop", &format!("--softstop={}", broken.display())]).run();
     outcome.code(3).logged("broken does not run");
+}
+
+#[test]
+fn every_pod_has_the_same_limit_of_descriptors() {
+    let sandbox = Sandbox::new();
+    let wrapper = sandbox.directory.path().join("wrapper");
+    let softstop = softstop_binary();
+    script(&wrapper, &format!("#!/bin/sh\necho \"limit $(ulimit -Sn)\" >&2\nexec {softstop} \"$@\"\n"));
+    let wrapper = format!("--softstop={}", wrapper.display());
+    let flags = ["--embedded", "--in=namespace", "--contender=softstop", "--pods=1", "--updates=2", &*wrapper];
+    let rehearsal = sandbox.rehearsal(&flags).through(["sh", "-c", "ulimit -Sn 300; exec \"$@\"", "sh"]);
+    rehearsal.start().wait_at_most(LONGEST).code(0);
+    // The first pod starts before the load, which needs a higher limit, and the second one during it.
+    let limit = |pod: &str| {
+        let log = fs::read_to_string(sandbox.report().join(format!("logs/softstop/{pod}.log"))).unwrap();
+        log.lines().find(|line| line.starts_with("limit ")).unwrap().to_owned()
+    };
+    assert_eq!(limit("pod1"), limit("pod2"));
 }
 
 /// `cargo rehearse` means the current sources, and the init built as it ships.

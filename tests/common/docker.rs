@@ -120,7 +120,7 @@ pub fn docker_says<'a>(arguments: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// A unique name.
-pub fn new_name() -> String {
+pub(crate) fn new_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("softstop-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }

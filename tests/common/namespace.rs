@@ -89,7 +89,7 @@ fn run_again(name: &str, words: &[&str], way: Way) {
 }
 
 /// Moves this thread to another network namespace: `/proc/PID/ns/net`.
-pub fn enter_network(namespace: &Path) -> io::Result<()> {
+pub(crate) fn enter_network(namespace: &Path) -> io::Result<()> {
     let namespace = File::open(namespace)?;
     // SAFETY: takes two integers; affects only this thread.
     if unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } == 0 {
@@ -107,7 +107,7 @@ pub fn new_network() {
 }
 
 /// Brings the loopback interface up, which is down in a new namespace.
-pub fn lift_loopback() {
+pub(crate) fn lift_loopback() {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     // SAFETY: all-zero bytes are a valid ifreq.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use softstop::duration::show;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -28,7 +29,6 @@ const NO_PLACE: &str = "the maximum number of requests was in flight";
 
 /// See [`Load::send`].
 pub(crate) async fn send(load: Load, began: Instant, stop: watch::Receiver<bool>, counts: Arc<Counts>) -> LoadResult {
-    limits::raise_descriptors();
     let clients = match Client::all(&load.targets, load.http) {
         Ok(clients) => clients,
         Err(why) => {
@@ -187,8 +187,7 @@ impl Generator {
         } else if records.begun >= settings.max_requests {
             format!("The load ended at its limit of {} requests (--max-requests).", settings.max_requests)
         } else if due >= self.latest() {
-            let time = humantime::format_duration(settings.max_time);
-            format!("The load ended at its limit of {time} (--max-time).")
+            format!("The load ended at its limit of {} (--max-time).", show(settings.max_time))
         } else {
             records.begun += 1;
             return true;

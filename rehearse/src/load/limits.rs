@@ -7,7 +7,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// The soft limit before it was raised.
 static INHERITED: OnceLock<u64> = OnceLock::new();
 
-/// Raises the soft limit to the hard one.
+/// Raises the soft limit to the hard one, for the load. Each verb does it before it starts any program: those that start later
+/// would inherit another limit than those before.
 pub(crate) fn raise_descriptors() {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {

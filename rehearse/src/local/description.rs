@@ -51,15 +51,8 @@ pub(crate) fn settings(options: &Options, components: &Components, missing: &[&s
     set("pre-delay", options.times.pre_delay.to_string());
     set("pods", options.pods.to_string());
     set("updates", options.updates.to_string());
-    match options.load.pace {
-        Pace::Open { per_second, in_flight } => {
-            set("rate", format!("{per_second} requests a second"));
-            set("in flight at most", in_flight.to_string());
-        }
-        Pace::Closed { users, pause } => {
-            set("users", users.to_string());
-            set("pause", show(pause));
-        }
+    for (name, value) in options.load.pace.settings() {
+        set(name, value);
     }
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     set("cores of the machine", cores.to_string());

@@ -9,6 +9,7 @@ use softstop::shutdown::KILL_WAIT;
 
 use super::Options;
 use super::sweep_range::{SweepRange, SweptSetting};
+use crate::duration::one_word;
 use crate::failure::Failure;
 use crate::rehearsal::Sweep;
 use crate::update::contender::{ContenderKind, StopTimes};
@@ -67,23 +68,32 @@ impl Plan {
 }
 
 impl PlannedUpdate {
-    /// Applies softstop's own rules for a grace period.
+    /// Whether a stop fits into the grace period; for softstop by its own rules.
     fn fits(&self, grace_period: Duration) -> Result<(), Failure> {
         let (pre_delay, drain_timeout) = (self.times.pre_delay.most, self.times.drain_timeout);
-        let is_too_long = match self.contender {
-            ContenderKind::Softstop => pre_delay.saturating_add(drain_timeout).saturating_add(KILL_WAIT) > grace_period,
-            ContenderKind::Prestop => pre_delay >= grace_period,
-            ContenderKind::Bare | ContenderKind::Tini | ContenderKind::DumbInit => false,
-        };
-        if !is_too_long {
-            return Ok(());
+        match self.contender {
+            ContenderKind::Softstop if pre_delay + drain_timeout + KILL_WAIT > grace_period => {
+                Err(Failure::usage(format!(
+                    "a pre-delay of {}, a drain timeout of {} and {} for the end do not fit into the grace period of {}: give \
+                     a longer --grace-period, or shorten the others",
+                    show(pre_delay),
+                    show(drain_timeout),
+                    show(KILL_WAIT),
+                    show(grace_period)
+                )))
+            }
+            ContenderKind::Prestop if pre_delay >= grace_period => Err(Failure::usage(format!(
+                "a preStop hook that sleeps for {} leaves nothing of the grace period of {}: give a longer --grace-period, or \
+                 a shorter --pre-delay",
+                show(pre_delay),
+                show(grace_period)
+            ))),
+            ContenderKind::Bare
+            | ContenderKind::Tini
+            | ContenderKind::DumbInit
+            | ContenderKind::Prestop
+            | ContenderKind::Softstop => Ok(()),
         }
-        let [pre_delay, drain_timeout, grace_period] = [pre_delay, drain_timeout, grace_period].map(show);
-        Err(Failure::usage(format!(
-            "a pre-delay of {pre_delay}, a drain timeout of {drain_timeout} and {} for the end do not fit into the grace \
-             period of {grace_period}: give a longer --grace-period, or shorten the others",
-            show(KILL_WAIT)
-        )))
     }
 }
 
@@ -105,7 +115,7 @@ fn swept(update: &PlannedUpdate, range: &SweepRange) -> Vec<PlannedUpdate> {
             SweptSetting::DrainTimeout => update.times.drain_timeout = value,
             SweptSetting::Lag => update.lag = value,
         }
-        update.name = Some(format!("{}={}", range.setting.name(), show(value).replace(' ', "")));
+        update.name = Some(format!("{}={}", range.setting.name(), one_word(value)));
         update
     };
     range.values.iter().copied().map(with).collect()
@@ -179,7 +189,7 @@ mod tests {
             (&["--contender", "tini,tini"], "names tini twice"),
             (&["--pre-delay", "10s"], "give a longer --grace-period"),
             (&["--sweep", "pre-delay=0s..10s:1s"], "a pre-delay of 10s"),
-            (&["--contender", "prestop", "--pre-delay", "30s"], "give a longer --grace-period"),
+            (&["--contender", "prestop", "--pre-delay", "30s"], "a preStop hook that sleeps for 30s"),
             (&["--slow", "20s"], "give a longer --timeout"),
             (&["--slow", "5ms"], "--slow must be at least 100ms"),
         ] {

@@ -10,7 +10,7 @@ mod panel;
 mod plot;
 mod scale;
 mod series;
-pub(crate) mod svg;
+mod svg;
 mod sweep;
 
 use std::sync::{Arc, LazyLock};

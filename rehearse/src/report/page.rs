@@ -3,13 +3,12 @@
 use std::fmt::Write;
 
 use super::chart::Charts;
-use super::chart::svg::escape;
 use super::conclusion::{Conclusion, cautions, finding};
 use super::headline::headline;
 use super::summary::Summary;
 use super::sweep_choice::SweepChoice;
 use super::table::{cells, legend};
-use crate::format::{count, truncated};
+use crate::format::{count, escape, truncated};
 use crate::rehearsal::{LogFinding, Rehearsal, Run, Stop};
 
 /// Without an icon a browser asks the server for one and reports an error on its console.

@@ -1,13 +1,13 @@
 //! A run in numbers: how many requests had which verdict, the latencies, and how long a stop took.
 
 use crate::rehearsal::Run;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, VerdictCounts};
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) requests: u64,
-    counts: [u64; Verdict::ALL.len()],
+    counts: VerdictCounts,
     pub(crate) retried: u64,
     /// Of the short requests that were answered. None if there are none.
     pub(crate) latency: Option<Latency>,
@@ -28,12 +28,8 @@ const MAX_PERCENT_NOT_SENT: u64 = 1;
 
 impl Summary {
     pub(crate) fn of(run: &Run) -> Self {
-        let mut counts = [0; Verdict::ALL.len()];
-        for request in &run.requests {
-            for (count, verdict) in counts.iter_mut().zip(Verdict::ALL) {
-                *count += u64::from(verdict == request.verdict);
-            }
-        }
+        let mut counts = VerdictCounts::default();
+        run.requests.iter().for_each(|request| counts.add(request.verdict));
         let short = run.requests.iter().filter(|request| request.verdict == Verdict::Answered && !request.slow);
         Self {
             requests: run.requests.len() as u64,
@@ -45,7 +41,7 @@ impl Summary {
     }
 
     pub(crate) fn count(&self, verdict: Verdict) -> u64 {
-        Verdict::ALL.iter().zip(self.counts).filter(|(each, _)| **each == verdict).map(|(_, count)| count).sum()
+        self.counts.of(verdict)
     }
 
     pub(crate) fn lost(&self) -> u64 {

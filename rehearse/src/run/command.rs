@@ -3,19 +3,20 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{AccessFlags, Pid, access, getpgrp, tcgetpgrp};
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::load::limits;
+use crate::programs::is_executable;
 use crate::progress::Progress;
 
 /// A line without its end, such as a prompt, is shown after this time.
@@ -114,12 +115,11 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl Write, progress: Ar
     }
 }
 
-/// Finds a program as a shell would.
-pub(crate) fn find(program: &Path) -> Option<PathBuf> {
-    let is_executable = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+/// Whether a shell would find this program.
+pub(crate) fn exists(program: &Path) -> bool {
     if program.components().count() > 1 || program.is_absolute() {
-        return Some(program.to_owned()).filter(is_executable);
+        return is_executable(program);
     }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(program)).find(is_executable)
+    let in_path = |path| std::env::split_paths(&path).any(|directory| is_executable(&directory.join(program)));
+    std::env::var_os("PATH").is_some_and(in_path)
 }

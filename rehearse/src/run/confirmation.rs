@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::net::SocketAddr;
 
+use softstop::duration::show;
+
 use crate::failure::Failure;
 use crate::load::Pace;
 
@@ -21,7 +23,7 @@ pub(crate) fn confirm(url: &str, addresses: &[SocketAddr], pace: Pace) -> Result
     let load = match pace {
         Pace::Open { per_second, .. } => format!("{per_second} requests a second"),
         Pace::Closed { users, pause } => {
-            format!("{users} users at once, each pausing for {}", humantime::format_duration(pause))
+            format!("{users} users at once, each pausing for {}", show(pause))
         }
     };
     let addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();

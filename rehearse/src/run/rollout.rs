@@ -46,8 +46,7 @@ impl Rollout {
     /// Starts the load. `expected` is the least time that everything takes.
     pub(crate) fn start(load: Load, expected: Duration) -> Result<Self, Failure> {
         limits::raise_descriptors();
-        let signals =
-            Signals::catch().map_err(|error| Failure::not_measured(format!("cannot handle signals: {error}")))?;
+        let signals = Signals::catch()?;
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = watch::channel(false);
         let began = Instant::now();

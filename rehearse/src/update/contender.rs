@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use softstop::duration::{Bounds, show};
+use softstop::duration::Bounds;
 use softstop::settings::base_name;
 
 use super::application::{Application, PodSpec};
+use crate::duration::one_word;
 
 /// A way to run and stop a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) struct Contender {
     /// The directory of its logs, relative to `logs`.
     pub(crate) directory: String,
     /// The init and its options. None if the server itself is PID 1.
-    pub(crate) init: Option<(PathBuf, Vec<String>)>,
+    init: Option<(PathBuf, Vec<String>)>,
     /// How long the preStop hook of the platform sleeps before SIGTERM.
     pub(crate) pre_stop: Option<Duration>,
 }
@@ -127,9 +128,4 @@ impl Contender {
         words.extend(arguments.map_err(|error| format!("cannot write {}: {error}", pod.files.display()))?);
         Ok(words)
     }
-}
-
-/// A duration as one word of a command line.
-fn one_word(duration: Duration) -> String {
-    show(duration).replace(' ', "")
 }

@@ -182,6 +182,18 @@ pub(crate) fn rehearsal(runs: &[Value]) -> Value {
     })
 }
 
+/// `rehearsal.json` of this update alone.
+pub(crate) fn one(update: &Update) -> Value {
+    rehearsal(&[update.run()])
+}
+
+/// A rehearsal in which nothing was sent.
+pub(crate) fn nothing() -> Value {
+    let mut figures = one(&Update::new("nothing", 0.0, 9.0));
+    figures["runs"][0]["requests"] = json!([]);
+    figures
+}
+
 /// The five contenders.
 pub(crate) fn contenders() -> Vec<Value> {
     let names = [

@@ -11,7 +11,7 @@ pub(crate) const GOOD: &str = "#00795a";
 /// Vermilion, for losses.
 pub(crate) const BAD: &str = "#b84a00";
 /// Grey, for "inconclusive".
-pub(crate) const INCONCLUSIVE: &str = "#595959";
+const INCONCLUSIVE: &str = "#595959";
 
 /// The colour of a verdict, below its pattern.
 fn base(verdict: Verdict) -> &'static str {

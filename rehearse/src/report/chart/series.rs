@@ -6,7 +6,7 @@ use super::scale::decades;
 use crate::format::real;
 use crate::rehearsal::{MarkKind, Rehearsal, Request, Run};
 use crate::report::summary::Latency;
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, VerdictCounts};
 
 /// The most spans of time for the longest run; more would show noise.
 const MAX_SPANS: f64 = 80.0;
@@ -17,14 +17,14 @@ pub(crate) struct Span {
     /// In seconds since the load began.
     pub(crate) from: f64,
     pub(crate) to: f64,
-    counts: [u64; Verdict::ALL.len()],
+    counts: VerdictCounts,
     /// Of the short requests that were answered.
     pub(crate) latency: Option<Latency>,
 }
 
 impl Span {
     pub(crate) fn count(&self, verdict: Verdict) -> u64 {
-        Verdict::ALL.iter().zip(self.counts).filter(|(each, _)| **each == verdict).map(|(_, count)| count).sum()
+        self.counts.of(verdict)
     }
 
     /// Divided by the length of this span, so that a shorter last span does not show as a dip.
@@ -55,7 +55,7 @@ impl Series {
             .iter()
             .zip(edges.iter().skip(1))
             .map(|(from, to)| {
-                (Span { from: *from, to: *to, counts: [0; Verdict::ALL.len()], latency: None }, Vec::new())
+                (Span { from: *from, to: *to, counts: VerdictCounts::default(), latency: None }, Vec::new())
             })
             .collect();
         let final_span = spans.len().saturating_sub(1);
@@ -64,9 +64,7 @@ impl Series {
             let at = end_of(request);
             let place = edges.partition_point(|edge| *edge <= at).saturating_sub(1).min(final_span);
             let Some((span, latencies)) = spans.get_mut(place) else { continue };
-            for (count, verdict) in span.counts.iter_mut().zip(Verdict::ALL) {
-                *count += u64::from(verdict == request.verdict);
-            }
+            span.counts.add(request.verdict);
             match request.verdict {
                 _ if request.slow => {}
                 Verdict::Answered => latencies.push(request.latency_ms),

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::format::printable;
+use crate::format::escape;
 
 /// Text is measured in the first font. A browser without it uses one of the others, and most of these are narrower.
 const FONT: &str = "'DejaVu Sans', Verdana, 'Segoe UI', system-ui, sans-serif";
@@ -16,22 +16,6 @@ impl fmt::Display for Number {
         let rounded = (self.0 * 100.0).round() / 100.0 + 0.0; // no "-0"
         if rounded.is_finite() { write!(to, "{rounded}") } else { to.write_str("0") }
     }
-}
-
-/// Escapes text for XML and HTML, in an element or in an attribute with double quotes.
-pub(crate) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in printable(text).chars() {
-        match letter {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            _ => safe.push(letter),
-        }
-    }
-    safe
 }
 
 /// A rectangle of the picture.
@@ -64,24 +48,24 @@ impl Area {
 /// The style of a text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextStyle {
-    pub(crate) size: f64,
-    pub(crate) bold: bool,
-    pub(crate) colour: &'static str,
-    pub(crate) anchor: Anchor,
+    size: f64,
+    bold: bool,
+    colour: &'static str,
+    anchor: Anchor,
     /// A white outline, for a text that is drawn over lines.
-    pub(crate) halo: bool,
+    halo: bool,
 }
 
 /// Which part of a text is at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Anchor {
+enum Anchor {
     Start,
     Middle,
     End,
 }
 
-pub(crate) const INK: &str = "#222222";
-pub(crate) const QUIET: &str = "#595959";
+const INK: &str = "#222222";
+const QUIET: &str = "#595959";
 
 impl TextStyle {
     pub(crate) fn of(size: f64) -> Self {
