@@ -32,7 +32,9 @@ With SIGTERM at T:
 - **short**: a client that keeps its connection and one that opens a new one each time ask every 0.3 s from T-1.5 s to T+3 s.
 
 An answer counts only when the whole of it came. `A 1/3` means that one of three was lost. What says `long` in its name had A
-only, of 6 s; in `kaslow` the slow question follows three short ones on its connection. *sent* is what softstop's log names.
+only, of 6 s; in `kaslow` the slow question follows three short ones on its connection. *sent* is what softstop's log names;
+*heard* is how many stop signals the server itself has counted. The exit code `none` means that after 45 s it had not exited, and
+was killed. Up to two short ones more than with tini do not count as more: they are a matter of milliseconds.
 ";
 
 const COLUMNS: [&str; 9] = [
