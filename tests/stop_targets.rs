@@ -16,6 +16,7 @@ use common::nginx::Nginx;
 use common::*;
 
 use std::fs;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use libc::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -314,6 +315,31 @@ fn a_stop_signal_that_a_person_set_is_sent_to_a_handler_too() {
         let outcome = run.wait_at_most(SOON);
         outcome.code(code);
         assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+    }
+}
+
+// A server that is replaced.
+
+#[test]
+fn a_server_that_takes_over_in_the_pre_delay_gets_the_stop_signal() {
+    if !have_network() {
+        return;
+    }
+    let [old, new] = ["old", "new"].map(|name| format!("{} --name {name}", server(&["15=3", "40=0"])));
+    let (stdin, mut keyboard) = pipe();
+    let script = format!("{old} & read go; {new} & wait; exit 4");
+    let run = behind(&["--pre-delay", "3s"], &script).stdin(stdin).pid_one().start();
+    run.says("old: ready");
+    let replaced = named(&run, "recorder");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    keyboard.write_all(b"go\n").unwrap();
+    run.says("new: ready");
+    send(replaced, LAST);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(4).logged("drain: sent SIGTERM to recorder (pid 4), behind sh (pid 2)");
+    for (line, times) in [("old: got 40", 1), ("old: got 15", 0), ("new: got 15", 1)] {
+        assert_eq!(outcome.stdout.matches(line).count(), times, "{line}: {outcome:?}");
     }
 }
 
