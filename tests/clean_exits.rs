@@ -10,7 +10,7 @@
     reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
 use std::fs;
@@ -30,10 +30,9 @@ struct Server {
 impl Server {
     #[track_caller]
     fn named(name: &'static str) -> Option<Self> {
-        if !have("root, for a network namespace", is_root()) {
+        if !have_network() {
             return None;
         }
-        new_network();
         let server = Self { directory: tempfile::tempdir().unwrap(), name };
         install(&server.path(), fs::read(recorder()).unwrap());
         Some(server)
@@ -48,7 +47,7 @@ impl Server {
         let mut words = recorder_until(exits);
         words[0] = self.path().into_os_string().into_string().unwrap();
         if listens {
-            words.extend(["--listen".to_owned(), "0.0.0.0:0".to_owned()]);
+            words.extend(LISTENS.map(str::to_owned));
         }
         words
     }

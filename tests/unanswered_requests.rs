@@ -9,7 +9,7 @@
 )]
 
 use common::http::*;
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
 use std::io::{Read, Write};
@@ -23,16 +23,6 @@ use libc::SIGTERM;
 const SILENCE: Duration = Duration::from_secs(4);
 /// How late a stop may end on a slow machine.
 const MARGIN: Duration = Duration::from_secs(10);
-
-/// A network namespace for this test. Without root there is none, and the test is skipped.
-#[track_caller]
-fn have_network() -> bool {
-    let found = have("root, for a network namespace", is_root());
-    if found {
-        new_network();
-    }
-    found
-}
 
 /// The fixture server under softstop as PID 1, behind these words, and its port. SIGTERM kills it by default.
 #[track_caller]

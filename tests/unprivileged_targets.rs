@@ -51,9 +51,10 @@ impl Server {
         install(&program, fs::read(recorder()).unwrap());
         let exits: Vec<String> = exits.iter().map(|exit| format!("--exit-on {exit}")).collect();
         let command = format!(
-            "setpriv --reuid 33333 --regid 33333 --clear-groups {} {} --listen 0.0.0.0:0",
+            "setpriv --reuid 33333 --regid 33333 --clear-groups {} {} {}",
             program.display(),
-            exits.join(" ")
+            exits.join(" "),
+            LISTENS.join(" ")
         );
         Some(Self { _directory: directory, command })
     }
@@ -66,7 +67,7 @@ impl Server {
 
 /// softstop with these options and a script, as PID 1 with no more capabilities than these.
 fn confined(capabilities: &str, options: &[&str], script: &str) -> Softstop {
-    let run = softstop(options.iter().copied().chain(["sh", "-c", script]));
+    let run = softstop_script(options, script);
     run.through(["setpriv", capabilities, "--inh-caps=-all"]).pid_one()
 }
 
