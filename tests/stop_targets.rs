@@ -259,8 +259,7 @@ fn a_softstop_beside_a_server_does_not_hide_it() {
     let server = server_until(&["15=3"]);
     let run =
         softstop_script(&[], &format!("{server} & {} {server} & wait; wait", softstop_binary())).pid_one().start();
-    run.says("ready");
-    run.says("ready");
+    run.says_times("ready", 2);
     run.signal(SIGTERM);
     let outcome = run.wait_at_most(SOON);
     outcome.not_logged("a softstop stands before the server");
@@ -349,6 +348,7 @@ fn a_softstop_under_a_softstop_does_the_pre_delay_of_a_worker_too() {
     let outcome = run.wait();
     outcome.code(3).logged("passing SIGTERM through at once");
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    assert_eq!(outcome.stderr.matches("pre-delay: ").count(), 1, "{outcome:?}");
     assert_eq!(outcome.got(), [SIGTERM]);
 }
 
