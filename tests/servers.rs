@@ -72,7 +72,7 @@ fn stores_and_workers() {
     hold(rows::stores::rows());
 }
 
-/// Each line of code in docs/writing-a-server.md stands in a server that is stopped here.
+/// Each line of code in docs/writing-a-server.md stands in a server that a row of the table stops.
 #[test]
 fn what_the_page_tells_was_tried() {
     let page = std::fs::read_to_string(common::root().join("docs/writing-a-server.md")).unwrap();
