@@ -197,6 +197,17 @@ pub fn softstop_script(options: &[&str], script: &str) -> Softstop {
     softstop(options.iter().copied().chain(["sh", "-c", script]))
 }
 
+/// Stops a recorder, which must be the main child and be ready, and kills it once it has its stop signal.
+#[track_caller]
+pub fn killed_in_the_stop(run: Running) -> Outcome {
+    run.signal(libc::SIGTERM);
+    run.says("got 15");
+    send(run.child(), libc::SIGKILL);
+    let outcome = run.wait();
+    outcome.code(137);
+    outcome
+}
+
 /// Another program in place of softstop, for example as a negative control.
 pub fn program<S: AsRef<OsStr>>(binary: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = S>) -> Softstop {
     Softstop {
@@ -438,6 +449,15 @@ impl Running {
             self.ended = status.map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap()));
         }
         self.ended
+    }
+
+    /// Sends SIGTERM and waits until it has ended. Returns how long that took, and how it ended.
+    #[track_caller]
+    pub fn stopped(self) -> (Duration, Outcome) {
+        let asked = Instant::now();
+        self.signal(libc::SIGTERM);
+        let outcome = self.wait();
+        (asked.elapsed(), outcome)
     }
 
     /// Waits until it has ended.
