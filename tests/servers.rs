@@ -24,8 +24,6 @@ mod backend;
 mod client;
 #[path = "servers/judge.rs"]
 mod judge;
-#[path = "servers/not_yet.rs"]
-mod not_yet;
 #[path = "servers/page.rs"]
 mod page;
 #[path = "servers/row.rs"]
