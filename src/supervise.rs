@@ -45,6 +45,9 @@ const DAEMON_LIMIT: Duration = Duration::from_secs(1);
 /// How often we look for changes that no descriptor reports: processes that are left, and servers on a kernel without pidfds.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
+/// If the last server ends before it was sent its stop signal, a script may start it again. This is how long we look for it.
+const RESTART_WAIT: Duration = Duration::from_secs(2);
+
 /// What the loop needs to know besides the state machine's rules.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
@@ -91,6 +94,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         targets: StopTargets::default(),
         monitor: None,
         is_group_stopped: false,
+        servers_exited: None,
         start_failure: None,
     };
     loop {
@@ -169,6 +173,8 @@ struct Supervisor<'a> {
     monitor: Option<TrafficMonitor>,
     /// Whether the main child's whole group was sent the stop signal.
     is_group_stopped: bool,
+    /// When the last server ended, as long as its script may start it again.
+    servers_exited: Option<Moment>,
     /// Why the program could not be run. The child that reported this is about to exit.
     start_failure: Option<SpawnError>,
 }
@@ -178,7 +184,10 @@ impl Supervisor<'_> {
     fn next(&self) -> Option<Moment> {
         let snapshot = self.monitor.as_ref().and_then(TrafficMonitor::next);
         let targets = &self.targets;
-        let polls = self.shutdown.is_waiting_for_leftovers() || targets.needs_polling() || targets.watches_handlers();
+        let polls = self.shutdown.is_waiting_for_leftovers()
+            || self.servers_exited.is_some()
+            || targets.needs_polling()
+            || targets.watches_handlers();
         let poll = polls.then(|| self.start.elapsed().saturating_add(POLL_INTERVAL));
         self.shutdown.deadline().into_iter().chain(snapshot).chain(poll).min()
     }
@@ -293,13 +302,23 @@ impl Supervisor<'_> {
 
     /// Notes servers that have ended.
     fn check_servers(&mut self, now: Moment) {
-        let Some(is_last) = self.targets.forget_ended(!self.child.is_reaped()) else { return };
-        if let Some(server) = self.targets.first_server() {
-            self.report.serves(server);
+        if let Some(is_last) = self.targets.forget_ended(!self.child.is_reaped()) {
+            if let Some(server) = self.targets.first_server() {
+                self.report.serves(server);
+            }
+            self.servers_exited = is_last.then_some(now);
         }
-        // A script may have started it again before its stop signal was sent.
-        let is_replaced = is_last && !self.targets.is_sent() && self.shutdown.is_stopping() && self.finds_another();
-        if is_last && !is_replaced {
+        let Some(since) = self.servers_exited else { return };
+        // A script may start it again before its stop signal is sent. It does not listen at once.
+        let may_be_replaced = !self.targets.is_sent() && self.shutdown.is_stopping();
+        if may_be_replaced && self.finds_another() {
+            self.servers_exited = None;
+            return;
+        }
+        let is_over =
+            now >= since.saturating_add(RESTART_WAIT) || self.shutdown.deadline().is_some_and(|end| now >= end);
+        if is_over || !may_be_replaced || self.child.is_reaped() {
+            self.servers_exited = None;
             self.handle(Event::ServersExited, now);
         }
     }
@@ -368,7 +387,8 @@ impl Supervisor<'_> {
         if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, may_end_wait) {
             return;
         }
-        if let Some(activity) = self.shutdown.watches() {
+        // As long as a server may come back, it is not quiet: there would be nobody to stop.
+        if let Some(activity) = self.shutdown.watches().filter(|_| self.servers_exited.is_none()) {
             let quiet = monitor.traffic().quiet(activity, now);
             self.handle(Event::Quiet(quiet), now);
         }

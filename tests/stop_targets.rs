@@ -289,6 +289,44 @@ fn a_stop_signal_that_a_person_set_is_sent_to_a_handler_too() {
 // A server that is replaced.
 
 #[test]
+fn a_server_that_its_script_starts_again_in_the_pre_delay_gets_the_stop_signal() {
+    if !have_network() {
+        return;
+    }
+    let [first, second] = ["first", "second"].map(|name| format!("{} --name {name}", server_until(&["15=3", "40=0"])));
+    // The second one listens only some time after the first one's end.
+    let script = format!("{first}; sleep 0.3; {second}; exit $((4 + $?))");
+    let run = softstop_script(&["--pre-delay", "3s"], &script).pid_one().start();
+    run.says("first: ready");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    send(run.descendant("recorder"), LAST);
+    run.says("second: ready");
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(7).logged("drain: sent SIGTERM to recorder (pid 5), behind sh (pid 2)");
+    for (line, times) in [("first: got 40", 1), ("first: got 15", 0), ("second: got 15", 1)] {
+        assert_eq!(outcome.stdout.matches(line).count(), times, "{line}: {outcome:?}");
+    }
+}
+
+/// The control: a wrapper that does not start it again.
+#[test]
+fn a_server_that_ends_in_the_pre_delay_for_good_does_not_hold_the_stop() {
+    if !have_network() {
+        return;
+    }
+    let script = format!("{}; trap 'exit 6' TERM; while :; do sleep 0.05; done", server_until(&["15=3", "40=0"]));
+    let run = softstop_script(&["--pre-delay", LONG], &script).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    send(run.descendant("recorder"), LAST);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).logged("sent SIGTERM to sh (pid 2), which has not exited after its server");
+    assert_eq!(outcome.got(), [LAST], "{outcome:?}");
+}
+
+#[test]
 fn a_server_that_takes_over_in_the_pre_delay_gets_the_stop_signal() {
     if !have_network() {
         return;
