@@ -396,14 +396,20 @@ fn a_program_that_only_has_softstops_name_is_a_server_like_any_other() {
     let name = directory.path().join("softstop");
     install(&name, fs::read(in_path("sh").unwrap()).unwrap());
     let name = name.to_str().unwrap();
-    let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &start(&["15=3"])]).pid_one().start();
-    run.says("ready");
-    // A shell blocks every signal for the moment of a fork.
-    eventually("the shell waits", || (status(run.child(), "SigBlk")? == 0).then_some(()));
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    outcome.code(7).logged("pre-delay: ").not_logged("passing SIGTERM through");
-    assert_eq!(outcome.got(), [SIGTERM]);
+    let passes_on =
+        |command: &str| format!("trap 'kill -TERM $A; wait $A; exit 7' TERM; {command} & A=$!; while :; do wait; done");
+    // As an ancestor of the server, as the process that is sent its signal, and as a worker without a server.
+    let worker = recorder_until(&["15=3"]).join(" ");
+    for script in [start(&["15=3"]), passes_on(&server_until(&["15=3"])), passes_on(&worker)] {
+        let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &script]).pid_one().start();
+        run.says("ready");
+        // A shell blocks every signal for the moment of a fork.
+        eventually("the shell waits", || (status(run.child(), "SigBlk")? == 0).then_some(()));
+        run.signal(SIGTERM);
+        let outcome = run.wait();
+        outcome.code(7).logged("pre-delay: ").not_logged("passing SIGTERM through");
+        assert_eq!(outcome.got(), [SIGTERM], "{script}");
+    }
 }
 
 // A stop request that is not SIGTERM.
