@@ -22,7 +22,7 @@ use crate::profile::{self, Finishes, Profile};
 use crate::report::{Recipient, Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
-use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, StopSignal};
+use crate::shutdown::{Action, Event, Exit, Moment, Note, Shutdown, StopSignal, WRAPPER_WAIT};
 use crate::signal::{Origin, Rewrite, Signal, SignalSet};
 use crate::sys::child::Child;
 use crate::sys::memory;
@@ -86,7 +86,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         report,
         start,
         has_listeners: true,
-        has_lost_server: false,
+        lost_server: None,
         sent: Cell::default(),
         targets: StopTargets::default(),
         monitor: None,
@@ -110,7 +110,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         }
         supervisor.reap(now);
         supervisor.check_servers(now);
-        supervisor.search_again();
+        supervisor.search_again(now);
         supervisor.check_handlers(now);
         if let Some(error) = supervisor.start_failure.take_if(|_| supervisor.child.is_reaped()) {
             return Ending::NotStarted(error);
@@ -162,8 +162,8 @@ struct Supervisor<'a> {
     start: Instant,
     /// Whether anything listens in the namespace, as far as is known.
     has_listeners: bool,
-    /// Whether the last server has exited, and no other was found since.
-    has_lost_server: bool,
+    /// When the last server exited, if that was before its stop signal and no other was found since.
+    lost_server: Option<Moment>,
     /// The signals that we have sent.
     sent: Cell<SignalSet>,
     /// Empty until a stop begins.
@@ -314,27 +314,32 @@ impl Supervisor<'_> {
         if let Some(server) = self.targets.first_server() {
             self.report.serves(server);
         }
-        self.has_lost_server = is_last;
-        // Until its stop signal is sent, a script may start it again.
-        if is_last && !self.awaits_server() {
+        if is_last && !self.targets.is_sent() && !self.child.is_reaped() {
+            self.lost_server = Some(now);
+        } else if is_last {
             self.handle(Event::ServersExited, now);
         }
     }
 
     /// Whether the servers have exited before their stop signal was sent, so that the main child may start them again.
     fn awaits_server(&self) -> bool {
-        self.has_lost_server && !self.targets.is_sent() && !self.child.is_reaped()
+        self.lost_server.is_some() && !self.targets.is_sent() && !self.child.is_reaped()
     }
 
-    /// Searches for the server that takes the place of one that has exited. Until there is one, the stop signal is for the main
-    /// child.
-    fn search_again(&mut self) {
-        if !self.awaits_server() {
+    /// Searches for the server that takes the place of one that has exited, as long as a wrapper has to exit after its server.
+    /// Until there is one, the stop signal is for the main child.
+    fn search_again(&mut self, now: Moment) {
+        let Some(lost) = self.lost_server.filter(|_| self.awaits_server()) else { return };
+        if now >= lost.saturating_add(WRAPPER_WAIT) {
+            self.lost_server = None;
+            self.handle(Event::ServersExited, lost);
             return;
         }
         let request = self.report.request().unwrap_or(Signal::TERM);
         let found = self.search(request);
-        self.has_lost_server = found.servers.is_empty();
+        if !found.servers.is_empty() {
+            self.lost_server = None;
+        }
         let settings = self.settings_for(&found, request);
         // The waits stay as they are.
         let mut rules = self.shutdown.rules().clone();
@@ -388,12 +393,13 @@ impl Supervisor<'_> {
 
     /// Takes a snapshot if one is due, and tells the state machine for how long it has been quiet.
     fn watch_traffic(&mut self, now: Moment) {
-        let may_end_wait = self.may_end_wait();
+        let (may_end_wait, awaits_server) = (self.may_end_wait(), self.awaits_server());
         let Some(monitor) = &mut self.monitor else { return };
         if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, may_end_wait) {
             return;
         }
-        if let Some(activity) = self.shutdown.watches() {
+        // While no server runs there is no traffic. That does not prove that none will come.
+        if let Some(activity) = self.shutdown.watches().filter(|_| !awaits_server) {
             let quiet = monitor.traffic().quiet(activity, now);
             self.handle(Event::Quiet(quiet), now);
         }

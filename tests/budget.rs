@@ -63,8 +63,7 @@ fn anonymous(init: &[&str]) -> u64 {
     // Its start is complete when its child runs and it sleeps.
     eventually("the init sleeps", || {
         let child = run.children().into_iter().next()?;
-        let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-        (name.trim() == "sleep" && state(run.pid) == Some('S')).then_some(())
+        (has_name(child, "sleep") && state(run.pid) == Some('S')).then_some(())
     });
     let memory = fs::read_to_string(format!("/proc/{}/smaps_rollup", run.pid)).unwrap();
     let line = memory.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap().trim().trim_end_matches(" kB");

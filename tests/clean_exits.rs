@@ -10,13 +10,13 @@
     reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use libc::{SIGKILL, SIGTERM};
+use libc::SIGTERM;
 
 /// Ends the server with 143, as SIGTERM does, but it is no stop signal.
 const ENDS: i32 = 40;
@@ -30,10 +30,9 @@ struct Server {
 impl Server {
     #[track_caller]
     fn named(name: &'static str) -> Option<Self> {
-        if !have("root, for a network namespace", is_root()) {
+        if !have_network() {
             return None;
         }
-        new_network();
         let server = Self { directory: tempfile::tempdir().unwrap(), name };
         install(&server.path(), fs::read(recorder()).unwrap());
         Some(server)
@@ -48,7 +47,7 @@ impl Server {
         let mut words = recorder_until(exits);
         words[0] = self.path().into_os_string().into_string().unwrap();
         if listens {
-            words.extend(["--listen".to_owned(), "0.0.0.0:0".to_owned()]);
+            words.extend(LISTENS.map(str::to_owned));
         }
         words
     }
@@ -159,11 +158,8 @@ fn any_other_code_stays_as_it_is() {
         run.signal(SIGTERM);
         run.wait().code(code).not_logged("as after every clean stop");
     }
-    let run = ready(&[], &server.command(&["99=0"], true));
-    run.signal(SIGTERM);
-    run.says("got 15");
-    send(run.child(), SIGKILL);
-    run.wait().code(137).not_logged("as after every clean stop");
+    // Nor is a SIGKILL from elsewhere a clean stop.
+    killed_in_the_stop(ready(&[], &server.command(&["99=0"], true))).not_logged("as after every clean stop");
 }
 
 /// The control: an unknown server that ends with 143 did not handle the signal, as far as is known.

@@ -56,9 +56,8 @@ fn a_process_whose_main_thread_has_exited_is_killed_too() {
         let run = run.start();
         run.says("threads");
         // Where python3 is a shell script that finds the real one, there are other zombies for a moment.
-        let is_python =
-            |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "python3\n");
-        let family = |pid| descendants(pid).into_iter().find(|&pid| state(pid) == Some('Z') && is_python(pid));
+        let family =
+            |pid| descendants(pid).into_iter().find(|&pid| state(pid) == Some('Z') && has_name(pid, "python3"));
         let lives_on = eventually("the main thread has exited", || family(run.pid));
         run.signal(15);
         run.wait().code(137).logged("(python3)").not_logged("some processes still exist");

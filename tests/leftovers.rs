@@ -9,10 +9,9 @@
     reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
-use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,24 +22,9 @@ use softstop::shutdown::{LEFTOVER_WAIT, WRAPPER_WAIT};
 /// How late a stop may end on a slow machine.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// A network namespace for this test. Without root there is none, and the test is skipped.
-#[track_caller]
-fn have_network() -> bool {
-    let found = have("root, for a network namespace", is_root());
-    if found {
-        new_network();
-    }
-    found
-}
-
-/// The command line of a server that these signals end.
-fn server(exits: &[&str]) -> String {
-    [recorder_until(exits), vec!["--listen".into(), "0.0.0.0:0".into()]].concat().join(" ")
-}
-
 /// A main child that becomes a server, which exits with 9 on SIGTERM, and leaves this.
 fn leaves(command: &str) -> String {
-    format!("{command} & exec {}", server(&["15=9"]))
+    format!("{command} & exec {}", server_until(&["15=9"]))
 }
 
 /// A recorder that nothing ends but SIGKILL, with the name `left`.
@@ -61,7 +45,7 @@ impl Stop {
     /// Starts the script under softstop with these options, and stops it when all these lines have come.
     #[track_caller]
     fn of(options: &[&str], script: &str, ready: &[&str]) -> Self {
-        let run = softstop(options.iter().copied().chain(["sh", "-c", script])).pid_one().start();
+        let run = softstop_script(options, script).pid_one().start();
         for line in ready {
             run.says(line);
         }
@@ -88,13 +72,6 @@ fn times(outcome: &Outcome, line: &str) -> usize {
     outcome.stdout.lines().filter(|said| *said == line).count()
 }
 
-/// The pid, in our namespace, of the descendant with this name.
-#[track_caller]
-fn named(run: &Running, name: &str) -> i32 {
-    let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-    eventually(&format!("{name} runs"), || descendants(run.pid).into_iter().find(is_it))
-}
-
 // The wrapper.
 
 #[test]
@@ -108,7 +85,7 @@ fn a_wrapper_that_does_not_exit_after_its_server_is_asked_after_five_seconds() {
     thread::scope(|scope| {
         for (then, seconds, code) in scripts {
             scope.spawn(move || {
-                let script = format!("{}; {then}", server(&["15=3"]));
+                let script = format!("{}; {then}", server_until(&["15=3"]));
                 let stop = Stop::of(&["-vv"], &script, &["ready"]);
                 let outcome = stop.ends_after(WRAPPER_WAIT + Duration::from_secs(seconds));
                 outcome.code(code).logged("sent SIGTERM to sh (pid 2), which has not exited after its server");
@@ -126,7 +103,7 @@ fn a_wrapper_that_exits_after_its_server_is_not_asked() {
     if !have_network() {
         return;
     }
-    let script = format!("{}; sleep 1; exit 4", server(&["15=3"]));
+    let script = format!("{}; sleep 1; exit 4", server_until(&["15=3"]));
     let outcome = Stop::of(&["-vv"], &script, &["ready"]).ends_after(Duration::from_secs(1));
     outcome.code(4).not_logged("has not exited after its server");
     assert_eq!(outcome.stderr.matches("debug: sent SIGTERM\n").count(), 1, "{outcome:?}");
@@ -137,7 +114,7 @@ fn a_drain_timeout_ends_a_wrapper_that_ignores_sigterm() {
     if !have_network() {
         return;
     }
-    let script = format!("{}; trap '' TERM; while :; do sleep 0.05; done", server(&["15=3"]));
+    let script = format!("{}; trap '' TERM; while :; do sleep 0.05; done", server_until(&["15=3"]));
     let outcome = Stop::of(&["--drain-timeout", "3s"], &script, &["ready"]).ends_after(Duration::from_secs(3));
     outcome.code(137).logged("drain timeout: still running after 3s").logged("killed pid 2 (sh)");
 }
@@ -190,7 +167,7 @@ fn a_process_that_exits_by_itself_within_two_seconds_is_sent_nothing() {
         "({} --name left & left=$!; read line; sleep 1; kill -40 $left; wait)",
         recorder_until(&["40=0"]).join(" ")
     );
-    let script = format!("mkfifo lives; {left} <lives & exec 9>lives; exec {}", server(&["15=9"]));
+    let script = format!("mkfifo lives; {left} <lives & exec 9>lives; exec {}", server_until(&["15=9"]));
     let directory = tempfile::tempdir().unwrap();
     let run = softstop(["sh", "-c", &script]).directory(directory.path()).pid_one().start();
     run.says("left: ready");
@@ -316,9 +293,9 @@ fn a_stopped_server_behind_a_script_is_continued_for_its_stop_signal() {
     if !have_network() {
         return;
     }
-    let run = softstop(["sh", "-c", &format!("{}; exit 4", server(&["15=3"]))]).pid_one().start();
+    let run = softstop(["sh", "-c", &format!("{}; exit 4", server_until(&["15=3"]))]).pid_one().start();
     run.says("ready");
-    let server = named(&run, "recorder");
+    let server = run.descendant("recorder");
     send(server, SIGSTOP);
     eventually("the server is stopped", || (state(server) == Some('T')).then_some(()));
     let outcome = Stop::begin(run).ends_after(Duration::ZERO);

@@ -24,8 +24,6 @@ mod backend;
 mod client;
 #[path = "servers/judge.rs"]
 mod judge;
-#[path = "servers/not_yet.rs"]
-mod not_yet;
 #[path = "servers/page.rs"]
 mod page;
 #[path = "servers/row.rs"]
@@ -72,7 +70,7 @@ fn stores_and_workers() {
     hold(rows::stores::rows());
 }
 
-/// Each line of code in docs/writing-a-server.md stands in a server that is stopped here.
+/// Each line of code in docs/writing-a-server.md stands in a server that a row of the table stops.
 #[test]
 fn what_the_page_tells_was_tried() {
     let page = std::fs::read_to_string(common::root().join("docs/writing-a-server.md")).unwrap();

@@ -9,7 +9,7 @@
     reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
 use std::collections::HashSet;
@@ -71,15 +71,14 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 #[test]
 fn five_thousand_other_processes_do_not_delay_a_signal_to_a_program_that_listens_nowhere() {
-    if !have("root, for namespaces", is_root()) || !have_program("perl") || !have_program("nsenter") {
+    if !have_program("perl") || !have_program("nsenter") || !have_network() {
         return;
     }
-    new_network();
     let ((empty, _), (crowded, crowd)) = (namespace_of(0), namespace_of(CROWD));
     // In turn, so that both have the same load of the machine beside them.
     let (alone, among): (Vec<_>, Vec<_>) = (0..SAMPLES).map(|_| (latency(&empty, &[]), latency(&crowded, &[]))).unzip();
     // The control: to find a server every process is looked at.
-    let listening = (0..3).map(|_| latency(&crowded, &["--listen", "0.0.0.0:0"])).collect();
+    let listening = (0..3).map(|_| latency(&crowded, &LISTENS)).collect();
     let [alone, among, listening] = [alone, among, listening].map(median);
     println!("alone {alone:?}, among {crowd} processes {among:?}, with a listener {listening:?}");
     assert!(among < alone * FACTOR, "{among:?} among {crowd} processes, {alone:?} alone");
@@ -95,8 +94,7 @@ fn files_before_the_signal(arguments: &[&str]) -> (usize, Vec<String>) {
     let strace = ["strace", "--quiet=all", "-f", "-e", calls, "-o", trace.to_str().unwrap()];
     let run = softstop([recorder().to_str().unwrap()].iter().chain(arguments)).through(strace).start();
     run.says("ready");
-    let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "softstop\n");
-    let softstop = eventually("softstop runs", || run.children().into_iter().find(is_it));
+    let softstop = run.descendant("softstop");
     send(softstop, SIGTERM);
     run.wait().code(0);
     let trace = fs::read_to_string(trace).unwrap();
@@ -115,12 +113,11 @@ fn files_before_the_signal(arguments: &[&str]) -> (usize, Vec<String>) {
 
 #[test]
 fn no_file_of_a_process_is_opened_before_the_signal_to_a_program_that_listens_nowhere() {
-    if !have("root, for a network namespace", is_root()) || !have_program("strace") {
+    if !have_program("strace") || !have_network() {
         return;
     }
-    new_network();
     // Its name tells whether it is a shell or another softstop.
     assert_eq!(files_before_the_signal(&[]), (1, Vec::new()));
     // The control: to find a server, processes are looked at.
-    assert_ne!(files_before_the_signal(&["--listen", "0.0.0.0:0"]).1, [""; 0]);
+    assert_ne!(files_before_the_signal(&LISTENS).1, [""; 0]);
 }

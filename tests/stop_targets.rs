@@ -11,13 +11,14 @@
     reason = "a test panics when it fails; unlike the init it may read the clock and wait for its children"
 )]
 
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::nginx::Nginx;
 use common::*;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libc::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
@@ -28,51 +29,19 @@ const SOON: Duration = Duration::from_secs(15);
 /// A signal with which a test ends the recorder. Of the pending signals the kernel delivers this one last.
 const LAST: i32 = 40;
 
-/// A network namespace for this test. Without root there is none, and the test is skipped.
-#[track_caller]
-fn have_network() -> bool {
-    let found = have("root, for a network namespace", is_root());
-    if found {
-        new_network();
-    }
-    found
-}
-
-/// The command line of a server that these signals end.
-fn server(exits: &[&str]) -> String {
-    [recorder_until(exits), vec!["--listen".into(), "0.0.0.0:0".into()]].concat().join(" ")
-}
-
-/// softstop with these options and a script.
-fn behind(options: &[&str], script: &str) -> Softstop {
-    softstop(options.iter().copied().chain(["sh", "-c", script]))
-}
-
 /// A script that runs the server without `exec`, and exits with 4 more than its code.
 fn start(exits: &[&str]) -> String {
-    format!("{}; exit $((4 + $?))", server(exits))
+    format!("{}; exit $((4 + $?))", server_until(exits))
 }
 
 /// A script that prints `trapped` on SIGTERM, and does nothing more about it.
 fn traps(exits: &[&str]) -> String {
-    format!("trap 'echo trapped' TERM; {} & until wait $!; do :; done; exit 4", server(exits))
+    format!("trap 'echo trapped' TERM; {} & until wait $!; do :; done; exit 4", server_until(exits))
 }
 
 /// A script that passes SIGTERM on and leaves at once. `command` is what it leaves.
 fn passes_on_and_leaves(command: &str) -> String {
     format!("trap 'kill -TERM $A; exit 6' TERM; {command} & A=$!; while :; do wait; done")
-}
-
-/// The signals that the recorder has received, in order.
-fn got(outcome: &Outcome) -> Vec<i32> {
-    outcome.stdout.lines().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
-}
-
-/// The pid, in our namespace, of the descendant with this name.
-#[track_caller]
-fn named(run: &Running, name: &str) -> i32 {
-    let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name);
-    eventually(&format!("{name} runs"), || descendants(run.pid).into_iter().find(is_it))
 }
 
 // A script that knows nothing of signals.
@@ -82,12 +51,12 @@ fn a_server_behind_a_script_gets_the_stop_signal_and_the_script_exits_by_itself(
     if !have_network() {
         return;
     }
-    let run = behind(&[], &start(&["15=3"])).pid_one().start();
+    let run = softstop_script(&[], &start(&["15=3"])).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     let outcome = run.wait();
-    outcome.code(7).logged("drain: sent SIGTERM to recorder (pid 3), behind sh (pid 2)");
-    assert_eq!(got(&outcome), [SIGTERM]);
+    outcome.code(7).logged("drain: sent SIGTERM to recorder (pid 3), behind sh (pid 2)").not_logged("pre-delay");
+    assert_eq!(outcome.got(), [SIGTERM]);
 }
 
 #[test]
@@ -95,14 +64,14 @@ fn a_wrapper_stops_a_server_behind_a_script_in_the_same_way() {
     if !have_network() {
         return;
     }
-    let run = behind(&[], &start(&["15=3"])).start();
+    let run = softstop_script(&[], &start(&["15=3"])).start();
     run.says("ready");
-    let (script, server) = (run.child(), named(&run, "recorder"));
+    let (script, server) = (run.child(), run.descendant("recorder"));
     run.signal(SIGTERM);
     let outcome = run.wait();
     outcome.code(7);
     outcome.logged(&format!("drain: sent SIGTERM to recorder (pid {server}), behind sh (pid {script})"));
-    assert_eq!(got(&outcome), [SIGTERM]);
+    assert_eq!(outcome.got(), [SIGTERM]);
 }
 
 /// The control: tini ends the script and never tells the server.
@@ -116,7 +85,7 @@ fn under_tini_the_same_server_gets_no_signal() {
     run.signal(SIGTERM);
     let outcome = run.wait();
     outcome.code(143);
-    assert_eq!(got(&outcome), []);
+    assert_eq!(outcome.got(), []);
 }
 
 #[test]
@@ -124,9 +93,9 @@ fn two_servers_side_by_side_get_one_signal_each() {
     if !have_network() {
         return;
     }
-    let (one, other) = (server(&["15=3"]), server(&["15=5"]));
+    let (one, other) = (server_until(&["15=3"]), server_until(&["15=5"]));
     let script = format!("{one} --name one & {other} --name other; wait; exit 4");
-    let run = behind(&[], &script).pid_one().start();
+    let run = softstop_script(&[], &script).pid_one().start();
     run.says("one: ready");
     run.says("other: ready");
     run.signal(SIGTERM);
@@ -145,16 +114,16 @@ fn a_script_that_traps_sigterm_gets_it_and_the_server_is_left_to_it() {
     if !have_network() {
         return;
     }
-    let run = behind(&[], &traps(&["40=0"])).pid_one().start();
+    let run = softstop_script(&[], &traps(&["40=0"])).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     run.says("trapped");
     run.logs("sh (pid 2) handles SIGTERM itself: recorder (pid 3) is left to it (target = \"server\" changes that)");
     run.logs("drain: sent SIGTERM to sh (pid 2);");
-    send(named(&run, "recorder"), LAST);
+    send(run.descendant("recorder"), LAST);
     let outcome = run.wait();
     outcome.code(4);
-    assert_eq!(got(&outcome), [LAST]);
+    assert_eq!(outcome.got(), [LAST]);
     assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
 }
 
@@ -163,12 +132,12 @@ fn with_target_server_a_script_that_traps_sigterm_is_passed_over() {
     if !have_network() {
         return;
     }
-    let run = behind(&["--target", "server"], &traps(&["15=0"])).pid_one().start();
+    let run = softstop_script(&["--target", "server"], &traps(&["15=0"])).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     let outcome = run.wait();
     outcome.code(4).logged("drain: sent SIGTERM to recorder (pid 3), behind sh (pid 2)").not_logged("itself");
-    assert_eq!(got(&outcome), [SIGTERM]);
+    assert_eq!(outcome.got(), [SIGTERM]);
     assert!(!outcome.stdout.contains("trapped"), "{outcome:?}");
 }
 
@@ -179,9 +148,9 @@ fn with_target_child_the_main_child_alone_gets_the_stop_signal() {
     }
     // A script without a trap is ended by it, as under tini, and the server, which was not told, has no client.
     for (script, code) in [(traps(&["40=0"]), 4), (start(&["40=0"]), 143)] {
-        let run = behind(&["--target", "child"], &script).pid_one().start();
+        let run = softstop_script(&["--target", "child"], &script).pid_one().start();
         run.says("ready");
-        let recorder = named(&run, "recorder");
+        let recorder = run.descendant("recorder");
         run.signal(SIGTERM);
         run.logs("drain: sent SIGTERM to sh (pid 2)");
         if code == 143 {
@@ -192,7 +161,7 @@ fn with_target_child_the_main_child_alone_gets_the_stop_signal() {
         send(recorder, LAST);
         let outcome = run.wait();
         outcome.code(code);
-        assert_eq!(got(&outcome), [LAST], "{script}");
+        assert_eq!(outcome.got(), [LAST], "{script}");
     }
 }
 
@@ -201,17 +170,17 @@ fn with_target_group_each_member_gets_the_stop_signal_once() {
     if !have_network() {
         return;
     }
-    let run = behind(&["--target", "group"], &traps(&["40=0"])).pid_one().start();
+    let run = softstop_script(&["--target", "group"], &traps(&["40=0"])).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     run.says("trapped");
     run.says("got 15");
-    send(named(&run, "recorder"), LAST);
+    send(run.descendant("recorder"), LAST);
     let outcome = run.wait();
     outcome.code(4);
     // The group is sent SIGCONT too, which the recorder also counts.
     assert_eq!(
-        got(&outcome).into_iter().filter(|&signal| signal != libc::SIGCONT).collect::<Vec<_>>(),
+        outcome.got().into_iter().filter(|&signal| signal != libc::SIGCONT).collect::<Vec<_>>(),
         [SIGTERM, LAST]
     );
     assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
@@ -223,16 +192,16 @@ fn with_target_group_each_member_gets_the_stop_signal_once() {
 #[track_caller]
 fn gets_one_sigterm(command: &str, all_options: &[&[&str]]) {
     for &options in all_options {
-        let run = behind(options, &passes_on_and_leaves(command)).pid_one().start();
+        let run = softstop_script(options, &passes_on_and_leaves(command)).pid_one().start();
         run.says("ready");
-        let recorder = named(&run, "recorder");
+        let recorder = run.descendant("recorder");
         run.signal(SIGTERM);
         run.says("got 15");
         run.logs("sh (pid 2) exited with code 6");
         send(recorder, LAST);
         let outcome = run.wait();
         outcome.code(6);
-        assert_eq!(got(&outcome), [SIGTERM, LAST], "{options:?}: {outcome:?}");
+        assert_eq!(outcome.got(), [SIGTERM, LAST], "{options:?}: {outcome:?}");
         assert_eq!(outcome.stderr.matches("debug: sent SIGTERM\n").count(), 1, "{options:?}: {outcome:?}");
     }
 }
@@ -240,7 +209,7 @@ fn gets_one_sigterm(command: &str, all_options: &[&[&str]]) {
 #[test]
 fn a_server_whose_script_passes_sigterm_on_and_leaves_gets_it_once() {
     if have_network() {
-        gets_one_sigterm(&server(&["40=0"]), &[&["-vv"], &["-vv", "--wait-for", "all"]]);
+        gets_one_sigterm(&server_until(&["40=0"]), &[&["-vv"], &["-vv", "--wait-for", "all"]]);
     }
 }
 
@@ -260,13 +229,13 @@ fn bash_with_a_trap_on_exit_does_not_hide_its_server() {
     if !have_network() || !have_program("bash") {
         return;
     }
-    let script = format!("trap 'echo left' EXIT; {}; exit 4", server(&["15=3"]));
+    let script = format!("trap 'echo left' EXIT; {}; exit 4", server_until(&["15=3"]));
     let run = softstop(["bash", "-c", &script]).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     let outcome = run.wait_at_most(SOON);
     outcome.code(4).logged("sent SIGTERM to recorder (pid 3), behind bash (pid 2)");
-    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+    assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
 }
 
 #[test]
@@ -274,13 +243,13 @@ fn a_server_whose_handler_leaves_without_stopping_it_gets_its_own_signal() {
     if !have_network() {
         return;
     }
-    let script = format!("trap 'exit 6' TERM; {} & while :; do wait; done", server(&["15=3"]));
-    let run = behind(&[], &script).pid_one().start();
+    let script = format!("trap 'exit 6' TERM; {} & while :; do wait; done", server_until(&["15=3"]));
+    let run = softstop_script(&[], &script).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     let outcome = run.wait_at_most(SOON);
     outcome.code(6).logged("sh has exited without stopping recorder (pid 3): sent SIGTERM to it");
-    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+    assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
 }
 
 #[test]
@@ -288,14 +257,14 @@ fn a_softstop_beside_a_server_does_not_hide_it() {
     if !have_network() {
         return;
     }
-    let server = server(&["15=3"]);
-    let run = behind(&[], &format!("{server} & {} {server} & wait; wait", softstop_binary())).pid_one().start();
-    run.says("ready");
-    run.says("ready");
+    let server = server_until(&["15=3"]);
+    let run =
+        softstop_script(&[], &format!("{server} & {} {server} & wait; wait", softstop_binary())).pid_one().start();
+    run.says_times("ready", 2);
     run.signal(SIGTERM);
     let outcome = run.wait_at_most(SOON);
     outcome.not_logged("a softstop stands before the server");
-    assert_eq!(got(&outcome), [SIGTERM, SIGTERM], "{outcome:?}");
+    assert_eq!(outcome.got(), [SIGTERM, SIGTERM], "{outcome:?}");
 }
 
 #[test]
@@ -305,16 +274,79 @@ fn a_stop_signal_that_a_person_set_is_sent_to_a_handler_too() {
     }
     let script = format!(
         "trap 'kill -TERM $A; wait $A; exit 6' TERM; trap 'kill -TERM $A; wait $A; exit 7' QUIT; {} & A=$!; while :; do wait; done",
-        server(&["15=3"])
+        server_until(&["15=3"])
     );
     // The control: without the setting the handler gets what was received.
     for (options, code) in [(&["--stop-signal", "QUIT"][..], 7), (&[], 6)] {
-        let run = behind(options, &script).pid_one().start();
+        let run = softstop_script(options, &script).pid_one().start();
         run.says("ready");
         run.signal(SIGTERM);
         let outcome = run.wait_at_most(SOON);
         outcome.code(code);
-        assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+        assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
+    }
+}
+
+// A server that is replaced.
+
+#[test]
+fn a_server_that_its_script_starts_again_in_the_pre_delay_gets_the_stop_signal() {
+    if !have_network() {
+        return;
+    }
+    let [first, second] = ["first", "second"].map(|name| format!("{} --name {name}", server_until(&["15=3", "40=0"])));
+    // The second one listens only some time after the first one's end.
+    let script = format!("{first}; sleep 0.3; {second}; exit $((4 + $?))");
+    let run = softstop_script(&["--pre-delay", "3s"], &script).pid_one().start();
+    run.says("first: ready");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    send(run.descendant("recorder"), LAST);
+    run.says("second: ready");
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(7).logged("drain: sent SIGTERM to recorder (pid 5), behind sh (pid 2)");
+    for (line, times) in [("first: got 40", 1), ("first: got 15", 0), ("second: got 15", 1)] {
+        assert_eq!(outcome.stdout.matches(line).count(), times, "{line}: {outcome:?}");
+    }
+}
+
+/// The control: a wrapper that does not start it again.
+#[test]
+fn a_server_that_ends_in_the_pre_delay_for_good_does_not_hold_the_stop() {
+    if !have_network() {
+        return;
+    }
+    let script = format!("{}; trap 'exit 6' TERM; while :; do sleep 0.05; done", server_until(&["15=3", "40=0"]));
+    let run = softstop_script(&["--pre-delay", LONG], &script).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    send(run.descendant("recorder"), LAST);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).logged("sent SIGTERM to sh (pid 2), which has not exited after its server");
+    assert_eq!(outcome.got(), [LAST], "{outcome:?}");
+}
+
+#[test]
+fn a_server_that_takes_over_in_the_pre_delay_gets_the_stop_signal() {
+    if !have_network() {
+        return;
+    }
+    let [old, new] = ["old", "new"].map(|name| format!("{} --name {name}", server_until(&["15=3", "40=0"])));
+    let (stdin, mut keyboard) = pipe();
+    let script = format!("{old} & read go; {new} & wait; exit 4");
+    let run = softstop_script(&["--pre-delay", "3s"], &script).stdin(stdin).pid_one().start();
+    run.says("old: ready");
+    let replaced = run.descendant("recorder");
+    run.signal(SIGTERM);
+    run.logs("pre-delay: recorder (pid 3) keeps serving");
+    keyboard.write_all(b"go\n").unwrap();
+    run.says("new: ready");
+    send(replaced, LAST);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(4).logged("drain: sent SIGTERM to recorder (pid 4), behind sh (pid 2)");
+    for (line, times) in [("old: got 40", 1), ("old: got 15", 0), ("new: got 15", 1)] {
+        assert_eq!(outcome.stdout.matches(line).count(), times, "{line}: {outcome:?}");
     }
 }
 
@@ -325,20 +357,18 @@ fn a_softstop_under_a_softstop_does_the_pre_delay_and_the_outer_one_none() {
     if !have_network() {
         return;
     }
-    let inner = format!("{} --pre-delay 300ms {}", softstop_binary(), server(&["15=3"]));
+    let inner = format!("{} --pre-delay 300ms {}", softstop_binary(), server_until(&["15=3"]));
     for script in [format!("exec {inner}"), format!("{inner}; exit $((4 + $?))")] {
-        let run = behind(&["-vv", "--pre-delay", LONG], &script).pid_one().start();
+        let run = softstop_script(&["-vv", "--pre-delay", LONG], &script).pid_one().start();
         run.says("ready");
-        let start = Instant::now();
-        run.signal(SIGTERM);
-        let outcome = run.wait();
+        let (took, outcome) = run.stopped();
         outcome.code(if script.starts_with("exec") { 3 } else { 7 });
-        assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+        assert!(took < SOON, "{took:?}");
         outcome.logged("passing SIGTERM through at once");
         assert_eq!(outcome.stderr.matches("pre-delay: ").count(), 1, "{outcome:?}");
         assert_eq!(outcome.stderr.matches("stop requested: ").count(), 2, "{outcome:?}");
         outcome.not_logged("again").not_logged("another stop request");
-        assert_eq!(got(&outcome), [SIGTERM], "{script}");
+        assert_eq!(outcome.got(), [SIGTERM], "{script}");
     }
 }
 
@@ -350,12 +380,11 @@ fn a_softstop_under_a_softstop_does_the_pre_delay_of_a_worker_too() {
     let inner = words([softstop_binary(), "--pre-delay", "300ms"], &recorder_until(&["15=3"]));
     let run = softstop(words(["-vv", "--pre-delay", LONG], &inner)).pid_one().start();
     run.says("ready");
-    let start = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
+    let (took, outcome) = run.stopped();
     outcome.code(3).logged("passing SIGTERM through at once");
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-    assert_eq!(got(&outcome), [SIGTERM]);
+    assert!(took < SOON, "{took:?}");
+    assert_eq!(outcome.stderr.matches("pre-delay: ").count(), 1, "{outcome:?}");
+    assert_eq!(outcome.got(), [SIGTERM]);
 }
 
 #[test]
@@ -368,14 +397,20 @@ fn a_program_that_only_has_softstops_name_is_a_server_like_any_other() {
     let name = directory.path().join("softstop");
     install(&name, fs::read(in_path("sh").unwrap()).unwrap());
     let name = name.to_str().unwrap();
-    let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &start(&["15=3"])]).pid_one().start();
-    run.says("ready");
-    // A shell blocks every signal for the moment of a fork.
-    eventually("the shell waits", || (status(run.child(), "SigBlk")? == 0).then_some(()));
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    outcome.code(7).logged("pre-delay: ").not_logged("passing SIGTERM through");
-    assert_eq!(got(&outcome), [SIGTERM]);
+    let passes_on =
+        |command: &str| format!("trap 'kill -TERM $A; wait $A; exit 7' TERM; {command} & A=$!; while :; do wait; done");
+    // As an ancestor of the server, as the process that is sent its signal, and as a worker without a server.
+    let worker = recorder_until(&["15=3"]).join(" ");
+    for script in [start(&["15=3"]), passes_on(&server_until(&["15=3"])), passes_on(&worker)] {
+        let run = softstop(["-vv", "--pre-delay", "100ms", name, "-c", &script]).pid_one().start();
+        run.says("ready");
+        // A shell blocks every signal for the moment of a fork.
+        eventually("the shell waits", || (status(run.child(), "SigBlk")? == 0).then_some(()));
+        run.signal(SIGTERM);
+        let outcome = run.wait();
+        outcome.code(7).logged("pre-delay: ").not_logged("passing SIGTERM through");
+        assert_eq!(outcome.got(), [SIGTERM], "{script}");
+    }
 }
 
 // A stop request that is not SIGTERM.
@@ -387,7 +422,7 @@ fn sigquit_begins_the_stop_of_nginx_behind_a_script() {
     }
     let nginx = Nginx::new();
     let script = format!("{}; exit $((4 + $?))", nginx.command().join(" "));
-    let run = behind(&["--pre-delay", "200ms"], &script).pid_one().start();
+    let run = softstop_script(&["--pre-delay", "200ms"], &script).pid_one().start();
     nginx.is_up();
     run.signal(SIGQUIT);
     let outcome = run.wait();
@@ -403,9 +438,9 @@ fn nginx_that_its_script_starts_again_in_the_pre_delay_gets_its_own_stop_signal(
     }
     let nginx = Nginx::new();
     let command = nginx.command().join(" ");
-    let run = behind(&["--pre-delay", "4s"], &format!("{command}; {command}; exit 6")).pid_one().start();
+    let run = softstop_script(&["--pre-delay", "4s"], &format!("{command}; {command}; exit 6")).pid_one().start();
     nginx.is_up();
-    let first = named(&run, "nginx");
+    let first = run.descendant("nginx");
     run.signal(SIGTERM);
     run.logs("pre-delay: nginx (pid 3) keeps serving");
     send(first, SIGTERM);
@@ -424,11 +459,11 @@ fn a_script_whose_server_exits_in_the_pre_delay_is_sent_the_request_itself() {
     }
     let nginx = Nginx::new();
     let script = format!("{}; exec sleep 1000", nginx.command().join(" "));
-    let run = behind(&["--pre-delay", "2s"], &script).pid_one().start();
+    let run = softstop_script(&["--pre-delay", "2s"], &script).pid_one().start();
     nginx.is_up();
     run.signal(SIGTERM);
     run.logs("pre-delay: nginx (pid 3) keeps serving");
-    send(named(&run, "nginx"), SIGTERM);
+    send(run.descendant("nginx"), SIGTERM);
     let outcome = run.wait_at_most(SOON);
     outcome.code(143).logged("drain: sent SIGTERM to sh (pid 2)").not_logged("SIGQUIT");
 }
@@ -441,7 +476,7 @@ fn another_signal_than_its_own_does_not_stop_nginx_behind_a_script() {
     // The control: SIGUSR1 is haproxy's stop signal. A shell ignores none of these, so this one is told to.
     let nginx = Nginx::new();
     let script = format!("trap : USR1; {} & until wait $!; do :; done; exit 4", nginx.command().join(" "));
-    let run = behind(&["--pre-delay", "0s", "-vv"], &script).pid_one().start();
+    let run = softstop_script(&["--pre-delay", "0s", "-vv"], &script).pid_one().start();
     nginx.is_up();
     run.signal(SIGUSR1);
     run.logs("sent SIGUSR1");
@@ -456,7 +491,7 @@ fn sigquit_to_an_unknown_server_is_passed_on_and_one_line_says_that_it_was_no_st
     if !have_network() {
         return;
     }
-    let run = softstop(server(&["15=3"]).split(' ')).pid_one().start();
+    let run = softstop(server_until(&["15=3"]).split(' ')).pid_one().start();
     run.says("ready");
     run.signal(SIGQUIT);
     run.says("got 3");
@@ -469,7 +504,7 @@ fn sigquit_to_an_unknown_server_is_passed_on_and_one_line_says_that_it_was_no_st
     run.signal(SIGTERM);
     let outcome = run.wait();
     outcome.code(3).logged("stop requested: SIGTERM").not_logged("stop requested: SIGQUIT");
-    assert_eq!(got(&outcome), [SIGQUIT, SIGINT, SIGUSR1, libc::SIGWINCH, SIGTERM]);
+    assert_eq!(outcome.got(), [SIGQUIT, SIGINT, SIGUSR1, libc::SIGWINCH, SIGTERM]);
 }
 
 #[test]
@@ -477,8 +512,8 @@ fn sigquit_to_an_unknown_server_behind_a_script_goes_to_the_script_as_under_tini
     if !have_network() {
         return;
     }
-    let script = format!("trap 'echo trapped' QUIT; {} & until wait $!; do :; done; exit 4", server(&["15=0"]));
-    let run = behind(&[], &script).pid_one().start();
+    let script = format!("trap 'echo trapped' QUIT; {} & until wait $!; do :; done; exit 4", server_until(&["15=0"]));
+    let run = softstop_script(&[], &script).pid_one().start();
     run.says("ready");
     run.signal(SIGQUIT);
     run.says("trapped");
@@ -486,5 +521,5 @@ fn sigquit_to_an_unknown_server_behind_a_script_goes_to_the_script_as_under_tini
     run.signal(SIGTERM);
     let outcome = run.wait();
     outcome.code(4);
-    assert_eq!(got(&outcome), [SIGTERM], "{outcome:?}");
+    assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
 }

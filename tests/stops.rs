@@ -29,11 +29,6 @@ fn sh(script: &str) -> Vec<String> {
 /// A process that may outlive softstop and does not hold its pipes open.
 const QUIET: &str = "sleep 1000 >/dev/null 2>&1";
 
-/// The signals that the app received, in order.
-fn got(outcome: &Outcome) -> Vec<i32> {
-    outcome.stdout.lines().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
-}
-
 /// Reads a pid from a line such as `orphan 12`. The process is killed when the test ends.
 fn announced(run: &Running, name: &str) -> Stray {
     Stray(run.says(&format!("{name} ")).rsplit(' ').next().unwrap().parse().unwrap())
@@ -51,7 +46,7 @@ fn a_second_sigterm_is_passed_on_to_a_plain_program() {
     run.says_times("got 15", 2);
     run.logs("again");
     run.signal(10);
-    assert_eq!(got(run.wait().code(7)), [15, 15, 10]);
+    assert_eq!(run.wait().code(7).got(), [15, 15, 10]);
 }
 
 #[test]
@@ -65,7 +60,7 @@ fn a_second_sigterm_does_not_repeat_a_mapped_stop_signal() {
         run.signal(15);
         run.logs("another stop request: SIGTERM");
         run.signal(10);
-        assert_eq!(got(run.wait().code(7)), [3, 10], "{options:?}");
+        assert_eq!(run.wait().code(7).got(), [3, 10], "{options:?}");
     }
 }
 
@@ -81,7 +76,7 @@ fn a_second_sigterm_during_the_pre_delay_does_not_change_the_deadlines() {
     run.logs("another stop request");
     let outcome = run.wait();
     assert!((Duration::from_secs(1)..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
-    assert_eq!(got(outcome.code(7)), [15]);
+    assert_eq!(outcome.code(7).got(), [15]);
 }
 
 #[test]
@@ -98,7 +93,7 @@ fn sigquit_is_not_a_stop_request_for_a_plain_program() {
     assert_eq!(run.stderr.all().len(), 2, "{:?}", run.stderr.all());
     run.logs("SIGQUIT from outside the container is not a stop request here: passed on");
     run.signal(15);
-    assert_eq!(got(run.wait().code(7).logged("stop requested: SIGTERM")), [3, 2, 3, 15]);
+    assert_eq!(run.wait().code(7).logged("stop requested: SIGTERM").got(), [3, 2, 3, 15]);
 }
 
 #[test]
@@ -125,7 +120,7 @@ fn a_sighup_during_the_pre_delay_reaches_the_child() {
     }
     // The pre-delay has not ended: no SIGTERM has arrived yet.
     run.signal(2);
-    assert_eq!(got(run.wait().code(7)), [1, 10, 12, 28, 37, 15]);
+    assert_eq!(run.wait().code(7).got(), [1, 10, 12, 28, 37, 15]);
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
@@ -167,7 +162,7 @@ fn a_hurry_signal_ends_the_pre_delay_and_the_next_one_the_drain() {
     run.signal(2);
     let outcome = run.wait();
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
-    assert_eq!(got(outcome.code(137).logged("hurry").logged("SIGKILL")), [15]);
+    assert_eq!(outcome.code(137).logged("hurry").logged("SIGKILL").got(), [15]);
 }
 
 #[test]
@@ -194,7 +189,7 @@ fn with_hurry_on_none_no_signal_ends_the_pre_delay() {
     run.signal(2);
     run.says("got 2");
     run.signal(10);
-    assert_eq!(got(run.wait().code(7)), [2, 10]);
+    assert_eq!(run.wait().code(7).got(), [2, 10]);
 }
 
 // Deadlines.
@@ -255,7 +250,7 @@ fn a_stopped_child_is_continued_for_its_stop_signal() {
         let run = softstop(words(options.iter().copied(), &["sleep".into(), "1000".into()])).pid_one().start();
         let child = run.child();
         run.listens();
-        eventually("sleep runs", || name_is(child, "sleep"));
+        eventually("sleep runs", || has_name(child, "sleep").then_some(()));
         stops(child);
         run.signal(15);
         run.wait().code(if options.contains(&"QUIT") { 131 } else { 143 });
@@ -267,7 +262,7 @@ fn a_child_that_stops_during_the_pre_delay_is_continued_for_its_stop_signal() {
     let run = softstop(["--pre-delay", LONG, "sleep", "1000"]).pid_one().start();
     run.listens();
     let child = run.child();
-    eventually("sleep runs", || name_is(child, "sleep"));
+    eventually("sleep runs", || has_name(child, "sleep").then_some(()));
     run.signal(15);
     run.logs("pre-delay");
     stops(child);
@@ -283,7 +278,7 @@ fn tini_leaves_a_stopped_child_stopped() {
     }
     let run = program("tini", ["--", "sleep", "1000"]).pid_one().start();
     let child = run.child();
-    eventually("sleep runs", || name_is(child, "sleep"));
+    eventually("sleep runs", || has_name(child, "sleep").then_some(()));
     stops(child);
     run.signal(15);
     eventually("SIGTERM is pending", || (status(child, "ShdPnd")? & 1 << 14 != 0).then_some(()));
@@ -300,10 +295,6 @@ fn stops(child: i32) {
     });
 }
 
-fn name_is(pid: i32, name: &str) -> Option<()> {
-    (fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim() == name).then_some(())
-}
-
 // SIGKILL to all remaining processes.
 
 /// A shell that ignores SIGTERM, with one child in its process group and one in a new session.
@@ -317,7 +308,7 @@ fn kills_and_names_all(run: Running) {
     run.says("ready");
     let family = eventually("all three sleeps run", || {
         let family = descendants(run.pid);
-        let names = family.iter().filter(|&&pid| name_is(pid, "sleep").is_some());
+        let names = family.iter().filter(|&&pid| has_name(pid, "sleep"));
         (names.count() == 3).then_some(family)
     });
     run.signal(15);
@@ -532,7 +523,7 @@ fn every_line_of_the_json_log_is_valid_json() {
     let run = softstop(words(options, &command)).pid_one().start();
     run.says("ready");
     eventually("the copy of sleep runs", || {
-        descendants(run.pid).into_iter().find_map(|pid| name_is(pid, "a \"b\"\\\tc"))
+        descendants(run.pid).into_iter().find(|&pid| has_name(pid, "a \"b\"\\\tc"))
     });
     run.signal(1).signal(15);
     let outcome = run.wait();

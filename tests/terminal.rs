@@ -57,10 +57,7 @@ const SLEEPS: &str = "echo ready; exec sleep 1000";
 
 fn sleeps(pid: i32) -> i32 {
     let child = child(pid);
-    eventually("sleep runs", || {
-        let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
-        (name.trim() == "sleep").then_some(())
-    });
+    eventually("sleep runs", || has_name(child, "sleep").then_some(()));
     child
 }
 
@@ -529,10 +526,7 @@ fn a_script_stopped_by_ctrl_z_during_a_stop_acts_on_its_stop_signal() {
         send(pid, libc::SIGTERM);
         terminal.shows("keeps serving");
         // Not before: a shell that waits in vfork(2) for a child which is stopped before its execve cannot be stopped.
-        eventually("sleep runs", || {
-            let sleep = *children(child).first()?;
-            (std::fs::read_to_string(format!("/proc/{sleep}/comm")).ok()?.trim() == "sleep").then_some(())
-        });
+        eventually("sleep runs", || has_name(*children(child).first()?, "sleep").then_some(()));
         terminal.types("\x1a");
         eventually("the whole group is stopped", || {
             let below = children(child);

@@ -9,7 +9,7 @@
 )]
 
 use common::http::*;
-use common::namespace::new_network;
+use common::namespace::have_network;
 use common::*;
 
 use std::io::{Read, Write};
@@ -23,16 +23,6 @@ use libc::SIGTERM;
 const SILENCE: Duration = Duration::from_secs(4);
 /// How late a stop may end on a slow machine.
 const MARGIN: Duration = Duration::from_secs(10);
-
-/// A network namespace for this test. Without root there is none, and the test is skipped.
-#[track_caller]
-fn have_network() -> bool {
-    let found = have("root, for a network namespace", is_root());
-    if found {
-        new_network();
-    }
-    found
-}
 
 /// The fixture server under softstop as PID 1, behind these words, and its port. SIGTERM kills it by default.
 #[track_caller]
@@ -160,10 +150,8 @@ fn a_server_that_catches_sigterm_is_told_before_the_answer() {
     let mut client = Kept::to(port);
     client.ask("/");
     run.says("asked");
-    let asked = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    assert!(asked.elapsed() < MARGIN, "{:?}: {outcome:?}", asked.elapsed());
+    let (took, outcome) = run.stopped();
+    assert!(took < MARGIN, "{took:?}: {outcome:?}");
     outcome.code(3).logged("quiet: no request for 500ms");
 }
 
@@ -171,20 +159,22 @@ fn a_server_that_catches_sigterm_is_told_before_the_answer() {
 
 const IDLE: [&str; 6] = ["--pre-delay", "0s", "--drain-until", "idle", "--quiet", "1s"];
 
+/// Stops a server that never exits by itself, with one connection that is kept alive and idle.
+#[track_caller]
+fn stopped_with_an_idle_connection(options: &[&str]) -> (Duration, Outcome) {
+    let (port, run) = server_under(options, &IGNORES);
+    let mut client = Kept::to(port);
+    client.ask("/");
+    assert!(client.is_answered());
+    run.stopped()
+}
+
 #[test]
 fn with_drain_until_idle_an_idle_connection_ends_the_drain_early() {
     if !have_network() {
         return;
     }
-    let options = [&IDLE[..], &["--drain-timeout", "40s"]].concat();
-    let (port, run) = server_under(&options, &IGNORES);
-    let mut client = Kept::to(port);
-    client.ask("/");
-    assert!(client.is_answered());
-    let asked = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    let took = asked.elapsed();
+    let (took, outcome) = stopped_with_an_idle_connection(&[&IDLE[..], &["--drain-timeout", "40s"]].concat());
     assert!((Duration::from_secs(1)..MARGIN).contains(&took), "{took:?}: {outcome:?}");
     outcome.code(137).logged("has had only idle connections for 1s and has not exited");
 }
@@ -195,14 +185,9 @@ fn with_drain_until_exit_an_idle_connection_holds_the_drain_to_its_end() {
     if !have_network() {
         return;
     }
-    let (port, run) = server_under(&["--pre-delay", "0s", "--drain-timeout", "3s", "--quiet", "1s"], &IGNORES);
-    let mut client = Kept::to(port);
-    client.ask("/");
-    assert!(client.is_answered());
-    let asked = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    assert!(asked.elapsed() >= Duration::from_secs(3), "{:?}: {outcome:?}", asked.elapsed());
+    let options = ["--pre-delay", "0s", "--drain-timeout", "3s", "--quiet", "1s"];
+    let (took, outcome) = stopped_with_an_idle_connection(&options);
+    assert!(took >= Duration::from_secs(3), "{took:?}: {outcome:?}");
     outcome.code(137).logged("drain timeout: still running after 3s").not_logged("idle connections");
 }
 
@@ -243,10 +228,8 @@ fn with_drain_until_idle_a_busy_connection_is_cut_off_at_the_drain_timeout() {
     let mut client = Kept::to(port);
     client.ask("/late");
     assert_eq!(get(port, "/").unwrap(), b"hello");
-    let asked = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    assert!((Duration::from_secs(2)..SILENCE).contains(&asked.elapsed()), "{:?}: {outcome:?}", asked.elapsed());
+    let (took, outcome) = run.stopped();
+    assert!((Duration::from_secs(2)..SILENCE).contains(&took), "{took:?}: {outcome:?}");
     outcome.code(137).logged("drain timeout: still running after 2s").logged("cut off 127.0.0.1:");
     assert!(!client.is_answered());
 }

@@ -84,10 +84,7 @@ fn neither_the_stop_signal_nor_a_sigkill_of_softstops_is_explained() {
 fn a_sigkill_from_elsewhere_is_named_during_a_stop_too() {
     let run = softstop(stubborn()).pid_one().start();
     run.says("ready");
-    run.signal(SIGTERM);
-    run.says("got 15");
-    send(run.child(), SIGKILL);
-    run.wait().code(137).logged("recorder (pid 2) was killed by SIGKILL, which softstop did not send");
+    killed_in_the_stop(run).logged("recorder (pid 2) was killed by SIGKILL, which softstop did not send");
 }
 
 #[test]
@@ -107,7 +104,7 @@ fn ctrl_c_is_not_explained() {
     terminal.shows("ready");
     let init = pid_one_behind(terminal.pid);
     let child = eventually("softstop has a child", || children(init).first().copied());
-    eventually("sleep runs", || (fs::read_to_string(format!("/proc/{child}/comm")).ok()? == "sleep\n").then_some(()));
+    eventually("sleep runs", || has_name(child, "sleep").then_some(()));
     terminal.types("\x03");
     assert_eq!(terminal.ends(), 130);
     assert!(!terminal.text_to_the_end().contains("did not send"), "{:?}", terminal.text());

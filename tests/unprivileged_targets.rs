@@ -16,7 +16,7 @@ use common::*;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libc::SIGTERM;
 use tempfile::TempDir;
@@ -51,9 +51,10 @@ impl Server {
         install(&program, fs::read(recorder()).unwrap());
         let exits: Vec<String> = exits.iter().map(|exit| format!("--exit-on {exit}")).collect();
         let command = format!(
-            "setpriv --reuid 33333 --regid 33333 --clear-groups {} {} --listen 0.0.0.0:0",
+            "setpriv --reuid 33333 --regid 33333 --clear-groups {} {} {}",
             program.display(),
-            exits.join(" ")
+            exits.join(" "),
+            LISTENS.join(" ")
         );
         Some(Self { _directory: directory, command })
     }
@@ -66,7 +67,7 @@ impl Server {
 
 /// softstop with these options and a script, as PID 1 with no more capabilities than these.
 fn confined(capabilities: &str, options: &[&str], script: &str) -> Softstop {
-    let run = softstop(options.iter().copied().chain(["sh", "-c", script]));
+    let run = softstop_script(options, script);
     run.through(["setpriv", capabilities, "--inh-caps=-all"]).pid_one()
 }
 
@@ -209,10 +210,8 @@ fn without_kill_a_script_that_handles_sigterm_is_still_asked() {
 fn asks_the_main_child(run: Softstop) {
     let run = run.start();
     run.says("ready");
-    let start = Instant::now();
-    run.signal(SIGTERM);
-    let outcome = run.wait();
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let (took, outcome) = run.stopped();
+    assert!(took < SOON, "{took:?}");
     outcome.code(6).logged("cannot see which process listens, so SIGTERM is for the main child, sh (pid 3)");
     assert_eq!(outcome.stderr.matches("cannot see which process listens").count(), 1, "{outcome:?}");
     outcome.logged("sent SIGTERM to sh (pid 3)").not_logged("SIGTERM to recorder");

@@ -119,6 +119,14 @@ pub fn recorder_until(exits: &[&str]) -> Vec<String> {
     words
 }
 
+/// The words that give the recorder a listening socket: a server on a public address, as far as softstop can tell.
+pub const LISTENS: [&str; 2] = ["--listen", "0.0.0.0:0"];
+
+/// The command line of a recorder that listens, and that only these signals end, for a script.
+pub fn server_until(exits: &[&str]) -> String {
+    [recorder_until(exits), LISTENS.map(str::to_owned).to_vec()].concat().join(" ")
+}
+
 /// Options followed by a command.
 pub fn words<'a>(options: impl IntoIterator<Item = &'a str>, command: &[String]) -> Vec<String> {
     options.into_iter().map(str::to_owned).chain(command.iter().cloned()).collect()
@@ -182,6 +190,22 @@ pub struct Softstop {
 /// `softstop ARGUMENTS..`
 pub fn softstop<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Softstop {
     program(softstop_binary(), arguments)
+}
+
+/// softstop with these options and a script of sh.
+pub fn softstop_script(options: &[&str], script: &str) -> Softstop {
+    softstop(options.iter().copied().chain(["sh", "-c", script]))
+}
+
+/// Stops a recorder, which must be the main child and be ready, and kills it once it has its stop signal.
+#[track_caller]
+pub fn killed_in_the_stop(run: Running) -> Outcome {
+    run.signal(libc::SIGTERM);
+    run.says("got 15");
+    send(run.child(), libc::SIGKILL);
+    let outcome = run.wait();
+    outcome.code(137);
+    outcome
 }
 
 /// Another program in place of softstop, for example as a negative control.
@@ -383,6 +407,13 @@ impl Running {
         eventually("softstop has a child", || self.children().first().copied())
     }
 
+    /// The pid, in our namespace, of the descendant with this name.
+    #[track_caller]
+    pub fn descendant(&self, name: &str) -> i32 {
+        let is_it = |pid: &i32| has_name(*pid, name);
+        eventually(&format!("{name} runs"), || descendants(self.pid).into_iter().find(is_it))
+    }
+
     /// Waits until softstop has blocked all signals. From then on none is lost.
     #[track_caller]
     pub fn listens(&self) -> &Self {
@@ -418,6 +449,15 @@ impl Running {
             self.ended = status.map(|status| status.code().unwrap_or_else(|| 128 + status.signal().unwrap()));
         }
         self.ended
+    }
+
+    /// Sends SIGTERM and waits until it has ended. Returns how long that took, and how it ended.
+    #[track_caller]
+    pub fn stopped(self) -> (Duration, Outcome) {
+        let asked = Instant::now();
+        self.signal(libc::SIGTERM);
+        let outcome = self.wait();
+        (asked.elapsed(), outcome)
     }
 
     /// Waits until it has ended.
@@ -465,6 +505,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The signals that a recorder without a name has received, in order.
+    pub fn got(&self) -> Vec<i32> {
+        self.stdout.lines().filter_map(|line| line.strip_prefix("got ")?.parse().ok()).collect()
+    }
+
     #[track_caller]
     pub fn code(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "{self:?}");
@@ -507,6 +552,11 @@ pub fn descendants(pid: i32) -> Vec<i32> {
 pub fn state(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether this is a process's name: `/proc/PID/comm`.
+pub fn has_name(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == name)
 }
 
 /// A set of signals from `/proc/PID/status`: `SigBlk`, `ShdPnd`, ..

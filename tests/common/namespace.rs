@@ -17,7 +17,7 @@ use std::{env, io, mem, thread};
 
 use softstop::sys::sockets::SourceKind;
 
-use super::is_root;
+use super::{have, is_root};
 
 /// The variable that says how sockets are read in this process; unset in the process that cargo started. softstop inherits it,
 /// so it must not have the prefix of softstop's settings.
@@ -104,6 +104,16 @@ pub fn new_network() {
     // SAFETY: takes a flag; concerns this thread alone.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "{}", io::Error::last_os_error());
     lift_loopback();
+}
+
+/// [`new_network`] for a test, which is skipped without root.
+#[track_caller]
+pub fn have_network() -> bool {
+    let found = have("root, for a network namespace", is_root());
+    if found {
+        new_network();
+    }
+    found
 }
 
 /// Brings the loopback interface up, which is down in a new namespace.

@@ -4,7 +4,6 @@ use std::thread;
 
 use common::have;
 
-use super::not_yet::NOT_YET;
 use super::row::{Part, Row};
 use super::run::{Init, LIMIT, Observed, run};
 
@@ -66,19 +65,7 @@ fn judge(row: &Row, [tini, softstop]: &[Result<Observed, String>; 2]) -> Option<
             }
         }
     }
-    let is_not_yet = NOT_YET.contains(&row.name.as_str());
-    if wrong.is_empty() {
-        if is_not_yet {
-            println!("*** {} holds now: take it out of tests/servers/not_yet.rs", row.name);
-        }
-        return None;
-    }
-    let wrong = format!("{}: {}\n{}", row.name, row.shown(), wrong.join("\n"));
-    if is_not_yet {
-        println!("*** NOT YET {wrong}\n");
-        return None;
-    }
-    Some(wrong)
+    (!wrong.is_empty()).then(|| format!("{}: {}\n{}", row.name, row.shown(), wrong.join("\n")))
 }
 
 /// What of this is not as it shall be under softstop.

@@ -66,7 +66,7 @@ pub struct Row {
 pub struct Expected {
     /// What may be lost under softstop, and why.
     pub may_lose: Vec<(Part, &'static str)>,
-    /// What may be lost under tini: usually something must be.
+    /// Whether the control may lose nothing. Otherwise tini must lose something, or the row proves nothing.
     pub tini_keeps: bool,
     /// softstop's exit code.
     pub code: u8,
@@ -74,7 +74,7 @@ pub struct Expected {
     pub sent: Vec<(&'static str, &'static str)>,
     /// A file, and what it says once for each stop signal that has reached the server; and how often that is.
     pub counted: Option<(&'static str, &'static str, usize)>,
-    /// How many seconds later than under tini it may end, where nobody is to be waited for.
+    /// Whether it must end as soon as under tini, since nobody is to be waited for.
     pub no_slower_than_tini: bool,
 }
 

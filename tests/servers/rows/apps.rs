@@ -13,6 +13,9 @@ fn gunicorn(name: &str) -> Row {
         .counted("output", "Handling signal: term", 1)
 }
 
+/// uvicorn with a master and two workers.
+pub const UVICORN_WORKERS: [&str; 8] = ["uvicorn", "--host", "0.0.0.0", "--port", "8080", "--workers", "2", "app:asgi"];
+
 fn uvicorn(name: &str) -> Row {
     Row::new(name, "uvicorn (Debian)")
         .version("uvicorn --version")
@@ -42,16 +45,7 @@ pub fn python_rows() -> Vec<Row> {
         uvicorn("uvicorn-python-m")
             .runs(["python3", "-m", "uvicorn", "--host", "0.0.0.0", "--port", "8080", "app:asgi"])
             .held(),
-        uvicorn("uvicorn-workers").runs([
-            "uvicorn",
-            "--host",
-            "0.0.0.0",
-            "--port",
-            "8080",
-            "--workers",
-            "2",
-            "app:asgi",
-        ]),
+        uvicorn("uvicorn-workers").runs(UVICORN_WORKERS),
         plain.clone(),
         plain.form("python-plain-start-noexec.sh").in_script("start.sh", "", ""),
         plain

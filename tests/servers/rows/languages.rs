@@ -2,6 +2,7 @@
 
 use crate::client::Protocol;
 use crate::row::{PATH, Part, Row};
+use crate::rows::apps::UVICORN_WORKERS;
 
 /// A row with the packages of `PyPI` in its PATH.
 pub fn wheel(name: &str, server: &'static str, program: &str) -> Row {
@@ -87,16 +88,7 @@ pub fn python() -> Vec<Row> {
             .file(".env", "X=1\n")
             .behind(&["dotenv", "-f", ".env", "run", "--"]),
         uvicorn("uvicorn-wheel"),
-        uvicorn("uvicorn-wheel-workers").runs([
-            "uvicorn",
-            "--host",
-            "0.0.0.0",
-            "--port",
-            "8080",
-            "--workers",
-            "2",
-            "app:asgi",
-        ]),
+        uvicorn("uvicorn-wheel-workers").runs(UVICORN_WORKERS),
         uvicorn("uvicorn-wheel-python-m")
             .runs(["python", "-m", "uvicorn", "--host", "0.0.0.0", "--port", "8080", "app:asgi"]),
         wheel("hypercorn-w2", "hypercorn", "hypercorn").version("hypercorn --version || pip show hypercorn").runs([
