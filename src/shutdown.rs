@@ -127,13 +127,6 @@ impl Plan {
         }
     }
 
-    /// Leaves out the pre-delay.
-    pub fn without_pre_delay(&mut self) {
-        for step in self.0.iter_mut().filter(|step| step.send.is_none()) {
-            step.wait = Wait::fixed(Duration::ZERO);
-        }
-    }
-
     /// The signal on which the app drains: the last one that a step sends.
     fn stop_signal(&self) -> StopSignal {
         self.0.iter().rev().find_map(|step| step.send).unwrap_or(StopSignal::Mapped(None))
@@ -186,6 +179,18 @@ impl Rules {
             | (StopSignal::Mapped(_), Some(&Rewrite::To(signal)))
             | (StopSignal::Mapped(Some(signal)), None | Some(Rewrite::Ignore)) => (signal, true),
             (StopSignal::Received, _) | (StopSignal::Mapped(None), None | Some(Rewrite::Ignore)) => (received, false),
+        }
+    }
+
+    /// Leaves out the pre-delay. If the drain has the rest of the grace period, it gets that time too.
+    pub fn leave_out_pre_delay(&mut self) {
+        let mut left_out = Duration::ZERO;
+        for step in self.plan.0.iter_mut().filter(|step| step.send.is_none()) {
+            left_out = left_out.saturating_add(step.wait.at_most.unwrap_or_default());
+            step.wait = Wait::fixed(Duration::ZERO);
+        }
+        if let Some(last) = self.plan.0.last_mut().filter(|_| self.drain_gets_the_rest) {
+            last.wait.at_most = last.wait.at_most.map(|at_most| at_most.saturating_add(left_out));
         }
     }
 

@@ -231,7 +231,7 @@ impl Supervisor<'_> {
         rules.stop_on = [signal].into_iter().chain(rules.stop_on.iter()).collect();
         rules.hurry_on = rules.hurry_on.without(signal.into());
         if found.is_nested {
-            rules.plan.without_pre_delay();
+            rules.leave_out_pre_delay();
             info!("a softstop stands before the server: passing {signal} through at once");
         }
         self.targets = StopTargets::new(&found, &settings, signal, self.child.pid(), &mut rules);

@@ -374,6 +374,17 @@ fn a_fixed_wait_is_not_ended_by_quiet() {
 }
 
 #[test]
+fn a_pre_delay_that_is_left_out_is_added_to_a_drain_that_is_the_rest_of_a_grace_period() {
+    for (drain_gets_the_rest, end) in [(false, 20), (true, 5 + 20)] {
+        let mut rules = Rules { drain_gets_the_rest, ..nginx() };
+        rules.leave_out_pre_delay();
+        let mut app = Story::of(rules);
+        assert_eq!(app.on(arrives(Signal::TERM), at(0)), [Stop(Signal::QUIT)]);
+        assert_eq!(app.0.deadline(), Some(at(end)));
+    }
+}
+
+#[test]
 fn a_drain_that_is_the_rest_of_a_grace_period_gets_the_time_that_quiet_saved() {
     let drain = Wait::up_to(Some(at(10)));
     for (drain_gets_the_rest, end) in [(false, 3 + 10), (true, 15 + 10)] {

@@ -373,6 +373,28 @@ fn a_softstop_under_a_softstop_does_the_pre_delay_and_the_outer_one_none() {
 }
 
 #[test]
+fn an_outer_softstop_gives_the_drain_the_pre_delay_that_it_leaves_out() {
+    if !have_network() {
+        return;
+    }
+    // The inner one's stop takes longer than the drain would be without that time. The control: a drain timeout that a person
+    // set stays as it is.
+    let inner = format!("{} --pre-delay 2s {}", softstop_binary(), server_until(&["15=3"]));
+    for (options, limit) in [
+        (["--grace-period", "20s", "--pre-delay", "18s"], "19s"),
+        (["--drain-timeout", "20s", "--pre-delay", "18s"], "20s"),
+    ] {
+        let run = softstop_script(&options, &format!("exec {inner}")).pid_one().start();
+        run.says("ready");
+        let (took, outcome) = run.stopped();
+        outcome.code(3).not_logged("SIGKILL");
+        outcome.logged(&format!("drain: sent SIGTERM to softstop (pid 2); waiting up to {limit} for its exit"));
+        assert!(took < SOON, "{took:?}");
+        assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_softstop_under_a_softstop_does_the_pre_delay_of_a_worker_too() {
     if !have_network() {
         return;
