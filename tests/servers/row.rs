@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use common::{profile_directory, softstop_binary, target_tmpdir};
+use common::{install, profile_directory, softstop_binary, target_tmpdir};
 
 use super::client::Protocol;
 
@@ -327,6 +327,25 @@ fn go_server() -> &'static str {
     &BUILT
 }
 
+/// The binary under test by the name `softstop`: another softstop recognises it by its name. With `SOFTSTOP_BINARY` the file may
+/// have any other.
+pub fn named_softstop() -> &'static str {
+    static NAMED: LazyLock<String> = LazyLock::new(|| {
+        let binary = Path::new(softstop_binary());
+        if binary.ends_with("softstop") {
+            return softstop_binary().to_owned();
+        }
+        let directory = target_tmpdir().join("named");
+        fs::create_dir_all(&directory).unwrap();
+        // Renamed: another run may be using an older copy.
+        let (fresh, copy) = (directory.join(format!("fresh-{}", std::process::id())), directory.join("softstop"));
+        install(&fresh, fs::read(binary).unwrap());
+        fs::rename(&fresh, &copy).unwrap();
+        copy.into_os_string().into_string().unwrap()
+    });
+    &NAMED
+}
+
 /// Where `tests/servers/table` installs packages.
 fn extras() -> String {
     std::env::var("TEST_SERVERS_CACHE").unwrap_or_else(|_| "/nonexistent".to_owned())
@@ -334,7 +353,7 @@ fn extras() -> String {
 
 pub fn filled(text: &str, directory: &Path) -> String {
     let text = text.replace("{D}", directory.to_str().unwrap()).replace("{E}", &extras());
-    let text = text.replace("{S}", softstop_binary());
+    let text = if text.contains("{S}") { text.replace("{S}", named_softstop()) } else { text };
     let text = text.replace("{X}", profile_directory().join("examples").to_str().unwrap());
     if text.contains("{GO}") { text.replace("{GO}", go_server()) } else { text }
 }

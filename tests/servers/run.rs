@@ -10,12 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::namespace::new_network;
-use common::{Running, program, softstop_binary};
+use common::{Running, program};
 use tempfile::TempDir;
 
 use super::backend::Backend;
 use super::client::Client;
-use super::row::{Part, Row};
+use super::row::{Part, Row, named_softstop};
 
 const BEFORE: Duration = Duration::from_millis(1500);
 /// Half a second before the stop request.
@@ -167,7 +167,7 @@ fn run_here(row: &Row, init: Init) -> Result<Observed, String> {
 fn start(row: &Row, init: Init, directory: &TempDir) -> Running {
     let (binary, options) = match init {
         Init::Tini => ("tini", &[][..]),
-        Init::Softstop => (softstop_binary(), &OPTIONS[..]),
+        Init::Softstop => (named_softstop(), &OPTIONS[..]),
     };
     let words = options.iter().map(|&option| option.to_owned()).chain(["--".to_owned()]);
     // Each has a /run and a /dev/shm of its own: some servers keep files of a fixed name there.

@@ -82,7 +82,8 @@ pub fn rows() -> Vec<Row> {
         postgres("postgres-entrypoint").behind(&["{D}/docker-entrypoint.sh"]),
         postgres("postgres-gosu").behind(&["gosu", "postgres"]),
         mariadb("mariadbd", "mariadbd"),
-        mariadb("mariadbd-safe", "mariadbd-safe"),
+        mariadb("mariadbd-safe", "mariadbd-safe")
+            .remark("it ignores SIGTERM: under tini it does not stop, and loses nothing until the platform kills it"),
         Row::new("pgbouncer", "pgbouncer")
             .version("pgbouncer --version")
             .needs(&["pgbouncer", "gosu", "psql"])
