@@ -18,6 +18,7 @@ use common::*;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use libc::{SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -42,6 +43,11 @@ fn traps(exits: &[&str]) -> String {
 /// A script that passes SIGTERM on and leaves at once. `command` is what it leaves.
 fn passes_on_and_leaves(command: &str) -> String {
     format!("trap 'kill -TERM $A; exit 6' TERM; {command} & A=$!; while :; do wait; done")
+}
+
+/// A script that exits on SIGTERM and tells its server nothing.
+fn exits_without(server: &str) -> String {
+    format!("trap 'exit 6' TERM; {server} & while :; do wait; done")
 }
 
 // A script that knows nothing of signals.
@@ -186,6 +192,43 @@ fn with_target_group_each_member_gets_the_stop_signal_once() {
     assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
 }
 
+#[test]
+fn with_target_group_a_server_of_the_group_is_not_asked_again_after_the_main_childs_exit() {
+    if !have_network() {
+        return;
+    }
+    let run = softstop_script(&["--target", "group"], &exits_without(&server_until(&["40=3"]))).pid_one().start();
+    run.says("ready");
+    let recorder = run.descendant("recorder");
+    run.signal(SIGTERM);
+    run.says("got 15");
+    run.logs("sh (pid 2) exited with code 6");
+    // It can only be shown that nothing happens for longer than a server has that a process abandons.
+    thread::sleep(Duration::from_secs(3));
+    send(recorder, LAST);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).not_logged("has exited without stopping");
+    assert_eq!(
+        outcome.got().into_iter().filter(|&signal| signal != libc::SIGCONT).collect::<Vec<_>>(),
+        [SIGTERM, LAST]
+    );
+}
+
+/// The control: a server outside of the group was not sent the signal.
+#[test]
+fn with_target_group_a_server_of_another_group_is_asked_after_the_main_childs_exit() {
+    if !have_network() || !have_program("setsid") {
+        return;
+    }
+    let script = exits_without(&format!("setsid {}", server_until(&["15=3"])));
+    let run = softstop_script(&["--target", "group"], &script).pid_one().start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(6).logged("sh has exited without stopping recorder (pid 3): sent SIGTERM to it");
+    assert_eq!(outcome.got(), [SIGTERM], "{outcome:?}");
+}
+
 // A script that passes SIGTERM on and leaves.
 
 /// Stops `command` behind such a script. The signal that it passes on is the only one.
@@ -243,8 +286,7 @@ fn a_server_whose_handler_leaves_without_stopping_it_gets_its_own_signal() {
     if !have_network() {
         return;
     }
-    let script = format!("trap 'exit 6' TERM; {} & while :; do wait; done", server_until(&["15=3"]));
-    let run = softstop_script(&[], &script).pid_one().start();
+    let run = softstop_script(&[], &exits_without(&server_until(&["15=3"]))).pid_one().start();
     run.says("ready");
     run.signal(SIGTERM);
     let outcome = run.wait_at_most(SOON);

@@ -100,12 +100,13 @@ impl StopTargets {
         };
         let mut new = Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), ..Self::default() };
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
-            // The main child is asked, and the servers are left to it.
+            // The main child is asked, and the servers are left to it. The members of its group are asked with it.
+            let is_asked = |server: &Process| settings.target.value == Some(Target::Group) && server.group == main;
             let servers = found.recipients.iter().flat_map(|recipient| {
                 let itself = (recipient.process.clone(), recipient.stop_signal);
                 if recipient.handles.is_empty() { vec![itself] } else { recipient.handles.clone() }
             });
-            let servers: Vec<_> = servers.collect();
+            let servers: Vec<_> = servers.filter(|(server, _)| !is_asked(server)).collect();
             new.handlers.extend(main_child.map(|main| Handler::new(main, with_signals(&servers, rules))));
             return new;
         }
