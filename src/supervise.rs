@@ -55,7 +55,7 @@ pub struct Options<'a> {
     pub settings: &'a Settings,
     /// How many connections the namespace had accepted when we started. `None`: unknown.
     pub accepted_at_start: Option<u64>,
-    /// What the main child's group is sent after that child's exit.
+    /// What the main child's group is sent after that child's exit, outside a stop.
     pub exit_signal: Option<Signal>,
     /// Whether stdin is our controlling terminal.
     pub has_terminal: bool,
@@ -529,7 +529,9 @@ impl Supervisor<'_> {
 
     /// Reaps on every wake-up until no child has changed: signals are a set, so one SIGCHLD may stand for many children.
     fn reap(&mut self, now: Moment) {
-        let reaped = self.child.reap(self.options.exit_signal);
+        // In a stop the rules decide who is sent a signal, and when.
+        let exit_signal = self.options.exit_signal.filter(|_| !self.shutdown.is_stopping());
+        let reaped = self.child.reap(exit_signal);
         if self.start_failure.is_some() && self.child.is_reaped() {
             // The execve failed, so this process was never the app and its exit is not an event.
             self.give_terminal_back();

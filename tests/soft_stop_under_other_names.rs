@@ -2,8 +2,10 @@
 //! again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when it fails")]
 
+use common::namespace::have_network;
 use common::*;
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
@@ -71,6 +73,48 @@ fn log_lines_have_the_prefix_of_the_other_init() {
     ];
     for (name, line) in prefixes {
         stopped(fake.called(name).env("SOFTSTOP_PRE_DELAY", "0s")).code(3).logged(line);
+    }
+}
+
+/// A script that exits on SIGTERM, or when it reads a line, and tells its server nothing. On SIGTERM the server does not exit.
+fn exits_without_its_server() -> String {
+    format!("trap 'exit 6' TERM; {} & read line; exit 7", server_until(&["40=0"]))
+}
+
+#[test]
+fn in_a_stop_dumb_init_does_not_signal_the_group_again_when_the_main_child_exits() {
+    if !have_network() {
+        return;
+    }
+    let run = program(called("dumb-init"), ["sh", "-c", &exits_without_its_server()]).pid_one();
+    let (stdin, _keyboard) = pipe();
+    let run = run.env("SOFTSTOP_PRE_DELAY", "0s").stdin(stdin).start();
+    run.says("ready");
+    let server = run.descendant("recorder");
+    run.signal(libc::SIGTERM);
+    run.says("got 15");
+    run.logs("sh (pid 2) exited with code 6");
+    send(server, 40);
+    let got = run.wait().code(6).got();
+    assert_eq!(got.into_iter().filter(|&signal| signal != libc::SIGCONT).collect::<Vec<_>>(), [libc::SIGTERM, 40]);
+}
+
+/// The control: outside a stop it does, with the soft stop or without.
+#[test]
+fn outside_a_stop_dumb_init_signals_the_group_when_the_main_child_exits() {
+    if !have_network() {
+        return;
+    }
+    for variable in ["SOFTSTOP_PRE_DELAY", "UNRELATED"] {
+        let (stdin, mut keyboard) = pipe();
+        let run = program(called("dumb-init"), ["sh", "-c", &exits_without_its_server()]);
+        // Not as PID 1: the server must outlive softstop for long enough to say what it got.
+        let run = run.env(variable, "0s").stdin(stdin).start();
+        run.says("ready");
+        let server = Stray(run.descendant("recorder"));
+        keyboard.write_all(b"go\n").unwrap();
+        run.says("got 15");
+        assert!(server.is_alive());
     }
 }
 
