@@ -48,7 +48,7 @@ pub struct Report {
     is_refused: bool,
     watches_ports: bool,
     is_uncertain: bool,
-    ok_on_stop: &'static [u8],
+    ok_on_stop: Vec<u8>,
     is_success: bool,
     request: Option<Request>,
     /// When the stop began: at the request, or at the main child's exit if that left other processes.
@@ -93,7 +93,7 @@ impl Report {
             is_refused: false,
             watches_ports: false,
             is_uncertain: false,
-            ok_on_stop: &[],
+            ok_on_stop: Vec::new(),
             is_success: false,
             request: None,
             began: None,
@@ -117,8 +117,11 @@ impl Report {
         }
         self.server = found.servers.first().map(|server| (server.name.clone(), server.pid));
         self.is_uncertain = found.is_uncertain;
-        // A job that never listened has not finished.
-        self.ok_on_stop = profile.filter(|_| !found.servers.is_empty()).map_or(&[], |profile| profile.ok_on_stop);
+        // A job that never listened has not finished. Whoever stops servers by itself may have codes of its own (runsvdir).
+        let handlers = found.recipients.iter().filter(|recipient| !recipient.handles.is_empty());
+        let profiles = profile.into_iter().chain(handlers.filter_map(|handler| handler.profile));
+        let codes = profiles.filter(|_| !found.servers.is_empty()).flat_map(|profile| profile.ok_on_stop);
+        self.ok_on_stop = codes.copied().collect();
         self.recipients = recipients;
     }
 
@@ -169,7 +172,7 @@ impl Report {
     }
 
     /// The exit code to exit with: 0 if a stop was requested, nothing was killed, and `code` is one with which, by its profile,
-    /// the server exits after a clean stop. The server was found listening, so the code is not that of an interrupted job.
+    /// the server or whoever stops it exits after a clean stop. The server was found listening, so the code is not that of an interrupted job.
     #[must_use]
     pub fn final_exit_code(&mut self, code: u8) -> u8 {
         self.is_success = self.request.is_some() && self.killed.is_none() && self.ok_on_stop.contains(&code);

@@ -91,10 +91,18 @@ impl Candidate {
 pub struct Recipient {
     /// The process.
     pub process: Process,
-    /// The stop signal of its profile. `None`: it is sent the signal that was received.
-    pub stop_signal: Option<Signal>,
+    /// Its profile. Without one it is sent the signal that was received.
+    pub profile: Option<&'static Profile>,
     /// The servers that it stops by itself on this signal, and the stop signal of each one's profile.
     pub handles: Vec<(Process, Option<Signal>)>,
+}
+
+impl Recipient {
+    /// The stop signal of its profile.
+    #[must_use]
+    pub fn stop_signal(&self) -> Option<Signal> {
+        self.profile.map(|profile| profile.stop_signal)
+    }
 }
 
 /// Which processes are sent a signal, and what is known of the server.
@@ -141,13 +149,13 @@ pub fn find(candidates: &[Candidate], request: Signal, bypass: bool) -> Found {
                 None => found.recipients.push(Recipient {
                     process: handler.named(),
                     // Some supervisors have a stop signal of their own (runsvdir).
-                    stop_signal: handler.stop_signal(),
+                    profile: handler.profile(),
                     handles: vec![(server.named(), server.stop_signal())],
                 }),
             },
             None => found.recipients.push(Recipient {
                 process: server.named(),
-                stop_signal: server.stop_signal(),
+                profile: server.profile(),
                 handles: Vec::new(),
             }),
         }

@@ -105,6 +105,25 @@ fn behind_a_script_that_passes_the_code_on_it_is_a_success_too() {
 }
 
 #[test]
+fn so_is_the_exit_of_runsvdir_with_111_above_a_server() {
+    // The control: services that do not listen may be jobs.
+    for (listens, code) in [(true, 0), (false, 111)] {
+        let Some(server) = Server::named("nginx") else { return };
+        if !have_program("runsvdir") {
+            return;
+        }
+        let service = server.directory.path().join("services/web");
+        fs::create_dir_all(&service).unwrap();
+        install(&service.join("run"), format!("#!/bin/sh\nexec {}\n", server.command(&["15=3"], listens).join(" ")));
+        let run = ready(&[], &["runsvdir".into(), service.parent().unwrap().to_str().unwrap().into()]);
+        run.signal(SIGTERM);
+        let outcome = run.wait();
+        outcome.code(code).logged("sent SIGHUP to runsvdir (pid 2)");
+        assert_eq!(outcome.stderr.contains("runsvdir exited with code 111, as after every clean stop"), listens);
+    }
+}
+
+#[test]
 fn nats_gets_the_signal_of_its_lame_duck_mode_only_if_the_grace_period_is_longer() {
     for (grace, sent) in [("3m", "SIGUSR2"), ("30s", "SIGTERM")] {
         let Some(server) = Server::named("nats-server") else { return };

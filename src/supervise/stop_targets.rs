@@ -103,7 +103,7 @@ impl StopTargets {
             // The main child is asked, and the servers are left to it. The members of its group are asked with it.
             let is_asked = |server: &Process| settings.target.value == Some(Target::Group) && server.group == main;
             let servers = found.recipients.iter().flat_map(|recipient| {
-                let itself = (recipient.process.clone(), recipient.stop_signal);
+                let itself = (recipient.process.clone(), recipient.stop_signal());
                 if recipient.handles.is_empty() { vec![itself] } else { recipient.handles.clone() }
             });
             let servers: Vec<_> = servers.filter(|(server, _)| !is_asked(server)).collect();
@@ -111,15 +111,16 @@ impl StopTargets {
             return new;
         }
         for (index, recipient) in found.recipients.iter().enumerate() {
-            let server::Recipient { process, stop_signal, handles } = recipient;
+            let server::Recipient { process, handles, .. } = recipient;
+            let own = recipient.stop_signal();
             let is_handler = found.is_nested || !handles.is_empty();
             let stop_signal = match of_settings {
                 // What a person set is sent as it was set.
-                StopSignal::Mapped(_) if is_handler && stop_signal.is_none() && !is_rewritten => StopSignal::Received,
-                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(*stop_signal),
+                StopSignal::Mapped(_) if is_handler && own.is_none() && !is_rewritten => StopSignal::Received,
+                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(own),
                 // The settings have been adapted to the first server.
-                StopSignal::Mapped(_) if index > 0 && (settings.has_auto_profile() || stop_signal.is_some()) => {
-                    StopSignal::Mapped(*stop_signal)
+                StopSignal::Mapped(_) if index > 0 && (settings.has_auto_profile() || own.is_some()) => {
+                    StopSignal::Mapped(own)
                 }
                 chosen => chosen,
             };
