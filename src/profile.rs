@@ -579,6 +579,12 @@ pub fn is_looked_through<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
     wrapper::is_looked_through(&words::words(cmdline), comm)
 }
 
+/// Whether a process is an init that passes every signal on as it is.
+#[must_use]
+pub fn is_init<S: AsRef<OsStr>>(cmdline: &[S], comm: &str) -> bool {
+    wrapper::is_init(&words::words(cmdline), comm)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

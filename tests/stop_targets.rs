@@ -172,6 +172,46 @@ fn with_target_child_the_main_child_alone_gets_the_stop_signal() {
 }
 
 #[test]
+fn with_target_child_a_script_above_nginx_gets_the_request_itself() {
+    if !have_network() || !have_program("nginx") {
+        return;
+    }
+    // The control: what a person set is sent as it was set.
+    for (options, sent, code) in [(&[][..], "SIGTERM", 6), (&["--stop-signal", "USR1"], "SIGUSR1", 7)] {
+        let nginx = Nginx::new();
+        let passes_on = |code| format!("echo trapped; kill -QUIT $A; wait $A; exit {code}");
+        let script = format!(
+            "trap '{}' TERM; trap '{}' USR1; {} & A=$!; while :; do wait; done",
+            passes_on(6),
+            passes_on(7),
+            nginx.command().join(" ")
+        );
+        let options = [&["--target", "child", "--pre-delay", "0s"], options].concat();
+        let run = softstop_script(&options, &script).pid_one().start();
+        nginx.is_up();
+        run.signal(SIGTERM);
+        let outcome = run.wait_at_most(SOON);
+        outcome.code(code).logged(&format!("drain: sent {sent} to sh (pid 2)"));
+        assert_eq!(outcome.stdout.matches("trapped").count(), 1, "{outcome:?}");
+        nginx.logs("signal 3 (SIGQUIT)");
+    }
+}
+
+#[test]
+fn with_target_child_an_init_that_passes_signals_on_gets_the_servers_own() {
+    if !have_network() || !have_program("nginx") || !have_program("tini") {
+        return;
+    }
+    let nginx = Nginx::new();
+    let command = words(["--target", "child", "--pre-delay", "0s", "tini", "-s", "--"], &nginx.command());
+    let run = softstop(command).pid_one().start();
+    nginx.is_up();
+    run.signal(SIGTERM);
+    run.wait_at_most(SOON).code(0).logged("drain: sent SIGQUIT to tini (pid 2)");
+    nginx.logs("signal 3 (SIGQUIT)");
+}
+
+#[test]
 fn with_target_group_each_member_gets_the_stop_signal_once() {
     if !have_network() {
         return;

@@ -327,9 +327,15 @@ pub(super) fn is_looked_through(words: &[String], comm: &str) -> bool {
             is_package_manager(base(name)) && (Runtime::Node.has_comm(comm) || comm == comm_of(base(name)))
         });
     }
+    let passes_on = matches!(program, "su" | "runuser" | "sudo" | "timeout" | "uv") && comm == comm_of(program);
+    passes_on || is_init(words, comm)
+}
+
+/// Whether this is an init that passes every signal on as it is.
+pub(super) fn is_init(words: &[String], comm: &str) -> bool {
+    let Some(program) = words.first().map(|first| base(first)) else { return false };
     let passes_on = match program {
-        "tini" | "tini-static" | "docker-init" | "podman-init" | "catatonit" | "su" | "runuser" | "sudo"
-        | "timeout" | "uv" => true,
+        "tini" | "tini-static" | "docker-init" | "podman-init" | "catatonit" => true,
         // If the user has it rewrite signals, it must be sent the signal itself.
         "dumb-init" => {
             matches!(options(words, 1, "r!cv", "rewrite! single-child verbose"), Some(End::Operand(_)))

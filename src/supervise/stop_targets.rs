@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::process::{Process, Target};
+use crate::profile;
 use crate::report::Recipient;
 use crate::server::{self, Found};
 use crate::settings::Settings;
@@ -83,6 +84,31 @@ fn may_listen(server: &Tracked) -> bool {
     server.holds_or_hides(&|inode| sockets.iter().any(|socket| socket.inode == inode))
 }
 
+/// What a process that stops servers by itself is sent: what a person set as it was set, the stop signal of its own profile, or
+/// else the request itself.
+fn of_handler(of_settings: StopSignal, own: Option<Signal>, is_rewritten: bool) -> StopSignal {
+    match of_settings {
+        StopSignal::Mapped(_) if own.is_none() && !is_rewritten => StopSignal::Received,
+        StopSignal::Mapped(_) => StopSignal::Mapped(own),
+        chosen => chosen,
+    }
+}
+
+/// What the main child is sent with `target = "child"` if it stands above the servers. What an init is sent is for the process
+/// below it.
+fn of_main_child(found: &Found, main: &Process, of_settings: StopSignal, is_rewritten: bool) -> StopSignal {
+    let recipient = if profile::is_init(&procfs::command(main.pid), &main.name) {
+        found.recipients.first()
+    } else {
+        found.recipients.iter().find(|recipient| recipient.process.is(main))
+    };
+    match recipient {
+        // The settings have been adapted to the server.
+        Some(server) if server.handles.is_empty() => of_settings,
+        handler => of_handler(of_settings, handler.and_then(server::Recipient::stop_signal), is_rewritten),
+    }
+}
+
 impl StopTargets {
     /// Decides which process is sent which signal, and puts the signal of the first one into the plan. With the setting
     /// `target` = `child` or `group` there are no targets: the main child or its group is sent the signal.
@@ -99,6 +125,11 @@ impl StopTargets {
             servers.iter().map(|(server, signal)| (server.clone(), rules.resolve(own(*signal), request).0)).collect()
         };
         let mut new = Self { servers: found.servers.iter().cloned().map(Tracked::new).collect(), ..Self::default() };
+        if settings.target.value == Some(Target::Child) {
+            if let Some(main) = main_child {
+                rules.plan.replace_stop_signal(of_main_child(found, main, of_settings, is_rewritten));
+            }
+        }
         if matches!(settings.target.value, Some(Target::Child | Target::Group)) {
             // The main child is asked, and the servers are left to it. The members of its group are asked with it.
             let is_asked = |server: &Process| settings.target.value == Some(Target::Group) && server.group == main;
@@ -115,9 +146,7 @@ impl StopTargets {
             let own = recipient.stop_signal();
             let is_handler = found.is_nested || !handles.is_empty();
             let stop_signal = match of_settings {
-                // What a person set is sent as it was set.
-                StopSignal::Mapped(_) if is_handler && own.is_none() && !is_rewritten => StopSignal::Received,
-                StopSignal::Mapped(_) if is_handler => StopSignal::Mapped(own),
+                _ if is_handler => of_handler(of_settings, own, is_rewritten),
                 // The settings have been adapted to the first server.
                 StopSignal::Mapped(_) if index > 0 && (settings.has_auto_profile() || own.is_some()) => {
                     StopSignal::Mapped(own)
