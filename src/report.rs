@@ -278,7 +278,7 @@ impl Report {
                 info!(target: STOP, "sent {signal} to {}, which has not exited after its server", self.main_child());
             }
             Note::LeftoverAsked(signal) => {
-                info!(target: STOP, "sent {signal} to processes that are left and serve nobody");
+                info!(target: STOP, "sent {signal} to processes that are left, which have no client's connection");
             }
             Note::OthersLeft { exit, serving: false } => {
                 self.began.get_or_insert(now);
@@ -369,7 +369,7 @@ impl Report {
     /// Logs the processes that are left when we exit.
     pub fn left_behind(&self, left: &[Process]) {
         for process in left {
-            warn!("leaving {}, which serves nobody and did not exit on its signal", Named(process));
+            warn!("leaving {}, which has no client's connection and did not exit on its signal", Named(process));
         }
     }
 

@@ -312,7 +312,8 @@ pub enum Note {
     },
     /// The servers have exited, and the wrapper has not exited within [`WRAPPER_WAIT`]. It was sent this signal.
     WrapperAsked(Signal),
-    /// The processes that are left serve no client and have not exited within [`LEFTOVER_WAIT`]. They were sent this signal.
+    /// The processes that are left have no client's connection and have not exited within [`LEFTOVER_WAIT`]. They were sent this
+    /// signal.
     LeftoverAsked(Signal),
     /// The processes that are left did not exit on that signal. We exit without them.
     LeftBehind,

@@ -1,5 +1,5 @@
-//! What is left when no server is: a wrapper that does not exit after its server, and processes that serve nobody. Each is asked
-//! once, after a time in which it could have exited by itself.
+//! What is left when no server is: a wrapper that does not exit after its server, and processes that have no client's connection.
+//! Each is asked once, after a time in which it could have exited by itself.
 #![allow(
     unsafe_code,
     clippy::unwrap_used,
@@ -122,7 +122,7 @@ fn a_drain_timeout_ends_a_wrapper_that_ignores_sigterm() {
 // Others.
 
 #[test]
-fn a_process_that_serves_nobody_is_asked_after_two_seconds_and_left_after_two_more() {
+fn a_process_without_a_clients_connection_is_asked_after_two_seconds_and_left_after_two_more() {
     if !have_network() {
         return;
     }
@@ -137,8 +137,8 @@ fn a_process_that_serves_nobody_is_asked_after_two_seconds_and_left_after_two_mo
         let asked = stop.asked.elapsed();
         assert!(asked >= LEFTOVER_WAIT, "it was asked after {asked:?}");
         let outcome = stop.ends_after(LEFTOVER_WAIT * 2);
-        outcome.code(9).logged("sent SIGTERM to processes that are left and serve nobody");
-        outcome.logged("(recorder), ").logged("which serves nobody and did not exit on its signal");
+        outcome.code(9).logged("sent SIGTERM to processes that are left, which have no client's connection");
+        outcome.logged("(recorder), ").logged("which has no client's connection and did not exit on its signal");
         outcome.logged("stopped in ").not_logged("SIGKILL");
         assert_eq!((times(&outcome, "got 15"), times(&outcome, "left: got 15")), (1, 1), "{outcome:?}");
         (outcome, left)
@@ -173,7 +173,7 @@ fn a_process_that_exits_by_itself_within_two_seconds_is_sent_nothing() {
     run.says("left: ready");
     run.says("ready");
     let outcome = Stop::begin(run).ends_after(Duration::from_secs(1));
-    outcome.code(9).not_logged("serve nobody").not_logged("leaving");
+    outcome.code(9).not_logged("no client's connection").not_logged("leaving");
     assert_eq!(times(&outcome, "left: got 15"), 0, "{outcome:?}");
 }
 
@@ -264,7 +264,7 @@ fn a_process_with_a_clients_connection_is_waited_for_and_not_asked() {
     assert!(stop.run.is_running());
     drop(client);
     let outcome = stop.ends_after(LEFTOVER_WAIT);
-    outcome.code(9).not_logged("serve nobody").not_logged("leaving");
+    outcome.code(9).not_logged("no client's connection").not_logged("leaving");
     assert_eq!(times(&outcome, "left: got 15"), 0, "{outcome:?}");
 }
 
@@ -282,7 +282,7 @@ fn a_process_with_an_outgoing_connection_is_asked_after_two_seconds() {
     run.says("left: ready");
     run.says("ready");
     let outcome = Stop::begin(run).ends_after(LEFTOVER_WAIT);
-    outcome.code(9).logged("sent SIGTERM to processes that are left and serve nobody");
+    outcome.code(9).logged("sent SIGTERM to processes that are left, which have no client's connection");
     assert_eq!(times(&outcome, "left: got 15"), 1, "{outcome:?}");
 }
 
@@ -317,7 +317,10 @@ fn a_stopped_process_that_is_left_is_continued_for_its_signal() {
     send(left, SIGSTOP);
     eventually("it is stopped", || (state(left) == Some('T')).then_some(()));
     let outcome = Stop::begin(run).ends_after(LEFTOVER_WAIT);
-    outcome.code(9).logged("sent SIGTERM to processes that are left and serve nobody").not_logged("leaving");
+    outcome
+        .code(9)
+        .logged("sent SIGTERM to processes that are left, which have no client's connection")
+        .not_logged("leaving");
     assert_eq!(times(&outcome, "left: got 15"), 1, "{outcome:?}");
 }
 
