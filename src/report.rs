@@ -44,8 +44,10 @@ pub struct Report {
     /// The first server: its name and pid.
     server: Option<(String, i32)>,
     recipients: Vec<Recipient>,
-    /// Whether the kernel refused to send the main child its signal.
+    /// Whether the last signal could not be sent, to the main child or to any process that is left.
     is_refused: bool,
+    /// The pids of processes that could not be sent a signal.
+    unreached: Vec<i32>,
     watches_ports: bool,
     is_uncertain: bool,
     ok_on_stop: Vec<u8>,
@@ -91,6 +93,7 @@ impl Report {
             server: None,
             recipients: Vec::new(),
             is_refused: false,
+            unreached: Vec::new(),
             watches_ports: false,
             is_uncertain: false,
             ok_on_stop: Vec::new(),
@@ -159,10 +162,21 @@ impl Report {
         info!(target: STOP, "{handler} has exited without stopping {} (pid {}): sent {signal} to it", server.name, server.pid);
     }
 
-    /// Notes that a recipient could not be sent its signal.
+    /// Notes that a process could not be sent its signal.
     pub fn not_sent(&mut self, pid: i32) {
         self.recipients.retain(|recipient| recipient.pid != pid);
-        self.is_refused |= pid == self.pid;
+        self.unreached.push(pid);
+    }
+
+    /// Notes whether the signal that the next note is about was sent.
+    pub fn was_sent(&mut self, is_sent: bool) {
+        self.is_refused = !is_sent;
+    }
+
+    /// Notes that the main child was sent this signal in place of a recipient.
+    pub fn asks_main_child(&mut self, signal: Signal) {
+        let (name, pid) = (self.name.clone(), self.pid);
+        self.recipients.push(Recipient { signal, name, pid, behind: None, handles: Vec::new() });
     }
 
     /// Whether a stop was under way.
@@ -234,6 +248,8 @@ impl Report {
                         self.warn_of_resets(traffic);
                     }
                 }
+                // It may be another than the plan's: that of the main child, asked in a recipient's place.
+                let sent = sent.map(|signal| self.recipients.first().map_or(signal, |first| first.signal));
                 self.phases.push(Phase { sent, since: now });
             }
             Note::Repeated { signal, origin, passed_on: true } => {
@@ -274,6 +290,7 @@ impl Report {
             Note::Idle(signal) => {
                 info!(target: STOP, "no client is connected any more: sent {signal} to {} again", self.app());
             }
+            Note::WrapperAsked(_) | Note::LeftoverAsked(_) if self.is_refused => {} // a warning has said so
             Note::WrapperAsked(signal) => {
                 info!(target: STOP, "sent {signal} to {}, which has not exited after its server", self.main_child());
             }
@@ -369,7 +386,9 @@ impl Report {
     /// Logs the processes that are left when we exit.
     pub fn left_behind(&self, left: &[Process]) {
         for process in left {
-            warn!("leaving {}, which has no client's connection and did not exit on its signal", Named(process));
+            let is_unreached = self.unreached.contains(&process.pid);
+            let why = if is_unreached { "could not be sent a signal" } else { "did not exit on its signal" };
+            warn!("leaving {}, which has no client's connection and {why}", Named(process));
         }
     }
 

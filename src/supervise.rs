@@ -408,8 +408,13 @@ impl Supervisor<'_> {
     fn act(&mut self, action: Action, now: Moment) {
         match action {
             Action::Forward(signal) if self.is_repeated_request(signal) => self.targets.repeat(signal, &self.sender()),
-            Action::Forward(signal) => self.send(signal),
-            Action::StopMain(signal) => self.log_sending(signal, self.child.send(signal, Target::Child)),
+            Action::Forward(signal) => {
+                self.send(signal);
+            }
+            Action::StopMain(signal) => {
+                let is_sent = self.log_sending(signal, self.child.send(signal, Target::Child));
+                self.report.was_sent(is_sent);
+            }
             Action::Stop(signal) => {
                 if let Some(monitor) = &mut self.monitor {
                     monitor.stop_signal(now);
@@ -418,13 +423,14 @@ impl Supervisor<'_> {
                 self.targets.note_sent();
                 if !self.targets.is_main_child_only() {
                     if is_first {
-                        self.stop_targets(signal);
+                        self.stop_targets();
                     } else {
                         self.targets.send_to_first(signal, &self.sender());
                     }
                     return;
                 }
-                self.send(signal);
+                let is_sent = self.send(signal);
+                self.report.was_sent(is_sent);
                 if self.options.settings.target.value == Some(Target::Group) {
                     self.is_group_stopped = true;
                     // We learn only of our own children's stops, so continue the whole group in case another member is stopped.
@@ -434,10 +440,12 @@ impl Supervisor<'_> {
             Action::StopRest(signal) => {
                 self.wait_for_filters();
                 let except_group = self.is_group_stopped.then_some(self.child.pid());
-                self.log_sending(signal, self.child.send_rest(signal, except_group));
+                self.stop_rest(signal, except_group);
             }
             // The whole group: the terminal has stopped all of it, and the main child may be waiting for another member.
-            Action::Continue => self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group)),
+            Action::Continue => {
+                self.log_sending(Signal::CONT, self.child.send(Signal::CONT, Target::Group));
+            }
             Action::Suspend => {
                 self.options.style.log(LogEvent::Suspends);
                 signals::stop_ourselves();
@@ -460,25 +468,39 @@ impl Supervisor<'_> {
         }
     }
 
-    fn send(&self, signal: Signal) {
+    /// Returns whether it was sent.
+    fn send(&self, signal: Signal) -> bool {
         let target = self.options.settings.target.value.unwrap_or(Target::Child);
-        self.log_sending(signal, self.child.send(signal, target));
+        self.log_sending(signal, self.child.send(signal, target))
+    }
+
+    /// Sends the processes that the main child left a signal.
+    fn stop_rest(&mut self, signal: Signal, except_group: Option<i32>) {
+        let result = self.child.send_rest(signal, except_group);
+        for Process { pid, name, .. } in result.iter().flat_map(|rest| &rest.refused) {
+            warn!("could not send {signal} to {name} (pid {pid})");
+            self.report.not_sent(*pid);
+        }
+        let is_sent = match result {
+            Ok(rest) if !rest.is_sent => false, // each has been named
+            result => self.log_sending(signal, result.map(drop)),
+        };
+        self.report.was_sent(is_sent);
     }
 
     /// Sends the targets of the stop their signals. If one cannot be sent, the main child is asked.
-    fn stop_targets(&mut self, signal: Signal) {
+    fn stop_targets(&mut self) {
         let failed = self.targets.stop(&self.sender());
-        self.targets.leave_to_main_child(&failed);
+        let for_main_child = self.targets.leave_to_main_child(&failed).filter(|_| !self.child.is_reaped());
+        let so = if for_main_child.is_some() { ", so the main child is asked" } else { "" };
         for Recipient { signal, name, pid, .. } in &failed {
-            if *pid == self.child.pid() {
-                warn!("could not send {signal} to {name} (pid {pid})");
-            } else {
-                warn!("could not send {signal} to {name} (pid {pid}), so the main child is asked");
-            }
+            warn!("could not send {signal} to {name} (pid {pid}){so}");
             self.report.not_sent(*pid);
         }
-        if failed.iter().any(|failed| failed.pid != self.child.pid()) {
-            self.send(signal);
+        self.report.was_sent(failed.is_empty());
+        let Some(signal) = for_main_child else { return };
+        if self.log_sending(signal, self.child.send(signal, Target::Child)) {
+            self.report.asks_main_child(signal);
         }
     }
 
@@ -517,14 +539,16 @@ impl Supervisor<'_> {
         self.report.unexpected_death(signal, oom_kills.unwrap_or(0));
     }
 
-    fn log_sending(&self, signal: Signal, result: io::Result<()>) {
-        match result {
+    /// Returns whether it was sent.
+    fn log_sending(&self, signal: Signal, result: io::Result<()>) -> bool {
+        match &result {
             Ok(()) => {
                 self.note_sent(signal);
                 self.options.style.log(LogEvent::Sent(signal));
             }
             Err(error) => warn!("could not send {signal} to the app: {error}"),
         }
+        result.is_ok()
     }
 
     /// Reaps on every wake-up until no child has changed: signals are a set, so one SIGCHLD may stand for many children.

@@ -41,13 +41,19 @@ impl Server {
     /// In a network namespace of this test. Without what this needs the test is skipped.
     #[track_caller]
     fn of_another_user(exits: &[&str]) -> Option<Self> {
+        Self::named("recorder", exits)
+    }
+
+    /// The same by another name.
+    #[track_caller]
+    fn named(name: &str, exits: &[&str]) -> Option<Self> {
         if !have("root, for another user's process", is_root()) || !have_program("setpriv") {
             return None;
         }
         new_network();
         let directory = tempfile::tempdir_in("/tmp").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let program = directory.path().join("recorder");
+        let program = directory.path().join(name);
         install(&program, fs::read(recorder()).unwrap());
         let exits: Vec<String> = exits.iter().map(|exit| format!("--exit-on {exit}")).collect();
         let command = format!(
@@ -177,6 +183,63 @@ fn without_kill_the_refusal_is_logged_the_main_child_is_asked_and_the_stop_ends(
 fn without_kill_the_stop_ends_with_a_drain_timeout_too() {
     let Some(server) = Server::of_another_user(&["15=3"]) else { return };
     asks_the_main_child_instead(&server, &["--drain-timeout", "1s"]);
+}
+
+#[test]
+fn without_kill_the_main_child_is_asked_with_the_request_and_not_with_the_servers_own_signal() {
+    // The control: what a person set is sent as it was set.
+    for (options, sent, code) in [(&[][..], "SIGTERM", 143), (&["--stop-signal", "USR1"], "SIGUSR1", 138)] {
+        let Some(server) = Server::named("nginx", &["3=0"]) else { return };
+        let options = [&["--pre-delay", "0s"], options].concat();
+        let run = confined(WITHOUT_KILL, &options, &server.start()).start();
+        run.says("ready");
+        run.signal(SIGTERM);
+        let outcome = run.wait_at_most(SOON);
+        let refused = if options.len() > 2 { sent } else { "SIGQUIT" };
+        outcome.code(code).logged(&format!("drain: sent {sent} to sh (pid 2)")).logged(&format!("drain after {sent} "));
+        outcome.logged(&format!("could not send {refused} to nginx (pid 3), so the main child is asked"));
+    }
+}
+
+#[test]
+fn a_signal_that_did_not_reach_what_is_left_is_not_logged_as_sent() {
+    let Some(server) = Server::of_another_user(&["99=0"]) else { return };
+    let script =
+        format!("{} & exec {}", server.command.replace(&LISTENS.join(" "), "--name left"), server_until(&["15=9"]));
+    let run = confined(WITHOUT_KILL, &[], &script).start();
+    run.says("left: ready");
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(9).logged("could not send SIGTERM to recorder (pid 3)").not_logged("sent SIGTERM to processes");
+    outcome
+        .logged("leaving pid 3 (recorder), ")
+        .logged(", which has no client's connection and could not be sent a signal");
+    outcome.not_logged("did not exit on its signal");
+    assert_eq!(outcome.stderr.matches("could not send SIGTERM").count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn a_signal_that_did_not_reach_a_worker_is_not_logged_as_sent() {
+    let Some(server) = Server::of_another_user(&["99=3"]) else { return };
+    let script = format!("exec {}", server.command.replace(&LISTENS.join(" "), ""));
+    let run = confined(WITHOUT_KILL, &["--drain-timeout", "100ms"], &script).start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(137).logged("could not send SIGTERM to ").not_logged("sent SIGTERM");
+}
+
+#[test]
+fn a_process_that_could_not_be_killed_is_not_named_as_killed() {
+    let Some(server) = Server::of_another_user(&["99=3"]) else { return };
+    let script = format!("trap '' TERM; {} & while :; do wait; done", server.command);
+    let run = confined(WITHOUT_KILL, &["--drain-timeout", "1s"], &script).start();
+    run.says("ready");
+    run.signal(SIGTERM);
+    let outcome = run.wait_at_most(SOON);
+    outcome.code(137).logged("killed pid 2 (sh)").not_logged("killed pid 3").logged("SIGKILL to 1 process");
+    outcome.logged("not ended: pid 3 (recorder)");
 }
 
 #[test]

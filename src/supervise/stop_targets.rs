@@ -51,6 +51,8 @@ pub(super) struct StopTargets {
     handlers: Vec<Handler>,
     /// Whether the targets were sent their signals.
     is_sent: bool,
+    /// What the main child is sent if the targets cannot be sent theirs.
+    for_main_child: Option<Signal>,
     /// The pids of the processes that could not be told to stop.
     unreachable: Vec<i32>,
 }
@@ -141,6 +143,9 @@ impl StopTargets {
             new.handlers.extend(main_child.map(|main| Handler::new(main, with_signals(&servers, rules))));
             return new;
         }
+        if found.recipients.iter().all(|recipient| recipient.process.pid != main) {
+            new.for_main_child = Some(rules.resolve(of_handler(of_settings, None, is_rewritten), request).0);
+        }
         for (index, recipient) in found.recipients.iter().enumerate() {
             let server::Recipient { process, handles, .. } = recipient;
             let own = recipient.stop_signal();
@@ -189,10 +194,12 @@ impl StopTargets {
         failed.map(|target| target.recipient.clone()).collect()
     }
 
-    /// Leaves these targets, and the servers that they were to stop, to the main child.
-    pub(super) fn leave_to_main_child(&mut self, failed: &[Recipient]) {
+    /// Leaves these targets, and the servers that they were to stop, to the main child. Returns what that must be sent; `None`:
+    /// nothing, because no target has failed, or it is a target itself.
+    pub(super) fn leave_to_main_child(&mut self, failed: &[Recipient]) -> Option<Signal> {
         let servers = failed.iter().flat_map(|recipient| &recipient.handles).map(|(_, pid)| *pid);
         self.unreachable = failed.iter().map(|recipient| recipient.pid).chain(servers).collect();
+        self.for_main_child.filter(|_| !failed.is_empty())
     }
 
     /// Sends the first target one more signal.

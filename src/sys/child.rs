@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::kill::{kill, send_to};
+use super::kill::{kill, may_signal, send_to};
 use super::procfs;
 use super::role::is_pid_one;
 use super::signals::Inherited;
@@ -28,6 +28,15 @@ pub struct Reaped {
     pub exit_signal: Option<(Signal, io::Result<()>)>,
     /// Whether no process of ours is left.
     pub nobody_left: bool,
+}
+
+/// What became of a signal to the processes that are left.
+#[derive(Debug)]
+pub struct SentToRest {
+    /// Whether it was sent: to at least one, or there was none.
+    pub is_sent: bool,
+    /// The processes that the kernel did not let us signal, as far as is known.
+    pub refused: Vec<Process>,
 }
 
 /// The main child, and all our other descendants.
@@ -137,7 +146,10 @@ impl Child {
     /// just ended.
     pub fn send(&self, signal: Signal, target: Target) -> io::Result<()> {
         if self.is_reaped {
-            return self.send_rest(signal, None);
+            return match self.send_rest(signal, None)? {
+                SentToRest { is_sent: true, .. } => Ok(()),
+                SentToRest { is_sent: false, .. } => Err(Errno::EPERM.into()),
+            };
         }
         let result = match target {
             Target::Child | Target::Server => kill(self.pid.as_raw(), signal),
@@ -160,33 +172,33 @@ impl Child {
     /// # Errors
     ///
     /// /proc does not show our descendants.
-    pub fn send_rest(&self, signal: Signal, except_group: Option<i32>) -> io::Result<()> {
+    pub fn send_rest(&self, signal: Signal, except_group: Option<i32>) -> io::Result<SentToRest> {
         match procfs::descendants(&self.preexisting) {
-            Some(rest) => {
-                for process in rest.iter().filter(|process| Some(process.group) != except_group) {
-                    send_to(process, signal);
-                    if process.is_stopped {
-                        send_to(process, Signal::CONT);
-                    }
+            Some(mut rest) => {
+                rest.retain(|process| Some(process.group) != except_group);
+                let (sent, refused): (Vec<_>, Vec<_>) = rest.into_iter().partition(|process| send_to(process, signal));
+                for process in sent.iter().filter(|process| process.is_stopped) {
+                    send_to(process, Signal::CONT);
                 }
-                Ok(())
+                Ok(SentToRest { is_sent: !sent.is_empty() || refused.is_empty(), refused })
             }
             // Without /proc, PID 1 signals every other process of the namespace. ESRCH: there is none.
             None if is_pid_one() => {
                 let _ = kill(-1, signal);
                 let _ = kill(-1, Signal::CONT);
-                Ok(())
+                Ok(SentToRest { is_sent: true, refused: Vec::new() })
             }
             None => Err(io::Error::other("/proc does not show which processes are left")),
         }
     }
 
     /// Sends SIGKILL to every remaining process: as PID 1 to all of the namespace, otherwise to the main child's group and to
-    /// each descendant. Returns the processes, if /proc shows them.
+    /// each descendant. Returns the processes that could be sent it, if /proc shows them.
     #[must_use]
     pub fn kill_all(&self) -> Option<Vec<Process>> {
         if is_pid_one() {
-            let killed = procfs::others();
+            let mut killed = procfs::others();
+            killed.iter_mut().for_each(|killed| killed.retain(|process| may_signal(process.pid)));
             let _ = kill(-1, Signal::KILL); // ESRCH: there is none
             return killed;
         }

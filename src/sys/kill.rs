@@ -17,6 +17,12 @@ pub(super) fn kill(pid: i32, signal: Signal) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal.number()) }).map(drop)
 }
 
+/// Whether the kernel lets us signal this process. kill(2) to -1 does not tell whom it has left out.
+pub(super) fn may_signal(pid: i32) -> bool {
+    // SAFETY: takes two integers and changes no memory. Signal 0 is never delivered.
+    Errno::result(unsafe { libc::kill(pid, 0) }) != Err(Errno::EPERM)
+}
+
 /// A descriptor that refers to the process, and that becomes readable when the process ends (`man 2 pidfd_open`). The caller
 /// must check afterwards that the pid is still that of the same process. `None`: Linux before 5.3, a seccomp filter, or the
 /// process is gone.
