@@ -541,14 +541,13 @@ impl Supervisor<'_> {
 
     /// Returns whether it was sent.
     fn log_sending(&self, signal: Signal, result: io::Result<()>) -> bool {
-        match &result {
-            Ok(()) => {
-                self.note_sent(signal);
-                self.options.style.log(LogEvent::Sent(signal));
-            }
-            Err(error) => warn!("could not send {signal} to the app: {error}"),
+        if let Err(error) = result {
+            warn!("could not send {signal} to the app: {error}");
+            return false;
         }
-        result.is_ok()
+        self.note_sent(signal);
+        self.options.style.log(LogEvent::Sent(signal));
+        true
     }
 
     /// Reaps on every wake-up until no child has changed: signals are a set, so one SIGCHLD may stand for many children.

@@ -197,8 +197,8 @@ impl Child {
     #[must_use]
     pub fn kill_all(&self) -> Option<Vec<Process>> {
         if is_pid_one() {
-            let mut killed = procfs::others();
-            killed.iter_mut().for_each(|killed| killed.retain(|process| may_signal(process.pid)));
+            let others = procfs::others();
+            let killed = others.map(|others| others.into_iter().filter(|process| may_signal(process.pid)).collect());
             let _ = kill(-1, Signal::KILL); // ESRCH: there is none
             return killed;
         }
