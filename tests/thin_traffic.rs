@@ -23,7 +23,7 @@
 //! | `bounds` | 2s..15s | `--pre-delay`; `default` leaves it to the profile |
 //! | `grace` | 30s | `--grace-period` |
 //! | `stops` | 200 | how many stops |
-//! | `at_once` | 60 | how many pods run at the same time |
+//! | `at_once` | 100 | how many pods run at the same time |
 //! | `seed` | 1 | of the pauses and of the choice of connections; each stop has its own, made from it and its number |
 #![allow(
     unreachable_pub,
@@ -54,8 +54,9 @@ use common::namespace::have_network;
 use common::{have_program, softstop_binary};
 use report::{HEADER, Report, most_that_may_lose};
 
-/// The cell of CI. Its lag ends well before the upper bound, so that silence has to end the wait.
-const CELL: &str = "rate=2 lag=5s history=20s stops=60 seed=13";
+/// The cell of CI. Two seconds of silence prove too little here: a rule that takes them for the end loses in one stop of six.
+/// The upper bound is far off, so that waiting for it is not what saves the requests.
+const CELL: &str = "rate=2 lag=8s history=20s bounds=2s..25s stops=60 seed=13";
 
 fn can_run() -> bool {
     have_program("nginx") && have_program("unshare") && have_program("ip") && have_network()
@@ -68,7 +69,7 @@ fn run(parameters: &str) -> Report {
     report
 }
 
-/// Of the requests after SIGTERM, most come in the lag: that many on average.
+/// Without requests after SIGTERM nothing could be lost. Rate, lag and number of stops give their average.
 #[track_caller]
 fn saw_enough_requests(report: &Report, average: f64) {
     let came = report.requests();
@@ -87,8 +88,8 @@ fn thin_traffic_loses_nothing_until_the_balancer_has_noticed() {
     }
     println!("{HEADER}");
     let report = run(CELL);
-    saw_enough_requests(&report, 2.0 * 5.0 * 60.0);
-    assert!(report.losing_stops() <= 3, "{report}");
+    saw_enough_requests(&report, 2.0 * 8.0 * 60.0);
+    assert!(report.losing_stops() <= 3, "{} stops of 60 lost a request", report.losing_stops());
 }
 
 /// The controls: the harness sees what is lost, and loses nothing by itself.
@@ -100,15 +101,15 @@ fn a_fixed_pre_delay_shorter_than_the_lag_loses_requests_and_a_longer_one_none()
     println!("{HEADER}");
     thread::scope(|scope| {
         let shorter = scope.spawn(|| run(&format!("{CELL} stops=20 bounds=2s")));
-        let longer = scope.spawn(|| run(&format!("{CELL} stops=20 bounds=9s seed=1313")));
+        let longer = scope.spawn(|| run(&format!("{CELL} stops=20 bounds=11s seed=1313")));
         let [shorter, longer] =
             [shorter, longer].map(|cell| cell.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         for report in [&shorter, &longer] {
-            saw_enough_requests(report, 2.0 * 5.0 * 20.0);
+            saw_enough_requests(report, 2.0 * 8.0 * 20.0);
         }
-        // Nothing comes in the last three seconds of the lag in one stop of 400.
-        assert!(shorter.losing_stops() >= 16, "{shorter}");
-        assert_eq!(longer.losing_stops(), 0, "{longer}");
+        // In the last six seconds of the lag something comes in practically every stop.
+        assert!(shorter.losing_stops() >= 18, "only {} stops of 20 lost a request", shorter.losing_stops());
+        assert_eq!(longer.losing_stops(), 0);
     });
 }
 
@@ -120,7 +121,7 @@ fn cell() {
     }
     let cells = std::env::var("THIN_TRAFFIC").unwrap_or_default();
     println!("{}\n\n{HEADER}", softstop_binary());
-    let reports: Vec<Report> = cells.split(';').map(run).collect();
+    let reports: Vec<Report> = cells.trim_end_matches([';', ' ']).split(';').map(run).collect();
     for report in reports {
         let most = most_that_may_lose(report.stops());
         assert!(report.losing_stops() <= most, "more than {most} of {} stops lost a request", report.stops());

@@ -42,7 +42,7 @@ impl Default for Cell {
             bounds: Some("2s..15s".into()),
             grace: Duration::from_secs(30),
             stops: 200,
-            at_once: 60,
+            at_once: 100,
             seed: 1,
         }
     }

@@ -108,9 +108,7 @@ fn request(stream: &mut TcpStream, connection: &str) -> Result<bool, Lost> {
     let mut received = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        if let Some(answer) = Answer::parse(&received)
-            && answer.is_whole
-        {
+        if let Some(answer) = Answer::parse(&received).filter(|answer| answer.is_whole) {
             return if answer.status == 200 { Ok(answer.closes) } else { Err(Lost::Status(answer.status)) };
         }
         match stream.read(&mut buffer) {
