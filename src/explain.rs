@@ -123,6 +123,12 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     } else {
         at(Duration::ZERO, format!("{requests} arrives; {name} keeps serving"))?;
     }
+    if let Some(left_open) = left_open(settings) {
+        at(
+            Duration::ZERO,
+            format!("softstop looks for a server among the processes and sockets: it may have {left_open}"),
+        )?;
+    }
     if bounds.is_range() {
         let what = match settings.quiet_means.value {
             Activity::Requests | Activity::BusyConnections | Activity::Connections => "no request has arrived",
@@ -161,6 +167,19 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         at(grace, "the platform would send its own SIGKILL".into())?;
     }
     Ok(())
+}
+
+/// What the server that runs decides when the stop begins. The command does not show which server that is.
+fn left_open(settings: &Settings) -> Option<&'static str> {
+    if !settings.has_auto_profile() || settings.profile.value.is_some() {
+        return None;
+    }
+    match (&settings.stop_signal.source, &settings.pre_delay.source) {
+        (Source::Default, Source::Default) => Some("another stop signal, and a pre-delay"),
+        (Source::Default, _) => Some("another stop signal"),
+        (_, Source::Default) => Some("a pre-delay"),
+        _ => None,
+    }
 }
 
 fn signals(set: SignalSet) -> String {

@@ -26,8 +26,8 @@ pub struct Profile {
     pub aliases: &'static [&'static str],
     /// The base names of its programs and scripts, without a version's digits at the end.
     pub programs: &'static [&'static str],
-    /// Its names as an argument of a runtime: a Python module, a JVM's main class, an Erlang release. For a Python server
-    /// `programs` are module names too.
+    /// Its names as an argument of a runtime: a Python module, a JVM's main class, an Erlang release. For Python and Erlang
+    /// `programs` are such names too.
     pub modules: &'static [&'static str],
     /// The runtime that runs it, if it is not a program by itself. A script of the same name in another language is not this
     /// server.
@@ -391,7 +391,7 @@ pub const PROFILES: &[Profile] = &[
         ],
     ),
     // erlang.org, kernel's erl_signal_server: TERM is init:stop().
-    Profile { modules: &["couchdb"], ..on(Runtime::Erlang, backend("couchdb", &["couchdb"], Signal::TERM)) },
+    on(Runtime::Erlang, backend("couchdb", &["couchdb"], Signal::TERM)),
     // influxdb's cmd/influxd: TERM and INT are graceful. Tried: 1.6.
     backend("influxdb", &["influxd", "influxdb"], Signal::TERM),
     // etcd's pkg/osutil/interrupt_unix.go runs its handlers on TERM and raises the signal again. Tried: 3.4.
@@ -495,7 +495,7 @@ pub const PROFILES: &[Profile] = &[
 /// kills the stack at once. None of them lets requests finish. Tried: 2.0.21 and 2.0.30.
 const UWSGI: Profile = Profile {
     note: Some(
-        "only hook-master-start = \"unix_signal:15 gracefully_kill_them_all\" makes it graceful: set stop_signal = \"TERM\" with it",
+        "only hook-master-start = \"unix_signal:15 gracefully_kill_them_all\" makes it graceful: write it as an argument; in a file it needs stop_signal = \"TERM\" too",
     ),
     ..on(Runtime::Python, cuts("uwsgi", &["uwsgi", "uwsgi-core", "uwsgi_python", "pyuwsgi", "uWSGI"], Signal::INT))
 };
@@ -600,16 +600,15 @@ mod tests {
     }
 
     #[test]
-    fn no_program_and_no_module_is_two_servers() {
-        let mut programs = HashSet::new();
-        let mut modules = HashSet::new();
+    fn no_program_and_no_module_is_listed_twice() {
+        let mut names = HashSet::new();
         for profile in PROFILES {
             for program in profile.programs {
-                assert!(programs.insert(program), "{program}");
+                assert!(names.insert(program), "{program}");
                 assert!(!program.ends_with(|c: char| c.is_ascii_digit()) || *program == "apache2", "{program}");
             }
             for module in profile.modules {
-                assert!(modules.insert(module), "{module}");
+                assert!(names.insert(module), "{module}");
             }
         }
     }

@@ -74,7 +74,7 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// The settings in force.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the help text in personality/softstop.rs describes each")]
+#[expect(missing_docs, reason = "the help text in personality/softstop/flags.rs describes each")]
 pub struct Settings {
     pub profile: Sourced<Option<&'static Profile>>,
     choice: ProfileChoice,

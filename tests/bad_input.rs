@@ -87,7 +87,6 @@ fn foreign_variables_with_softstops_prefix_are_ignored() {
         .env("SOFTSTOP_SERVICE_HOST", "10.0.0.1")
         .env("SOFTSTOP_PORT_80_TCP_ADDR", "10.0.0.1")
         .env("SOFTSTOP_REQUIRE_ALL", "1")
-        .env("SOFTSTOP_VERSION", "0.1.0")
         .env("SOFTSTOP_PRE_DELAY", "");
     run.run().code(0);
 }

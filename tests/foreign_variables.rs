@@ -20,7 +20,7 @@ fn with(name: &str, value: &str) -> Outcome {
 
 #[test]
 fn a_variable_of_a_dockerfile_is_a_warning() {
-    for name in ["SOFTSTOP_URL", "SOFTSTOP_SHA256", "SOFTSTOP_CHECKSUM", "SOFTSTOP_DOWNLOAD_URL"] {
+    for name in ["SOFTSTOP_VERSION", "SOFTSTOP_URL", "SOFTSTOP_SHA256", "SOFTSTOP_CHECKSUM", "SOFTSTOP_DOWNLOAD_URL"] {
         let outcome = with(name, "https://example.org/softstop");
         outcome.code(7);
         assert_eq!(outcome.stderr, format!("softstop: warning: {name} is not a setting: ignored\n"));
@@ -42,8 +42,6 @@ fn a_variable_of_a_kubernetes_service_or_a_docker_link_is_ignored() {
         // For one called "softstop-web".
         ("SOFTSTOP_WEB_SERVICE_HOST", "10.0.0.11"),
         ("SOFTSTOP_WEB_PORT_80_TCP_ADDR", "10.0.0.11"),
-        // Dockerfiles name the version that they fetch so.
-        ("SOFTSTOP_VERSION", "0.1.0"),
     ] {
         let outcome = with(name, value);
         outcome.code(7);

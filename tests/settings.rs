@@ -297,6 +297,28 @@ fn explain_starts_nothing() {
 }
 
 #[test]
+fn explain_says_what_is_decided_only_when_the_stop_begins() {
+    let looks = "\n  0s         softstop looks for a server among the processes and sockets: it may have ";
+    for (flags, command, left_open) in [
+        (&[][..], &["./start.sh"][..], Some("another stop signal, and a pre-delay")),
+        (&[], &["npm", "start"], Some("another stop signal, and a pre-delay")),
+        (&["--pre-delay", "5s"], &["npm", "start"], Some("another stop signal")),
+        (&["--stop-signal", "QUIT"], &["npm", "start"], Some("a pre-delay")),
+        (&["--pre-delay", "5s", "--stop-signal", "QUIT"], &["npm", "start"], None),
+        (&["--profile", "server"], &["npm", "start"], None),
+        (&["--profile", "none"], &["npm", "start"], None),
+        (&["--stop-on", "none"], &["npm", "start"], None),
+        (&[], &["nginx"], None),
+    ] {
+        let explained = explain(flags, &[], "", command);
+        match left_open {
+            Some(what) => assert!(explained.contains(&format!("{looks}{what}\n")), "{flags:?} {explained}"),
+            None => assert!(!explained.contains(looks), "{flags:?} {explained}"),
+        }
+    }
+}
+
+#[test]
 fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
     let version = softstop(["-V"]).run();
     assert_eq!((version.code, version.stdout.as_str()), (0, "softstop 0.1.0 - git.v0-1-0\n"));

@@ -12,7 +12,7 @@ use super::{GRACEFUL_UWSGI, PROFILES, Profile, Runtime};
 const MOST_WRAPPERS: usize = 10;
 
 impl Profile {
-    fn has_program(&self, name: &str) -> bool {
+    pub(super) fn has_program(&self, name: &str) -> bool {
         self.programs.contains(&name) || self.programs.contains(&unversioned(name))
     }
 }

@@ -38,8 +38,12 @@ pub(super) fn script(runtime: Runtime, words: &[String]) -> Option<(&str, usize)
     let (short, long) = match runtime {
         Runtime::Java => return main_class(words),
         Runtime::Erlang => {
+            let is_known = |name: &str| {
+                let mut profiles = PROFILES.iter().filter(|profile| profile.runtime == Some(runtime));
+                profiles.any(|profile| profile.has_program(name) || profile.modules.contains(&name))
+            };
             let is_release = |pair: &[String]| match pair {
-                [option, name] => (option == "-s" || option == "-progname") && with_module(name).is_some(),
+                [option, name] => (option == "-s" || option == "-progname") && is_known(name),
                 _ => false,
             };
             let at = 1 + words.windows(2).position(is_release)?;

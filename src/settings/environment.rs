@@ -8,8 +8,6 @@ use super::{Error, Key, Layer, RawSetting, Source, value};
 const PREFIX: &str = "SOFTSTOP_";
 /// A switch of this project's own tests, which is in their environment. It is not a setting.
 const REQUIRE_ALL: &str = "SOFTSTOP_REQUIRE_ALL";
-/// Dockerfiles use such a variable for the version that they download (`TINI_VERSION`).
-const VERSION: &str = "VERSION";
 /// Turns the soft stop off, whatever else is set.
 const DISABLED: &str = "DISABLED";
 
@@ -30,7 +28,7 @@ pub fn disabled(variables: &[(OsString, OsString)]) -> Result<Option<Source>, Er
 
 /// Reads our variables, except those that `stronger` overrides. `None`: there are none. An empty variable counts as not set,
 /// since `${NAME:-}` in a Compose file produces empty ones. If a variable is not a setting, it is an error if its name is close
-/// to a setting's. Otherwise it is a warning, since Dockerfiles have such variables (`SOFTSTOP_URL`).
+/// to a setting's. Otherwise it is a warning, since Dockerfiles have such variables (`SOFTSTOP_VERSION`).
 pub(super) fn read(
     variables: Vec<(OsString, OsString)>,
     stronger: &Layer,
@@ -51,7 +49,7 @@ pub(super) fn read(
                     layer.read(&RawSetting { key, text, source })?;
                 }
             }
-            None if name == REQUIRE_ALL || suffix == VERSION || is_service_link(suffix) => {}
+            None if name == REQUIRE_ALL || is_service_link(suffix) => {}
             None => match value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known)) {
                 Some(nearest) => {
                     let nearest = Some(format!("{PREFIX}{nearest}"));

@@ -4,7 +4,7 @@ use super::Source;
 
 /// A setting. `KEYS` has its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the help text in personality/softstop.rs describes each")]
+#[expect(missing_docs, reason = "the help text in personality/softstop/flags.rs describes each")]
 pub enum Key {
     Disabled,
     Config,

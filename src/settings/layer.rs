@@ -19,7 +19,7 @@ macro_rules! layer {
     ($($key:ident $field:ident: $type:ty, $read:path;)*) => {
         /// The settings of one source, typed; `None` where it gives none.
         #[derive(Clone, Debug, Default)]
-        #[expect(missing_docs, reason = "the help text in personality/softstop.rs describes each")]
+        #[expect(missing_docs, reason = "the help text in personality/softstop/flags.rs describes each")]
         pub struct Layer {
             $(pub $field: Option<Sourced<$type>>,)*
             pub rewrite: Rewrites,
