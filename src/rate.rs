@@ -13,41 +13,46 @@
 //! s = ln(100 max(1, r U)) / r
 //! ```
 //!
-//! This much silence is *needed*: it is 1.1 s at 10 calls a second for U = 10 s, and 6.9 s at one call a second. Below some 0.4 calls
-//! a second nothing can be proved before the upper bound.
+//! This much silence is *needed*: for U = 10 s it is 0.9 s at 10 calls a second and 6.9 s at one. Below some 0.5 calls a second
+//! nothing can be proved before the upper bound.
 //!
 //! # The rate
 //!
-//! It must rather be too low than too high, since a rate that is too high ends the wait too early. So calls are not counted.
-//! What is counted is the tenths of a second in which somebody called: a burst is a few calls and not many. If a share f of
-//! the tenths of a window has a call, then r = -ln(1 - f) / 0.1 s, because a Poisson process leaves a tenth empty with the
-//! probability e^(-0.1 r). From the count one standard deviation of it is subtracted, √(n f (1 - f)) for n tenths (the
-//! binomial distribution).
+//! It must rather be too low than too high, since a rate that is too high ends the wait too early. So what is counted is not the
+//! calls but the tenths of a second in which somebody called: a burst is a few tenths, however many calls it has. If a share f
+//! of the tenths of a window has a call, then r = -ln(1 - f) / 0.1 s, because independent calls leave a tenth empty with the
+//! probability e^(-0.1 r). One standard deviation is first subtracted from the count, √(n f (1 - f)) of n tenths (the binomial
+//! distribution).
 //!
-//! There are two windows: the last minute before the stop ([`MEMORY`], or our own age if that is less) up to the last call,
-//! and the stop alone up to the last call, which is the only one if the kernel has no memory of the callers. Each needs
-//! [`ENOUGH`] calls. The higher rate counts, since in either window calls may be missing and none is invented.
+//! There are two windows, each of which needs [`ENOUGH`] tenths with a call: the last minute before the stop ([`MEMORY`], or our
+//! own age), of which the kernel shows what it remembers, and the stop up to the last call, of which everything is seen. The
+//! higher rate counts, since the kernel forgets calls and invents none. But the window of the stop is short and may be one
+//! burst. So if connections that have ended are visible in the last minute, the stop counts for at most twice its rate: the other
+//! half may have come on connections that are kept open, each of which shows its last call only.
 //!
 //! # Bursts
 //!
-//! Calls are often not independent: a page brings its pictures, a job runs each ten seconds. Their pauses are longer than a
-//! Poisson process of that rate would have. Among n pauses of such a process the longest is about ln(n) / r, and longer than
-//! (ln(n) + 3) / r in 5 of 100 cases. If the longest pause of the last minute is longer, the calls are bursts, and the silence must be twice that pause.
+//! Calls are often not independent: a page brings its pictures, a job runs each ten seconds. Then pauses are longer than those
+//! of independent calls of that rate. Of n independent pauses the longest is about ln(n) / r, and longer than (ln(n) + 4) / r in
+//! 2 of 100 cases. If the longest pause in a window is longer than that, the calls come in bursts, and the silence must last
+//! for twice that pause.
 //!
 //! # Probes
 //!
-//! A *probe* calls at even intervals, whether or not a balancer sends. So its calls are neither a rate nor an end of the
-//! silence. It is a series of at least four calls of one peer whose gaps are within 5 % of one period, from 0.5 s to 15 s;
-//! a peer may have three of them. Calls that come by chance sometimes look like a series too. If n of the m calls of a peer are evenly spaced
-//! to within ±d while its other calls come at a rate of q, then chance would bring a further member with a probability of
-//! about 2 d q each time. There are m² choices of the first two, so m² (2 d q)^(n-2) such series are expected by chance.
-//! If that is more than 1 in 100, it is no probe.
+//! A *probe* calls at even intervals, whether or not a balancer sends to us. So its calls are no sign of a balancer. It is a
+//! series of at least four calls of one peer whose gaps are within 5 % of one period, from 0.5 s to 15 s, and which goes on; a
+//! peer may have three of them, overlaid. Independent calls may look like a series by chance. If n of the m calls of a peer
+//! lie within ±d of even intervals, and its other calls come at a rate of q, then chance continues a series once more with a
+//! probability of about 2 d q, and there are m² ways to begin one. So m² (2 d q)^(n-2) such series are expected by chance. If
+//! that is more than 1 in 100, the calls are counted.
 //!
 //! # Unknown
 //!
-//! The rate is *unknown* if fewer than [`ENOUGH`] calls are visible and somebody may have called unseen. Then nothing but the
-//! upper bound ends the wait. The namespace's counters cannot raise a rate, but can show that nobody has called: no connection was accepted since our start, or
-//! none that carried data, or no more than the probes have made.
+//! If fewer than [`ENOUGH`] calls are visible, the rate is *unknown*, and only the upper bound ends the wait. The counters of the
+//! network namespace never raise a rate, but they may prove that nobody has ever called: no connection was accepted
+//! since our start, or none that brought data, or no more than the visible probes have made.
+//!
+//! tests/rate_simulation.rs simulates thousands of stops; docs/how-much-silence.md has its table.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -60,8 +65,10 @@ pub const MEMORY: Duration = Duration::from_secs(60);
 const ENOUGH: usize = 5;
 /// The length of a tenth of a second, in milliseconds.
 const TENTH: i32 = 100;
-/// By how much the longest pause may exceed that of independent calls, as a multiple of the mean pause.
-const LONGEST_BY_CHANCE: f64 = 3.0;
+/// The longest of n independent pauses is rarely longer than ln(n) and this many mean pauses together.
+const LONGEST_BY_CHANCE: f64 = 4.0;
+/// What is seen in the stop counts for at most this many times the rate of the connections that had ended before it.
+const MOST_UNSEEN: f64 = 2.0;
 
 /// A probe's period, in milliseconds.
 const SHORTEST_PERIOD: i32 = 500;
@@ -91,6 +98,8 @@ pub struct Call {
     pub peer: IpAddr,
     /// Whether it may be a probe's. It is not if a person has named the client.
     pub may_be_probe: bool,
+    /// Whether it is the last call on a connection that is open, so that earlier ones are not seen.
+    pub hides_earlier: bool,
 }
 
 /// What the namespace's counters say about the time before the stop.
@@ -179,7 +188,7 @@ impl Calls {
 
     fn evaluate(&self) -> Finding {
         let (calls, probes) = without_probes(&self.calls);
-        let last = calls.last().copied();
+        let last = calls.last().map(|call| call.at);
         let is_nobody = match self.before {
             Before::Nobody => calls.is_empty(),
             Before::Accepted(accepted) => {
@@ -187,17 +196,31 @@ impl Calls {
             }
             Before::Unknown => false,
         };
+        let (before, during) = calls.split_at(calls.partition_point(|call| call.at < 0));
         let remembered = i32::try_from(self.age.min(MEMORY).as_millis()).unwrap_or(0);
-        let end = last.unwrap_or(0).max(0);
-        let windows = [Window::new(&calls, -remembered, end), Window::new(&calls, 0, end)];
-        let windows = || windows.iter().flatten();
-        Finding {
-            last,
-            rate: windows().map(|window| window.rate).reduce(f64::max),
-            pause: windows().filter_map(|window| window.pause).max(),
-            is_nobody,
-        }
+        let before = before.get(before.partition_point(|call| call.at < -remembered)..).unwrap_or_default();
+        let has_ended = has_enough(before.iter().filter(|call| !call.hides_earlier));
+        let windows = [Window::new(before, remembered), Window::new(during, last.unwrap_or(0))];
+        let rate = match windows {
+            [Some(before), Some(during)] if has_ended => {
+                Some(before.rate.max(during.rate.min(MOST_UNSEEN * before.rate)))
+            }
+            [before, during] => before.into_iter().chain(during).map(|window| window.rate).reduce(f64::max),
+        };
+        let pause = windows.iter().flatten().filter_map(|window| window.pause).max();
+        Finding { last, rate, pause, is_nobody }
     }
+}
+
+/// The tenths of a second in which somebody called.
+fn tenths<'a>(calls: impl Iterator<Item = &'a Call>) -> usize {
+    let mut tenths: Vec<i32> = calls.map(|call| call.at.div_euclid(TENTH)).collect();
+    tenths.dedup();
+    tenths.len()
+}
+
+fn has_enough<'a>(calls: impl Iterator<Item = &'a Call>) -> bool {
+    tenths(calls) >= ENOUGH
 }
 
 /// The calls of some time.
@@ -209,21 +232,18 @@ struct Window {
 }
 
 impl Window {
-    /// The calls from `start` to `end`. `None`: there are too few.
-    fn new(calls: &[i32], start: i32, end: i32) -> Option<Self> {
-        let calls = calls.get(calls.partition_point(|&at| at < start)..)?;
-        let mut tenths: Vec<i32> = calls.iter().map(|at| at.div_euclid(TENTH)).collect();
-        tenths.dedup();
-        if tenths.len() < ENOUGH {
+    /// The calls of a window of this length in milliseconds. `None`: there are too few.
+    fn new(calls: &[Call], length: i32) -> Option<Self> {
+        if !has_enough(calls.iter()) {
             return None;
         }
-        let all = f64::from((end - start) / TENTH + 1);
-        let with_call = float(tenths.len());
+        let all = f64::from(length / TENTH + 1);
+        let with_call = float(tenths(calls.iter()));
         let deviation = (with_call * (1.0 - with_call / all).max(0.0)).sqrt();
-        // If each tenth has a call the rate would be infinite.
+        // If each tenth had a call the rate would be infinite.
         let share = ((with_call - deviation) / all).min(1.0 - 0.5 / all);
         let rate = -(1.0 - share).ln() / 0.1;
-        let pauses = calls.iter().zip(calls.iter().skip(1)).map(|(one, next)| next - one);
+        let pauses = calls.iter().zip(calls.iter().skip(1)).map(|(one, next)| next.at - one.at);
         let longest = pauses.max().map_or(0.0, f64::from) / 1000.0;
         let is_bursty = longest * rate > with_call.ln() + LONGEST_BY_CHANCE;
         let pause = is_bursty.then(|| Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX));
@@ -259,20 +279,19 @@ impl Probe {
     }
 }
 
-/// The times of the calls that are no probe's, and the probes.
-fn without_probes(calls: &[Call]) -> (Vec<i32>, Vec<Probe>) {
-    let mut rest = Vec::with_capacity(calls.len());
-    let mut found = Vec::new();
+/// The calls that are no probe's, in order, and the probes.
+fn without_probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
+    let (mut rest, mut found) = (Vec::with_capacity(calls.len()), Vec::new());
     let mut by_peer = calls.to_vec();
     by_peer.sort_unstable_by_key(|call| (call.peer, call.at));
     for of_peer in by_peer.chunk_by(|one, next| one.peer == next.peer) {
+        let may_be_probe = of_peer.len() <= MOST_CALLS_OF_A_PROBE && of_peer.iter().all(|call| call.may_be_probe);
         let times: Vec<i32> = of_peer.iter().map(|call| call.at).collect();
-        let may_be_probe = times.len() <= MOST_CALLS_OF_A_PROBE && of_peer.iter().all(|call| call.may_be_probe);
-        let (others, probes) = if may_be_probe { probes(&times) } else { (times.clone(), Vec::new()) };
+        let (others, probes) = if may_be_probe { probes(&times) } else { (times, Vec::new()) };
         if probes.iter().map(Probe::per_second).sum::<f64>() > MOST_PROBES_PER_SECOND {
-            rest.extend(times);
+            rest.extend_from_slice(of_peer);
         } else {
-            rest.extend(others);
+            rest.extend(of_peer.iter().filter(|call| others.binary_search(&call.at).is_ok()));
             found.extend(probes);
         }
     }
@@ -291,7 +310,7 @@ fn probes(times: &[i32]) -> (Vec<i32>, Vec<Probe>) {
     (rest, found)
 }
 
-/// The longest series that goes on until now.
+/// The longest series that goes on until the last of these calls.
 fn longest_series(times: &[i32]) -> Option<(Probe, Vec<i32>)> {
     let &newest = times.last()?;
     let mut longest: Option<(Probe, Vec<i32>)> = None;
@@ -303,7 +322,7 @@ fn longest_series(times: &[i32]) -> Option<(Probe, Vec<i32>)> {
             if period < SHORTEST_PERIOD || newest - last > period + period / 20 {
                 continue;
             }
-            let calls = follow(times, last, period);
+            let Some(calls) = follow(times, last, period) else { continue };
             if calls.len() > longest.as_ref().map_or(SHORTEST_SERIES - 1, |(_, calls)| calls.len()) {
                 if let Some(probe) = probe(&calls, times) {
                     longest = Some((probe, calls));
@@ -315,7 +334,10 @@ fn longest_series(times: &[i32]) -> Option<(Probe, Vec<i32>)> {
 }
 
 /// The calls up to `last` that follow each other with this period.
-fn follow(times: &[i32], last: i32, period: i32) -> Vec<i32> {
+fn follow(times: &[i32], last: i32, period: i32) -> Option<Vec<i32>> {
+    let (&oldest, &newest) = (times.first()?, times.last()?);
+    // Where calls are dense there is always one near to the time that is expected. Only an exact one is a sign.
+    let mean_gap = (newest - oldest) / i32::try_from(times.len()).ok()?;
     let mut calls = vec![last];
     let (mut at, mut period) = (last, period);
     loop {
@@ -323,7 +345,9 @@ fn follow(times: &[i32], last: i32, period: i32) -> Vec<i32> {
         let index = times.partition_point(|&time| time < expected);
         let near = times.get(index.saturating_sub(1)..times.len().min(index + 1)).unwrap_or_default();
         let Some(&next) = near.iter().min_by_key(|&&time| (time - expected).abs()) else { break };
-        if (next - expected).abs() > period / 20 || next >= at {
+        // One gap may be 5 % shorter than the period and the next one 5 % longer; their mean is the period.
+        let tolerance = if calls.len() == 2 { period / 10 } else { period / 20 };
+        if (next - expected).abs() > tolerance.min(mean_gap / 4).max(TICK) || next >= at {
             break;
         }
         calls.push(next);
@@ -332,7 +356,7 @@ fn follow(times: &[i32], last: i32, period: i32) -> Vec<i32> {
         period = (last - at) / i32::try_from(calls.len() - 1).unwrap_or(1);
     }
     calls.reverse();
-    calls
+    Some(calls)
 }
 
 /// The probe that makes these calls of a peer's, unless they may be even by chance.
@@ -348,4 +372,154 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
     let further = i32::try_from(calls.len() - 2).ok()?;
     let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
     (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPPER: Duration = Duration::from_secs(15);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn calls(times: impl IntoIterator<Item = i32>, peer: u8) -> Vec<Call> {
+        let call = |at| Call { at, peer: IpAddr::from([10, 0, 0, peer]), may_be_probe: true, hides_earlier: false };
+        times.into_iter().map(call).collect()
+    }
+
+    fn finding(before: Before, calls: &[Call]) -> Finding {
+        let mut all = Calls::new(HOUR, before);
+        all.add(calls.iter().copied());
+        all.finding()
+    }
+
+    /// Calls about each `gap` milliseconds, unevenly.
+    fn uneven(gap: i32, from: i32, to: i32) -> Vec<i32> {
+        let mut state = 12_345_u32;
+        let mut random = move || {
+            state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+            i32::try_from(state >> 16 & 0x7fff).unwrap()
+        };
+        (from..to).step_by(usize::try_from(gap).unwrap()).map(|at| at + random() % (gap / 2)).collect()
+    }
+
+    #[test]
+    fn the_silence_that_is_needed_is_that_of_the_formula() {
+        let needed = |rate| needed_silence(rate, Duration::from_secs(10)).as_millis();
+        assert_eq!([0.1, 1.0, 10.0].map(needed), [46_051, 6_907, 921]);
+    }
+
+    #[test]
+    fn without_any_connection_nobody_has_called_and_no_silence_is_needed() {
+        assert_eq!(finding(Before::Nobody, &[]).needed(UPPER), Some(Duration::ZERO));
+        assert_eq!(finding(Before::Accepted(0), &[]).needed(UPPER), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_call_that_nobody_saw_makes_the_rate_unknown() {
+        assert_eq!(finding(Before::Accepted(1), &[]).needed(UPPER), None);
+        assert_eq!(finding(Before::Unknown, &[]).needed(UPPER), None);
+        assert_eq!(finding(Before::Nobody, &calls([100], 1)).needed(UPPER), None, "the first call ever, in the stop");
+    }
+
+    #[test]
+    fn four_calls_are_no_history_and_five_are() {
+        let times = [-50_000, -33_000, -31_000, -9_000, -2_000];
+        assert_eq!(finding(Before::Accepted(9), &calls(times.into_iter().skip(1), 1)).needed(UPPER), None);
+        assert!(finding(Before::Accepted(9), &calls(times, 1)).needed(UPPER).is_some());
+    }
+
+    #[test]
+    fn a_burst_is_one_call_in_its_tenth() {
+        let burst = |at: i32| (at..at + 50).step_by(2);
+        let times: Vec<i32> = [-50_000, -31_000, -30_000, -9_000, -2_000].into_iter().flat_map(burst).collect();
+        let rate = finding(Before::Accepted(200), &calls(times, 1)).rate.unwrap();
+        assert!(rate < 0.1, "{rate}");
+    }
+
+    #[test]
+    fn a_long_pause_between_bursts_is_needed_twice() {
+        let bursts = [-55_000, -40_000, -20_000, -5_000].into_iter().flat_map(|at| uneven(100, at, at + 4_000));
+        let finding = finding(Before::Accepted(200), &calls(bursts, 1));
+        assert!(finding.pause > Some(Duration::from_secs(15)), "{finding:?}");
+        assert!(finding.needed(UPPER) > Some(Duration::from_secs(30)));
+        // The control: the same number of calls without the pauses.
+        let steady = finding_of_steady(400);
+        assert_eq!(steady.pause, None, "{steady:?}");
+    }
+
+    fn finding_of_steady(gap: i32) -> Finding {
+        finding(Before::Accepted(200), &calls(uneven(gap, -60_000, 0), 1))
+    }
+
+    #[test]
+    fn the_higher_rate_counts_if_the_kernel_has_forgotten_calls() {
+        let in_the_stop = calls(uneven(100, 0, 2_000), 1);
+        let rate = finding(Before::Accepted(200), &in_the_stop).rate.unwrap();
+        assert!(rate > 5.0, "{rate}");
+        // But in front of a slow history the same calls are a burst.
+        let both = [calls(uneven(2_000, -60_000, 0), 1), in_the_stop.clone()].concat();
+        let capped = finding(Before::Accepted(200), &both).rate.unwrap();
+        assert!(capped < 1.0, "{capped}");
+        // Open connections show their last call only, so they do not prove that the history was slow.
+        let open = |call: &Call| Call { hides_earlier: true, ..*call };
+        let kept: Vec<Call> = calls(uneven(2_000, -60_000, 0), 1).iter().map(open).chain(in_the_stop).collect();
+        assert_eq!(finding(Before::Accepted(200), &kept).rate, Some(rate));
+    }
+
+    #[test]
+    fn even_calls_of_one_peer_are_a_probe_and_count_for_nothing() {
+        for period in [500, 1_000, 2_000, 5_000, 10_000, 15_000] {
+            let steps = usize::try_from(period).unwrap();
+            let probe = calls((-60_000 + period / 3..0).step_by(steps), 1);
+            let accepted = 3_600_000 / u64::try_from(period).unwrap();
+            let finding = finding(Before::Accepted(accepted), &probe);
+            assert!(finding.is_nobody && finding.last.is_none(), "{period}: {finding:?}");
+            // One connection more than the probe can have made was somebody else's.
+            assert!(!super::tests::finding(Before::Accepted(accepted + 2), &probe).is_nobody, "{period}");
+        }
+    }
+
+    #[test]
+    fn three_overlaid_probes_are_probes_and_the_rest_of_that_peer_counts() {
+        let probes = |period: i32, phase: i32| (-60_000 + phase..0).step_by(usize::try_from(period).unwrap());
+        let three = probes(10_000, 100).chain(probes(5_000, 1_300)).chain(probes(2_000, 777));
+        let all = finding(Before::Accepted(360 + 720 + 1_800), &calls(three.clone(), 1));
+        assert!(all.is_nobody, "{all:?}");
+        let with_a_call = three.chain([-12_345]);
+        assert_eq!(finding(Before::Accepted(9_999), &calls(with_a_call, 1)).last, Some(-12_345));
+    }
+
+    #[test]
+    fn a_probe_whose_gaps_vary_by_a_twentieth_is_one_and_by_a_tenth_is_none() {
+        let late = [0, 1, -1, 0, -1, 1, 1, 0, 1, -1, -1, 0];
+        let probe = |by: i32| calls(late.into_iter().zip(0..).map(|(late, n)| -58_000 + 5_000 * n + late * by), 1);
+        assert!(finding(Before::Accepted(700), &probe(120)).last.is_none());
+        assert!(finding(Before::Accepted(700), &probe(400)).last.is_some());
+    }
+
+    #[test]
+    fn a_startup_probe_that_has_ended_is_a_probe_too() {
+        let startup = calls((-60_000..-30_000).step_by(2_000), 1);
+        assert!(finding(Before::Accepted(15), &startup).is_nobody);
+    }
+
+    #[test]
+    fn a_client_that_a_person_has_named_is_no_probe() {
+        let named = |call: Call| Call { may_be_probe: false, ..call };
+        let polls: Vec<Call> = calls((-58_000..0).step_by(5_000), 1).into_iter().map(named).collect();
+        assert_eq!(finding(Before::Accepted(12), &polls).last, Some(-3_000));
+    }
+
+    #[test]
+    fn even_calls_that_are_too_many_for_probes_are_a_clients() {
+        let fast = finding(Before::Accepted(300), &calls((-60_000..0).step_by(200), 1));
+        assert_eq!(fast.last, Some(-200));
+    }
+
+    #[test]
+    fn a_probe_continues_in_the_stop() {
+        let probe = calls((-58_000..9_000).step_by(2_000), 1);
+        let finding = finding(Before::Accepted(1_800), &probe);
+        assert!(finding.is_nobody && finding.last.is_none(), "{finding:?}");
+    }
 }
