@@ -127,6 +127,7 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         let what = match settings.quiet_means.value {
             Activity::Requests | Activity::BusyConnections | Activity::Connections => "no request has arrived",
             Activity::Traffic => "no request has arrived, none is unanswered and no response has been sent",
+            Activity::NewConnections => "no new connection has been made",
         };
         let from = format!("the pre-delay ends as soon as {what} for {}", show(settings.quiet.value));
         at(bounds.least, from)?;
@@ -172,8 +173,9 @@ fn activity(activity: Activity) -> &'static str {
     match activity {
         Activity::Requests => "requests",
         Activity::Traffic => "traffic",
+        Activity::NewConnections => "connections",
         Activity::BusyConnections => "busy connections",
-        Activity::Connections => "connections",
+        Activity::Connections => "open connections",
     }
 }
 

@@ -246,13 +246,14 @@ impl Report {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
             Note::Quiet(Quiet { of, lasts }) => match of {
-                Activity::Requests | Activity::Traffic if !self.watches_ports => {
+                Activity::Requests | Activity::Traffic | Activity::NewConnections if !self.watches_ports => {
                     info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
                 }
                 Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
                 Activity::Traffic => {
                     info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts));
                 }
+                Activity::NewConnections => info!(target: STOP, "quiet: no new connection for {}", show(lasts)),
                 Activity::BusyConnections => {
                     warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
                 }
@@ -421,6 +422,7 @@ fn until(wait: Wait) -> String {
     let what = match of {
         Activity::Requests => "no request arrives",
         Activity::Traffic => "no request arrives, none is unanswered and no response is sent",
+        Activity::NewConnections => "no new connection is made",
         Activity::BusyConnections => "no connection is busy",
         Activity::Connections => "no connection is open",
     };
@@ -447,14 +449,18 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 /// Logs why the pre-delay did not end early.
 fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
     let Some(traffic) = traffic else { return };
-    let [requests, responses] = [Activity::Requests, Activity::Traffic].map(|what| traffic.quiet(what, now));
-    if requests < lasts {
+    let (arrives, arrivals) = match of {
+        Activity::NewConnections => (of, "new connections are still made"),
+        _ => (Activity::Requests, "requests still arrive"),
+    };
+    let [arrived, responses] = [arrives, Activity::Traffic].map(|what| traffic.quiet(what, now));
+    if arrived < lasts {
         let recent_peers = traffic.recent_peers(lasts, now).map(|recent_peers| {
             let recent_peers: Vec<String> = recent_peers.iter().map(ToString::to_string).collect();
             format!(", from {} (ignore_peers excludes probes)", recent_peers.join(", "))
         });
         let recent_peers = recent_peers.unwrap_or_default();
-        info!(target: STOP, "not quiet: requests still arrive, the last {} ago{recent_peers}", seconds(requests));
+        info!(target: STOP, "not quiet: {arrivals}, the last {} ago{recent_peers}", seconds(arrived));
     } else if of == Activity::Traffic && responses < lasts {
         info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
     } else {

@@ -263,6 +263,13 @@ fn a_server_without_a_graceful_signal_waits_for_its_responses_too() {
 }
 
 #[test]
+fn new_connections_alone_can_be_what_must_be_quiet() {
+    let explained = explain(&["--quiet-means", "connections", "--pre-delay", "2s..9s"], &[], "", &["sleep"]);
+    has(&explained, "quiet_means", "connections", "--quiet-means");
+    assert!(explained.contains(" no new connection has been made for 2s\n"), "{explained}");
+}
+
+#[test]
 fn a_number_in_the_file_may_have_any_base() {
     has(&explain(&[], &[], "stop_signal = 0o17", &["sleep"]), "stop_signal", "SIGTERM", "s.toml:1:1");
     has(&explain(&[], &[], "remap_exit = [0x8F]", &["sleep"]), "remap_exit", "143 to 0", "s.toml:1:1");

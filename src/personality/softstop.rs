@@ -52,7 +52,7 @@ struct Cli {
     /// A pre-delay with two bounds ends when no request has arrived for DUR [default: 2s]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     quiet: Option<String>,
-    /// What must be quiet: `requests`, or `traffic` to include responses and unanswered requests [default: the server's]
+    /// What must be quiet: `requests`, `traffic` to include responses and unanswered requests, or new `connections` alone [default: the server's]
     #[arg(long, value_name = "WHAT")]
     quiet_means: Option<String>,
     /// The TCP ports whose traffic counts [default: those on which COMMAND listens]
