@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::duration::{Bounds, show};
+use crate::network::Network;
 use crate::process::Target;
 use crate::profile::{Finishes, PROFILES};
 use crate::settings::{DrainUntil, LogFormat, Settings, Source, Sourced, base_name};
@@ -49,9 +50,8 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     let ports: Vec<String> = s.ports.value.iter().map(u16::to_string).collect();
     let ports = if ports.is_empty() { "where it listens".into() } else { ports.join(",") };
     row("ports", ports, s.ports.source.to_string())?;
-    let peers: Vec<String> = s.ignore_peers.value.iter().map(ToString::to_string).collect();
-    let peers = if peers.is_empty() { "none".into() } else { peers.join(",") };
-    row("ignore_peers", peers, s.ignore_peers.source.to_string())?;
+    row("ignore_peers", peers(&s.ignore_peers.value), s.ignore_peers.source.to_string())?;
+    row("count_peers", peers(&s.count_peers.value), s.count_peers.source.to_string())?;
     row("drain_timeout", limit(s.drain_timeout.value), s.drain_timeout.source.to_string())?;
     let until = match s.drain_until.value {
         DrainUntil::Exit => "exit",
@@ -166,6 +166,12 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
 
 fn signals(set: SignalSet) -> String {
     if set == SignalSet::default() { "none".into() } else { set.to_string() }
+}
+
+/// The value of `ignore_peers` or `count_peers`.
+fn peers(networks: &[Network]) -> String {
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    if networks.is_empty() { "none".into() } else { networks.join(",") }
 }
 
 /// The value of `quiet_means`.

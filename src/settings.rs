@@ -87,6 +87,8 @@ pub struct Settings {
     /// Empty: the ports on which our own processes listen.
     pub ports: Sourced<Vec<u16>>,
     pub ignore_peers: Sourced<Vec<Network>>,
+    /// Their evenly spaced calls are no probes.
+    pub count_peers: Sourced<Vec<Network>>,
     pub drain_until: Sourced<DrainUntil>,
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
@@ -246,6 +248,7 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
         quiet_means: or_default(given.quiet_means, Activity::Requests),
         ports: or_default(given.ports, Vec::new()),
         ignore_peers: or_default(given.ignore_peers, Vec::new()),
+        count_peers: or_default(given.count_peers, Vec::new()),
         drain_until: or_default(given.drain_until, DrainUntil::Exit),
         drain_timeout: optional(given.drain_timeout),
         grace_period: optional(given.grace_period),

@@ -78,6 +78,13 @@ const EVERY_SETTING: &[Ways] = &[
         "10.0.0.7,fd00::/8",
     ),
     (
+        "count_peers",
+        &["--count-peers", "10.0.0.9, fd01::/16"],
+        ("SOFTSTOP_COUNT_PEERS", "10.0.0.9,fd01::/16"),
+        "count_peers = [\"10.0.0.9\", \"fd01::/16\"]",
+        "10.0.0.9,fd01::/16",
+    ),
+    (
         "drain_timeout",
         &["--drain-timeout", "500ms"],
         ("SOFTSTOP_DRAIN_TIMEOUT", "500ms"),

@@ -61,6 +61,9 @@ struct Cli {
     /// Peers whose requests do not count, such as probes: addresses or CIDRs [default: none]
     #[arg(long, value_name = "ADDRESS,..")]
     ignore_peers: Option<String>,
+    /// Peers that call evenly and are no probes: addresses or CIDRs [default: none]
+    #[arg(long, value_name = "ADDRESS,..")]
+    count_peers: Option<String>,
     /// How long COMMAND may take after its stop signal, before SIGKILL [default: the rest of the grace period, else no limit]
     #[arg(long, value_name = "DUR", allow_hyphen_values = true)]
     drain_timeout: Option<String>,
@@ -168,6 +171,7 @@ impl Cli {
             (Key::QuietMeans, "--quiet-means", self.quiet_means.as_deref()),
             (Key::Ports, "--ports", self.ports.as_deref()),
             (Key::IgnorePeers, "--ignore-peers", self.ignore_peers.as_deref()),
+            (Key::CountPeers, "--count-peers", self.count_peers.as_deref()),
             (Key::DrainTimeout, "--drain-timeout", self.drain_timeout.as_deref()),
             (Key::DrainUntil, "--drain-until", self.drain_until.as_deref()),
             (Key::GracePeriod, "--grace-period", self.grace_period.as_deref()),
