@@ -25,6 +25,7 @@ pub mod network;
 pub mod personality;
 pub mod process;
 pub mod profile;
+pub mod rate;
 pub mod report;
 pub mod server;
 pub mod settings;
