@@ -9,6 +9,7 @@ use crate::duration::show;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::server::Found;
+use crate::settings::UpperBound;
 use crate::shutdown::{Activity, Exit, KILL_WAIT, Moment, Note, Quiet, Wait};
 use crate::signal::{Origin, Signal};
 use crate::snapshot::Connection;
@@ -35,6 +36,9 @@ pub struct Recipient {
 /// At most this many of the processes that the main child leaves are named.
 const MOST_NAMED: usize = 8;
 
+/// What a person sets who does not want softstop to assume an upper bound.
+const HOW_TO_CHOOSE: &str = "(set grace_period or pre_delay)";
+
 /// Logs one stop.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -47,6 +51,8 @@ pub struct Report {
     /// Whether the kernel refused to send the main child its signal.
     is_refused: bool,
     watches_ports: bool,
+    /// What was assumed about the upper bound of the pre-delay. Empty: nothing was.
+    assumption: String,
     is_uncertain: bool,
     ok_on_stop: &'static [u8],
     is_success: bool,
@@ -92,6 +98,7 @@ impl Report {
             recipients: Vec::new(),
             is_refused: false,
             watches_ports: false,
+            assumption: String::new(),
             is_uncertain: false,
             ok_on_stop: &[],
             is_success: false,
@@ -120,6 +127,15 @@ impl Report {
         // A job that never listened has not finished.
         self.ok_on_stop = profile.filter(|_| !found.servers.is_empty()).map_or(&[], |profile| profile.ok_on_stop);
         self.recipients = recipients;
+    }
+
+    /// Notes where the upper bound of the pre-delay comes from.
+    pub fn bounded(&mut self, upper_bound: Option<UpperBound>) {
+        self.assumption = match upper_bound {
+            Some(UpperBound::Assumed(platform)) => format!("; upper bound assumed for {platform} {HOW_TO_CHOOSE}"),
+            Some(UpperBound::Unknown) => format!("; upper bound assumed, no platform recognised {HOW_TO_CHOOSE}"),
+            Some(UpperBound::HalfOf(_) | UpperBound::LeftByDrain(_)) | None => String::new(),
+        };
     }
 
     /// Notes which server still runs, after another one has ended.
@@ -219,7 +235,13 @@ impl Report {
             }
             Note::Waiting { sent, wait, .. } => {
                 match sent {
-                    None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
+                    None => info!(
+                        target: STOP,
+                        "pre-delay: {} keeps serving {}{}",
+                        self.app(),
+                        until(wait),
+                        self.assumption
+                    ),
                     Some(signal) => {
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
                         let mut sent = self.sent(signal).into_iter();
@@ -449,18 +471,18 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 /// Logs why the pre-delay did not end early.
 fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
     let Some(traffic) = traffic else { return };
-    let (arrives, arrivals) = match of {
+    let (what, comes) = match of {
         Activity::NewConnections => (of, "new connections are still made"),
         _ => (Activity::Requests, "requests still arrive"),
     };
-    let [arrived, responses] = [arrives, Activity::Traffic].map(|what| traffic.quiet(what, now));
-    if arrived < lasts {
+    let [requests, responses] = [what, Activity::Traffic].map(|what| traffic.quiet(what, now));
+    if requests < lasts {
         let recent_peers = traffic.recent_peers(lasts, now).map(|recent_peers| {
             let recent_peers: Vec<String> = recent_peers.iter().map(ToString::to_string).collect();
             format!(", from {} (ignore_peers excludes probes)", recent_peers.join(", "))
         });
         let recent_peers = recent_peers.unwrap_or_default();
-        info!(target: STOP, "not quiet: {arrivals}, the last {} ago{recent_peers}", seconds(arrived));
+        info!(target: STOP, "not quiet: {comes}, the last {} ago{recent_peers}", seconds(requests));
     } else if of == Activity::Traffic && responses < lasts {
         info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
     } else {

@@ -98,12 +98,7 @@ impl File<'_> {
                 }
             }
             Some(
-                key @ (Key::StopOn
-                | Key::HurryOn
-                | Key::RemapExit
-                | Key::Ports
-                | Key::IgnorePeers
-                | Key::CountPeers),
+                key @ (Key::StopOn | Key::HurryOn | Key::RemapExit | Key::Ports | Key::IgnorePeers | Key::CountPeers),
             ) => {
                 self.add(layer, key, self.list(name, value)?, source)?;
             }

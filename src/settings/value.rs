@@ -71,11 +71,7 @@ pub(super) fn quiet_means(setting: &RawSetting) -> Result<Activity, Error> {
     one_of(
         setting,
         "meaning of quiet",
-        &[
-            ("requests", Activity::Requests),
-            ("traffic", Activity::Traffic),
-            ("connections", Activity::NewConnections),
-        ],
+        &[("requests", Activity::Requests), ("traffic", Activity::Traffic), ("connections", Activity::NewConnections)],
     )
 }
 
