@@ -28,10 +28,10 @@ impl Bounds {
         self.least < self.most
     }
 
-    /// The same bounds, each at most `most`.
+    /// The same bounds with the upper one at most `most`, and the lower one at most half of that.
     #[must_use]
     pub fn capped(self, most: Duration) -> Self {
-        Self { least: self.least.min(most), most: self.most.min(most) }
+        Self { least: self.least.min(half(most)), most: self.most.min(most) }
     }
 }
 
@@ -77,6 +77,12 @@ pub fn read(word: &str) -> Result<Duration, InvalidDuration> {
             other => other.to_string(),
         })
     })
+}
+
+/// Half of a duration, in whole milliseconds: settings show no more digits than that.
+#[must_use]
+pub fn half(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis() / 2).unwrap_or(u64::MAX))
 }
 
 /// A duration as settings write it.

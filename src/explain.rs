@@ -5,8 +5,10 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use crate::duration::{Bounds, show};
+use crate::network::Network;
 use crate::process::Target;
 use crate::profile::{Finishes, PROFILES};
+use crate::rate::needed_silence;
 use crate::settings::{DrainUntil, LogFormat, Settings, Source, Sourced, base_name};
 use crate::shutdown::{Activity, KILL_WAIT, StopSignal, WaitFor};
 use crate::signal::{Rewrite, Signal, SignalSet};
@@ -43,15 +45,15 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     row("stop_on", signals(s.stop_on.value), s.stop_on.source.to_string())?;
     row("hurry_on", signals(s.hurry_on.value), s.hurry_on.source.to_string())?;
     row("stop_signal", stop_signal(s.stop_signal.value), s.stop_signal.source.to_string())?;
-    row("pre_delay", s.pre_delay.value.to_string(), s.pre_delay.source.to_string())?;
+    let bound = s.upper_bound.map(|bound| format!(", {bound}")).unwrap_or_default();
+    row("pre_delay", s.pre_delay.value.to_string(), format!("{}{bound}", s.pre_delay.source))?;
     row("quiet", show(s.quiet.value), s.quiet.source.to_string())?;
     row("quiet_means", activity(s.quiet_means.value).into(), s.quiet_means.source.to_string())?;
     let ports: Vec<String> = s.ports.value.iter().map(u16::to_string).collect();
     let ports = if ports.is_empty() { "where it listens".into() } else { ports.join(",") };
     row("ports", ports, s.ports.source.to_string())?;
-    let peers: Vec<String> = s.ignore_peers.value.iter().map(ToString::to_string).collect();
-    let peers = if peers.is_empty() { "none".into() } else { peers.join(",") };
-    row("ignore_peers", peers, s.ignore_peers.source.to_string())?;
+    row("ignore_peers", peers(&s.ignore_peers.value), s.ignore_peers.source.to_string())?;
+    row("count_peers", peers(&s.count_peers.value), s.count_peers.source.to_string())?;
     row("drain_timeout", limit(s.drain_timeout.value), s.drain_timeout.source.to_string())?;
     let until = match s.drain_until.value {
         DrainUntil::Exit => "exit",
@@ -133,9 +135,11 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
         let what = match settings.quiet_means.value {
             Activity::Requests | Activity::BusyConnections | Activity::Connections => "no request has arrived",
             Activity::Traffic => "no request has arrived, none is unanswered and no response has been sent",
+            Activity::NewConnections => "no new connection has been made",
         };
-        let from = format!("the pre-delay ends as soon as {what} for {}", show(settings.quiet.value));
-        at(bounds.least, from)?;
+        let quiet = settings.quiet.value;
+        let silences = silences(quiet, bounds.most);
+        at(bounds.least, format!("the pre-delay ends as soon as {what} for {}\n{:13}{silences}", show(quiet), ""))?;
     }
     let whom = match settings.target.value {
         None | Some(Target::Child | Target::Server) => String::new(),
@@ -186,13 +190,39 @@ fn signals(set: SignalSet) -> String {
     if set == SignalSet::default() { "none".into() } else { set.to_string() }
 }
 
+/// How long a silence must be, at some rates of calls, to prove the end of the traffic.
+fn silences(quiet: Duration, upper_bound: Duration) -> String {
+    let [few, some, many] = [0.1, 1.0, 10.0].map(|calls_per_second| {
+        let needed = whole_tenths(needed_silence(calls_per_second, upper_bound).max(quiet));
+        if needed < upper_bound { show(needed) } else { "the upper bound".into() }
+    });
+    if quiet < upper_bound {
+        format!("silence needed: {many} at 10 calls a second, {some} at 1, {few} at 0.1")
+    } else {
+        "silence needed: the upper bound, at any rate of calls".into()
+    }
+}
+
+/// Rounded up to tenths of a second.
+fn whole_tenths(duration: Duration) -> Duration {
+    let tenths = duration.as_millis().div_ceil(100);
+    Duration::from_millis(u64::try_from(tenths * 100).unwrap_or(u64::MAX))
+}
+
+/// The value of `ignore_peers` or `count_peers`.
+fn peers(networks: &[Network]) -> String {
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    if networks.is_empty() { "none".into() } else { networks.join(",") }
+}
+
 /// The value of `quiet_means`.
 fn activity(activity: Activity) -> &'static str {
     match activity {
         Activity::Requests => "requests",
         Activity::Traffic => "traffic",
+        Activity::NewConnections => "connections",
         Activity::BusyConnections => "busy connections",
-        Activity::Connections => "connections",
+        Activity::Connections => "open connections",
     }
 }
 
@@ -207,6 +237,14 @@ fn stop_signal(stop_signal: StopSignal) -> String {
     }
 }
 
+/// What the words of the column PRE-DELAY mean.
+const PRE_DELAYS: &str = "
+balancer: until the balancer sends nothing more, from 2s to half of the grace period; if that is not set, to 10s in Kubernetes,
+          4s in Docker and podman, 2s in Nomad and on Fly, else 5s (--explain shows it)
+requests: until the requests under way are answered, 5s at most
+none:     the stop signal is sent at once
+";
+
 /// The text of `--list-profiles`.
 #[must_use]
 pub fn profiles() -> String {
@@ -217,11 +255,11 @@ pub fn profiles() -> String {
     row("PROFILE", "STOP SIGNAL", "PRE-DELAY", "PROGRAMS, AND WHAT THE SERVER NEEDS");
     for profile in PROFILES {
         let programs = [profile.programs, profile.modules].concat().join(", ");
-        let pre_delay = profile.pre_delay.bounds().to_string();
-        row(profile.name, &profile.stop_signal.to_string(), &pre_delay, &programs);
+        row(profile.name, &profile.stop_signal.to_string(), profile.pre_delay.word(), &programs);
         if let Some(note) = profile.note {
             row("", "", "", note);
         }
     }
+    out.push_str(PRE_DELAYS);
     out
 }

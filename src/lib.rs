@@ -14,8 +14,9 @@
 //!    [`snapshot`]). What they prove ([`traffic`]) goes to the state machine as one more event.
 //! 7. When the main child has exited, or all processes have, we exit with its code.
 //!
-//! [`shutdown`], [`signal`] and [`traffic`], with the plain data of [`snapshot`] and [`process`], make no system call and read
-//! no clock: time is an argument. [`sys`] alone talks to the kernel; only `main`, [`supervise`] and [`sys`] itself may use it.
+//! [`shutdown`], [`signal`], [`traffic`] and [`rate`], with the plain data of [`snapshot`] and [`process`], make no system call
+//! and read no clock: time is an argument. [`sys`] alone talks to the kernel; only `main`, [`supervise`] and [`sys`] itself may
+//! use it.
 
 pub mod duration;
 pub mod explain;

@@ -64,13 +64,24 @@ pub enum PreDelay {
 }
 
 impl PreDelay {
-    /// The bounds of the pre-delay.
+    /// The bounds of the pre-delay. How long a balancer takes is not the server's to say: the time for the whole stop bounds
+    /// such a pre-delay.
     #[must_use]
     pub const fn bounds(self) -> Bounds {
         match self {
-            Self::BehindBalancer => Bounds { least: Duration::from_secs(2), most: Duration::from_secs(10) },
+            Self::BehindBalancer => Bounds { least: Duration::from_secs(2), most: Duration::MAX },
             Self::RequestsUnderWay => Bounds { least: Duration::ZERO, most: Duration::from_secs(5) },
             Self::None => Bounds::NONE,
+        }
+    }
+
+    /// What it waits for, in a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BehindBalancer => "balancer",
+            Self::RequestsUnderWay => "requests",
+            Self::None => "none",
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::duration::show;
 use crate::process::Process;
 use crate::profile::Profile;
 use crate::server::Found;
+use crate::settings::UpperBound;
 use crate::shutdown::{Activity, Exit, KILL_WAIT, Moment, Note, Quiet, Wait};
 use crate::signal::{Origin, Signal};
 use crate::snapshot::Connection;
@@ -35,6 +36,9 @@ pub struct Recipient {
 /// At most this many of the processes that the main child leaves are named.
 const MOST_NAMED: usize = 8;
 
+/// What a person sets who does not want softstop to assume an upper bound.
+const HOW_TO_CHOOSE: &str = "(set grace_period or pre_delay)";
+
 /// Logs one stop.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -49,6 +53,8 @@ pub struct Report {
     /// The pids of processes that could not be sent a signal.
     unreached: Vec<i32>,
     watches_ports: bool,
+    /// What was assumed about the upper bound of the pre-delay. Empty: nothing was.
+    assumption: String,
     is_uncertain: bool,
     ok_on_stop: Vec<u8>,
     is_success: bool,
@@ -95,6 +101,7 @@ impl Report {
             is_refused: false,
             unreached: Vec::new(),
             watches_ports: false,
+            assumption: String::new(),
             is_uncertain: false,
             ok_on_stop: Vec::new(),
             is_success: false,
@@ -126,6 +133,15 @@ impl Report {
         let codes = profiles.filter(|_| !found.servers.is_empty()).flat_map(|profile| profile.ok_on_stop);
         self.ok_on_stop = codes.copied().collect();
         self.recipients = recipients;
+    }
+
+    /// Notes where the upper bound of the pre-delay comes from.
+    pub fn bounded(&mut self, upper_bound: Option<UpperBound>) {
+        self.assumption = match upper_bound {
+            Some(UpperBound::Assumed(platform)) => format!("; upper bound assumed for {platform} {HOW_TO_CHOOSE}"),
+            Some(UpperBound::Unknown) => format!("; upper bound assumed, no platform recognised {HOW_TO_CHOOSE}"),
+            Some(UpperBound::HalfOf(_) | UpperBound::LeftByDrain(_)) | None => String::new(),
+        };
     }
 
     /// Notes which server still runs, after another one has ended.
@@ -236,7 +252,13 @@ impl Report {
             }
             Note::Waiting { sent, wait, .. } => {
                 match sent {
-                    None => info!(target: STOP, "pre-delay: {} keeps serving {}", self.app(), until(wait)),
+                    None => info!(
+                        target: STOP,
+                        "pre-delay: {} keeps serving {}{}",
+                        self.app(),
+                        until(wait),
+                        self.assumption
+                    ),
                     Some(signal) => {
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
                         let mut sent = self.sent(signal).into_iter();
@@ -265,13 +287,14 @@ impl Report {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
             Note::Quiet(Quiet { of, lasts }) => match of {
-                Activity::Requests | Activity::Traffic if !self.watches_ports => {
+                Activity::Requests | Activity::Traffic | Activity::NewConnections if !self.watches_ports => {
                     info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
                 }
                 Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
                 Activity::Traffic => {
                     info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts));
                 }
+                Activity::NewConnections => info!(target: STOP, "quiet: no new connection for {}", show(lasts)),
                 Activity::BusyConnections => {
                     warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
                 }
@@ -443,6 +466,7 @@ fn until(wait: Wait) -> String {
     let what = match of {
         Activity::Requests => "no request arrives",
         Activity::Traffic => "no request arrives, none is unanswered and no response is sent",
+        Activity::NewConnections => "no new connection is made",
         Activity::BusyConnections => "no connection is busy",
         Activity::Connections => "no connection is open",
     };
@@ -469,14 +493,18 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
 /// Logs why the pre-delay did not end early.
 fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
     let Some(traffic) = traffic else { return };
-    let [requests, responses] = [Activity::Requests, Activity::Traffic].map(|what| traffic.quiet(what, now));
+    let (what, comes) = match of {
+        Activity::NewConnections => (of, "new connections are still made"),
+        _ => (Activity::Requests, "requests still arrive"),
+    };
+    let [requests, responses] = [what, Activity::Traffic].map(|what| traffic.quiet(what, now));
     if requests < lasts {
         let recent_peers = traffic.recent_peers(lasts, now).map(|recent_peers| {
             let recent_peers: Vec<String> = recent_peers.iter().map(ToString::to_string).collect();
             format!(", from {} (ignore_peers excludes probes)", recent_peers.join(", "))
         });
         let recent_peers = recent_peers.unwrap_or_default();
-        info!(target: STOP, "not quiet: requests still arrive, the last {} ago{recent_peers}", seconds(requests));
+        info!(target: STOP, "not quiet: {comes}, the last {} ago{recent_peers}", seconds(requests));
     } else if of == Activity::Traffic && responses < lasts {
         info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
     } else {

@@ -12,6 +12,7 @@ mod grace;
 mod invocation;
 mod key;
 mod layer;
+mod platform;
 mod source;
 mod value;
 
@@ -27,6 +28,7 @@ pub use self::error::Error;
 pub use self::invocation::{ChildSetup, Invocation};
 pub use self::key::{Key, RawSetting};
 pub use self::layer::Layer;
+pub use self::platform::{Platform, UpperBound};
 pub use self::source::{Source, Sourced};
 use self::value::ProfileChoice;
 use crate::duration::Bounds;
@@ -82,11 +84,17 @@ pub struct Settings {
     pub hurry_on: Sourced<SignalSet>,
     pub stop_signal: Sourced<StopSignal>,
     pub pre_delay: Sourced<Bounds>,
+    /// Where the upper bound of the pre-delay comes from. `None`: it is a person's or the profile's own.
+    pub upper_bound: Option<UpperBound>,
+    /// Where we run, as far as it is recognised.
+    platform: Option<Platform>,
     pub quiet: Sourced<Duration>,
     pub quiet_means: Sourced<Activity>,
     /// Empty: the ports on which our own processes listen.
     pub ports: Sourced<Vec<u16>>,
     pub ignore_peers: Sourced<Vec<Network>>,
+    /// Their evenly spaced calls are no probes.
+    pub count_peers: Sourced<Vec<Network>>,
     pub drain_until: Sourced<DrainUntil>,
     pub drain_timeout: Sourced<Option<Duration>>,
     pub grace_period: Sourced<Option<Duration>>,
@@ -130,6 +138,7 @@ impl Settings {
     ///
     /// The first mistake that is found.
     pub fn resolve(invocation: Invocation, environment: Vec<(OsString, OsString)>) -> Result<Self, Error> {
+        let platform = Platform::recognise(&environment, &|path| path.exists());
         let Invocation { command, flags, variables, defaults, personality, child, remarks: _ } = invocation;
         let mut warnings = Vec::new();
         let given = if let Some(source) = disabled(&environment)? {
@@ -154,7 +163,7 @@ impl Settings {
             }
         };
         let subject = Profile::of_command(&command).map_or(Subject::Plain, Subject::Known);
-        let mut settings = Self { child, warnings, ..given_settings(given)? };
+        let mut settings = Self { platform, child, warnings, ..given_settings(given)? };
         settings.adapt(subject)?;
         Ok(settings)
     }
@@ -242,10 +251,13 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
         hurry_on: or_default(not_ignored(given.hurry_on, &rewrite)?, SignalSet::default()),
         stop_signal: or_default(stop_signal, StopSignal::Mapped(None)),
         pre_delay: or_default(given.pre_delay, Bounds::NONE),
+        upper_bound: None,
+        platform: None,
         quiet: or_default(given.quiet, QUIET),
         quiet_means: or_default(given.quiet_means, Activity::Requests),
         ports: or_default(given.ports, Vec::new()),
         ignore_peers: or_default(given.ignore_peers, Vec::new()),
+        count_peers: or_default(given.count_peers, Vec::new()),
         drain_until: or_default(given.drain_until, DrainUntil::Exit),
         drain_timeout: optional(given.drain_timeout),
         grace_period: optional(given.grace_period),
@@ -284,9 +296,9 @@ impl Settings {
             (ProfileChoice::Named(profile), _) => Subject::Known(profile),
         };
         let (pre_delay, stop_signal, quiet_means, name) = match subject {
-            Subject::Plain => (Bounds::NONE, None, Activity::Requests, None),
+            Subject::Plain => (PreDelay::None, None, Activity::Requests, None),
             Subject::Server { has_clients, finishes } => {
-                let pre_delay = if has_clients { PreDelay::BehindBalancer.bounds() } else { Bounds::NONE };
+                let pre_delay = if has_clients { PreDelay::BehindBalancer } else { PreDelay::None };
                 // What is under way would be cut off.
                 let quiet_means = if finishes { Activity::Requests } else { Activity::Traffic };
                 (pre_delay, None, quiet_means, Some(SERVER))
@@ -295,7 +307,7 @@ impl Settings {
                 let stop_signal = profile.stop_signal_within(self.grace_period.value);
                 let quiet_means =
                     if profile.finishes == Finishes::Yes { profile.quiet_means } else { Activity::Traffic };
-                (profile.pre_delay.bounds(), Some(stop_signal), quiet_means, Some(profile.name))
+                (profile.pre_delay, Some(stop_signal), quiet_means, Some(profile.name))
             }
         };
         self.profile.value = match subject {
@@ -312,7 +324,10 @@ impl Settings {
         let hurry_on = SignalSet::from(Signal::INT).without(self.stop_on.value).without(ignored);
         self.hurry_on.fill(hurry_on, Source::Default);
         self.stop_signal.fill(StopSignal::Mapped(stop_signal), of_known());
-        self.pre_delay.fill(pre_delay, source());
+        let (pre_delay, upper_bound) = (pre_delay.bounds(), UpperBound::choose(self.grace_period.value, self.platform));
+        let is_capped = !self.pre_delay.source.is_set_by_user() && pre_delay.most > upper_bound.length();
+        self.upper_bound = is_capped.then_some(upper_bound);
+        self.pre_delay.fill(pre_delay.capped(upper_bound.length()), source());
         self.quiet.fill(QUIET, Source::Default);
         self.quiet_means.fill(quiet_means, source());
         self.drain_timeout.fill(None, Source::Default);
@@ -347,4 +362,37 @@ fn not_ignored(given: Option<Sourced<SignalSet>>, rewrite: &Rewrites) -> Result<
 #[must_use]
 pub fn base_name(program: &OsStr) -> String {
     Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pre-delay of nginx with these settings on this platform, and where its upper bound comes from.
+    fn of_nginx(settings: &[(Key, &str)], platform: Option<Platform>) -> (String, Option<String>) {
+        let mut given = Layer::default();
+        for &(key, text) in settings {
+            given.read(&RawSetting { key, text: text.to_owned(), source: Source::Flag("--flag") }).unwrap();
+        }
+        let mut settings = Settings { platform, ..given_settings(given).unwrap() };
+        settings.adapt(Subject::Known(Profile::named("nginx").unwrap())).unwrap();
+        assert!(settings.drain_timeout.value.is_none() || settings.grace_period.value.is_some(), "only a guess");
+        (settings.pre_delay.value.to_string(), settings.upper_bound.map(|upper_bound| upper_bound.to_string()))
+    }
+
+    #[test]
+    fn where_nobody_chose_a_pre_delay_the_grace_period_or_the_platform_bounds_it() {
+        let grace_30 = (Key::GracePeriod, "30s");
+        for (settings, platform, pre_delay, upper_bound) in [
+            (&[][..], None, "2s..5s", Some("no platform recognised")),
+            (&[], Some(Platform::Docker), "2s..4s", Some("Docker (4s)")),
+            (&[], Some(Platform::Kubernetes), "2s..10s", Some("Kubernetes (10s)")),
+            (&[], Some(Platform::Nomad), "1s..2s", Some("Nomad (2s)")),
+            (&[grace_30], Some(Platform::Nomad), "2s..15s", Some("half of the grace period")),
+            (&[grace_30, (Key::PreDelay, "2s..20s")], Some(Platform::Nomad), "2s..20s", None),
+            (&[(Key::PreDelay, "2s..20s")], Some(Platform::Nomad), "2s..20s", None),
+        ] {
+            assert_eq!(of_nginx(settings, platform), (pre_delay.to_owned(), upper_bound.map(str::to_owned)));
+        }
+    }
 }

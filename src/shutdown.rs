@@ -82,6 +82,8 @@ pub enum Activity {
     Requests,
     /// Requests, and bytes of responses.
     Traffic,
+    /// New connections alone, whatever comes on the open ones.
+    NewConnections,
     /// Connections on which something is in progress. Without any connection it is never quiet.
     BusyConnections,
     /// Open connections.

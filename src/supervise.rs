@@ -244,6 +244,7 @@ impl Supervisor<'_> {
         });
         self.has_listeners = found.has_listeners;
         self.report.found(&found, name, self.targets.recipients(), settings.profile.value);
+        self.report.bounded(settings.upper_bound);
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
     }
 

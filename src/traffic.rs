@@ -115,7 +115,9 @@ impl Traffic {
     #[must_use]
     pub fn quiet(&self, of: Activity, now: Moment) -> Duration {
         match of {
-            Activity::Requests | Activity::Traffic if self.cannot_have_traffic() => return Duration::MAX,
+            Activity::Requests | Activity::Traffic | Activity::NewConnections if self.cannot_have_traffic() => {
+                return Duration::MAX;
+            }
             // The stop signal would cut off an unanswered request.
             Activity::Traffic if self.last.busy > 0 => return Duration::ZERO,
             // Without any connection, something else keeps the app from exiting.
@@ -123,7 +125,7 @@ impl Traffic {
             _ => {}
         }
         let last = match of {
-            Activity::Requests => self.arrival,
+            Activity::Requests | Activity::NewConnections => self.arrival,
             Activity::Traffic => self.arrival.max(self.response),
             // A response whose parts arrive at once may look idle between two of them.
             Activity::BusyConnections => self.busy_at.max(self.response),

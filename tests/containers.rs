@@ -421,7 +421,8 @@ fn docker_stop_of_the_image_of_dockerfile_example_loses_nothing() {
         std::fs::write(&path, content).unwrap();
         path
     };
-    let site = b"server { listen 80; root /usr/share/nginx/html; location /slow { limit_rate 20k; } }";
+    // The slow response takes 21 s. The pre-delay takes up to 15 s, half of the grace period.
+    let site = b"server { listen 80; root /usr/share/nginx/html; location /slow { limit_rate 14k; } }";
     let container = image.container().options(["--publish=127.0.0.1::80"]).start_with(&[
         (&file("site", site), "/etc/nginx/conf.d/default.conf"),
         (&file("slow", &slow_body()), "/usr/share/nginx/html/slow"),

@@ -585,9 +585,9 @@ fn the_kubernetes_example_needs_no_hook_and_its_grace_periods_agree() {
 
     // The values that its comments mention.
     let explanation = explain_with(&[("SOFTSTOP_GRACE_PERIOD", &grace)]);
-    assert_eq!(row(&explanation, "pre_delay"), ("2s..10s".into(), "profile nginx".into()));
+    assert_eq!(row(&explanation, "pre_delay"), ("2s..15s".into(), "profile nginx, half of the grace period".into()));
     assert_eq!(row(&explanation, "quiet"), ("2s".into(), "default".into()));
-    assert_eq!(row(&explanation, "drain_timeout"), ("19s".into(), "the rest of grace_period".into()));
+    assert_eq!(row(&explanation, "drain_timeout"), ("14s".into(), "the rest of grace_period".into()));
 }
 
 #[test]

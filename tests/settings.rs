@@ -28,6 +28,9 @@ fn explain(flags: &[&str], environment: &[(&str, &str)], file: &str, command: &[
     outcome.stdout
 }
 
+/// What Kubernetes sets in each container. It outranks the files by which other platforms are recognised.
+const KUBERNETES: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+
 /// Whether a line of `--explain` has this value and source.
 #[track_caller]
 fn has(explained: &str, key: &str, value: &str, source: &str) {
@@ -42,7 +45,7 @@ fn a_flag_overrides_the_environment_then_the_file_then_the_profile_then_the_defa
     has(&explain(&["--pre-delay", "1s"], &environment, file, &["nginx"]), "pre_delay", "1s", "--pre-delay");
     has(&explain(&[], &environment, file, &["nginx"]), "pre_delay", "2s", "SOFTSTOP_PRE_DELAY");
     has(&explain(&[], &[], file, &["nginx"]), "pre_delay", "3s", "s.toml:1:1");
-    has(&explain(&[], &[], "", &["nginx"]), "pre_delay", "2s..10s", "profile nginx");
+    has(&explain(&[], &[KUBERNETES], "", &["nginx"]), "pre_delay", "2s..10s", "profile nginx, Kubernetes (10s)");
     has(&explain(&[], &[], "", &["sleep"]), "pre_delay", "0s", "default");
 }
 
@@ -76,6 +79,13 @@ const EVERY_SETTING: &[Ways] = &[
         ("SOFTSTOP_IGNORE_PEERS", "10.0.0.7,fd00::/8"),
         "ignore_peers = [\"10.0.0.7\", \"fd00::/8\"]",
         "10.0.0.7,fd00::/8",
+    ),
+    (
+        "count_peers",
+        &["--count-peers", "10.0.0.9, fd01::/16"],
+        ("SOFTSTOP_COUNT_PEERS", "10.0.0.9,fd01::/16"),
+        "count_peers = [\"10.0.0.9\", \"fd01::/16\"]",
+        "10.0.0.9,fd01::/16",
     ),
     (
         "drain_timeout",
@@ -181,37 +191,78 @@ fn a_profiles_stop_signal_is_a_stop_request_and_not_a_hurry_signal() {
 #[test]
 fn the_drain_gets_what_the_pre_delay_leaves_of_the_grace_period() {
     let explained = explain(&["--grace-period", "30s"], &[], "", &["nginx"]);
-    has(&explained, "drain_timeout", "19s", "the rest of grace_period");
+    has(&explained, "pre_delay", "2s..15s", "profile nginx, half of the grace period");
+    has(&explained, "drain_timeout", "14s", "the rest of grace_period");
     let explained = explain(&["--grace-period", "30s"], &[], "", &["sleep"]);
     has(&explained, "drain_timeout", "29s", "the rest of grace_period");
 }
 
 #[test]
-fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning() {
-    let explained = explain(&["--grace-period", "10s", "--drain-timeout", "6s"], &[], "", &["nginx"]);
-    has(&explained, "pre_delay", "2s..3s", "profile nginx");
-    assert!(
-        explained
-            .contains("warning: the pre-delay of 2s..10s (profile nginx) does not fit into the grace period of 10s")
-    );
-    let explained = explain(&["--grace-period", "5s"], &[], "", &["nginx"]);
-    has(&explained, "pre_delay", "2s", "profile nginx");
-    has(&explained, "drain_timeout", "2s", "the rest of grace_period");
+fn a_profiles_pre_delay_is_shortened_to_fit_with_a_warning_if_a_drain_timeout_is_set() {
+    let options = ["--grace-period", "10s", "--drain-timeout", "6s"];
+    let explained = explain(&options, &[], "", &["nginx"]);
+    has(&explained, "pre_delay", "1s 500ms..3s", "profile nginx, what the drain leaves of the grace period");
+    let warning = "warning: the pre-delay of 2s..5s (profile nginx) and a drain timeout of 6s (--drain-timeout) do not fit into \
+                   the grace period of 10s (--grace-period): the pre-delay is shortened to 1s 500ms..3s";
+    assert!(explained.contains(warning), "{explained}");
+    let outcome = softstop(options.iter().chain(&["--profile", "nginx", "true"])).run();
+    outcome.code(0).logged(&format!("softstop: {warning}"));
 
-    let outcome = softstop(["--grace-period", "5s", "--profile", "nginx", "true"]).run();
-    outcome.code(0).logged("softstop: warning: the pre-delay of 2s..10s (profile nginx) does not fit");
+    // The control: half of the grace period, and the drain timeout fits.
+    let explained = explain(&["--grace-period", "10s", "--drain-timeout", "4s"], &[], "", &["nginx"]);
+    has(&explained, "pre_delay", "2s..5s", "profile nginx, half of the grace period");
+    assert!(!explained.contains("warning"), "{explained}");
 }
 
 #[test]
 fn a_profiles_pre_delay_always_leaves_time_for_the_drain() {
     // A regression: a pre-delay of 5 s of a grace period of 6.001 s, less 1 s for the report, left a drain of 1 ms.
-    for (grace, pre_delay, drain) in
-        [("10s", "2s..7s", "2s"), ("6001ms", "2s..3s 1ms", "2s"), ("6s", "2s..3s", "2s"), ("3s", "1s", "1s")]
-    {
+    let (half, rest) = ("half of the grace period", "what the drain leaves of the grace period");
+    for (grace, pre_delay, bound, drain) in [
+        ("10s", "2s..5s", half, "4s"),
+        ("6001ms", "1s 500ms..3s", half, "2s 1ms"),
+        ("5s", "1s..2s", rest, "2s"),
+        ("3s", "500ms..1s", rest, "1s"),
+    ] {
         let explained = explain(&["--grace-period", grace], &[], "", &["nginx"]);
-        has(&explained, "pre_delay", pre_delay, "profile nginx");
+        has(&explained, "pre_delay", pre_delay, &format!("profile nginx, {bound}"));
         has(&explained, "drain_timeout", drain, "the rest of grace_period");
+        assert!(!explained.contains("warning"), "nobody chose anything that is changed:\n{explained}");
     }
+}
+
+#[test]
+fn a_recognised_platform_bounds_the_pre_delay_and_is_no_reason_for_sigkill() {
+    for (variable, pre_delay, bound) in [
+        (KUBERNETES, "2s..10s", "Kubernetes (10s)"),
+        (("NOMAD_ALLOC_ID", "5456bd7a"), "1s..2s", "Nomad (2s)"),
+        (("FLY_MACHINE_ID", "e784"), "1s..2s", "Fly (2s)"),
+    ] {
+        let explained = explain(&[], &[variable], "", &["nginx"]);
+        has(&explained, "pre_delay", pre_delay, &format!("profile nginx, {bound}"));
+        has(&explained, "drain_timeout", "no limit", "default");
+        assert!(!explained.contains("SIGKILL"), "{explained}");
+        // What a person chose is not touched.
+        has(&explain(&["--pre-delay", "20s"], &[variable], "", &["nginx"]), "pre_delay", "20s", "--pre-delay");
+        has(&explain(&[], &[variable], "", &["postgres"]), "pre_delay", "0s", "profile postgres");
+    }
+    // The pre-delay of a cache has its own bound.
+    has(&explain(&[], &[KUBERNETES], "", &["memcached"]), "pre_delay", "0s..5s", "profile memcached");
+    let explained = explain(&["--grace-period", "6s"], &[KUBERNETES], "", &["memcached"]);
+    has(&explained, "pre_delay", "0s..3s", "profile memcached, half of the grace period");
+}
+
+#[test]
+fn explain_shows_which_silence_is_needed() {
+    for (pre_delay, needed) in [
+        ("2s..10s", "2s at 10 calls a second, 7s at 1, the upper bound at 0.1"),
+        ("2s..50s", "2s at 10 calls a second, 8s 600ms at 1, the upper bound at 0.1"),
+        ("1s..2s", "the upper bound, at any rate of calls"),
+    ] {
+        let explained = explain(&["--pre-delay", pre_delay], &[], "", &["sleep"]);
+        assert!(explained.contains(&format!("\n             silence needed: {needed}\n")), "{explained}");
+    }
+    assert!(!explain(&["--pre-delay", "5s"], &[], "", &["sleep"]).contains("silence needed"));
 }
 
 #[test]
@@ -254,12 +305,29 @@ fn a_default_quiet_is_shortened_to_fit_with_a_warning() {
 }
 
 #[test]
+fn a_quiet_that_fits_one_platform_is_no_error_on_another() {
+    let nomad = ("NOMAD_ALLOC_ID", "5456bd7a");
+    let shortened =
+        "warning: the quiet of 5s (--quiet) is longer than the pre-delay of 1s..2s (profile nginx): shortened to 2s";
+    let explained = explain(&["--quiet", "5s"], &[nomad], "", &["nginx"]);
+    assert!(explained.contains(shortened), "{explained}");
+    assert!(!explain(&["--quiet", "5s"], &[KUBERNETES], "", &["nginx"]).contains("warning"));
+}
+
+#[test]
 fn a_server_without_a_graceful_signal_waits_for_its_responses_too() {
     for server in ["varnishd", "uwsgi", "memcached"] {
         let explained = explain(&[], &[], "", &[server]);
         assert!(explained.contains("  quiet_means          traffic                  profile "), "{explained}");
     }
     has(&explain(&[], &[], "", &["nginx"]), "quiet_means", "requests", "profile nginx");
+}
+
+#[test]
+fn new_connections_alone_can_be_what_must_be_quiet() {
+    let explained = explain(&["--quiet-means", "connections", "--pre-delay", "2s..9s"], &[], "", &["sleep"]);
+    has(&explained, "quiet_means", "connections", "--quiet-means");
+    assert!(explained.contains(" no new connection has been made for 2s\n"), "{explained}");
 }
 
 #[test]
@@ -327,7 +395,8 @@ fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
     let table = softstop(["--list-profiles"]).run();
     assert!(
         table.code == 0
-            && table.stdout.contains("\nnginx         SIGQUIT     2s..10s   nginx, nginx-debug, openresty, angie\n"),
+            && table.stdout.contains("\nnginx         SIGQUIT     balancer  nginx, nginx-debug, openresty, angie\n")
+            && table.stdout.contains("\nbalancer: until the balancer sends nothing more, "),
         "{table:?}"
     );
 }
@@ -335,7 +404,8 @@ fn the_version_the_help_and_the_table_of_servers_go_to_stdout() {
 #[test]
 fn the_library_gives_each_value_with_its_source() {
     let command = vec![OsString::from("nginx")];
-    let settings = Settings::resolve(Invocation { command, ..Invocation::default() }, Vec::new()).unwrap();
+    let environment = vec![(KUBERNETES.0.into(), KUBERNETES.1.into())];
+    let settings = Settings::resolve(Invocation { command, ..Invocation::default() }, environment).unwrap();
     let (least, most) = (Duration::from_secs(2), Duration::from_secs(10));
     assert_eq!(settings.pre_delay, Sourced { value: Bounds { least, most }, source: Source::Profile("nginx") });
     let pre_delay = Wait::until(Quiet { of: Activity::Requests, lasts: Duration::from_secs(2) }, least, most);

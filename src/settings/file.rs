@@ -97,7 +97,9 @@ impl File<'_> {
                     self.add(layer, key, self.scalar(name, value, "a word in quotes")?, source)?;
                 }
             }
-            Some(key @ (Key::StopOn | Key::HurryOn | Key::RemapExit | Key::Ports | Key::IgnorePeers)) => {
+            Some(
+                key @ (Key::StopOn | Key::HurryOn | Key::RemapExit | Key::Ports | Key::IgnorePeers | Key::CountPeers),
+            ) => {
                 self.add(layer, key, self.list(name, value)?, source)?;
             }
             Some(key) => {

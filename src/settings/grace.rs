@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DrainUntil, Error, Settings, Source, Sourced};
+use super::{DrainUntil, Error, Settings, Source, Sourced, UpperBound};
 use crate::duration::show;
 use crate::shutdown::KILL_WAIT;
 
@@ -30,14 +30,20 @@ impl Settings {
             Some(room) if self.pre_delay.value.most <= room => {}
             Some(room) if !self.pre_delay.source.is_set_by_user() => {
                 let shortened = self.pre_delay.value.capped(room);
-                self.warnings.push(format!(
-                    "the pre-delay of {} ({}) does not fit into the grace period of {} ({}): shortened to {shortened}",
-                    self.pre_delay.value,
-                    self.pre_delay.source,
-                    show(grace),
-                    self.grace_period.source,
-                ));
+                // Without a drain timeout nobody chose anything that the pre-delay does not fit to: it is just shorter.
+                if let Some(drain) = drain {
+                    self.warnings.push(format!(
+                        "the pre-delay of {} ({}) and a drain timeout of {} ({}) do not fit into the grace period of {} ({}): the pre-delay is shortened to {shortened}",
+                        self.pre_delay.value,
+                        self.pre_delay.source,
+                        show(drain),
+                        self.drain_timeout.source,
+                        show(grace),
+                        self.grace_period.source,
+                    ));
+                }
                 self.pre_delay.value = shortened;
+                self.upper_bound = Some(UpperBound::LeftByDrain(room));
             }
             _ => {
                 return Err(Error::DoesNotFit {
@@ -54,26 +60,30 @@ impl Settings {
         Ok(())
     }
 
-    /// Fits the quiet into the pre-delay: if it were longer, it could never end the pre-delay.
+    /// Fits the quiet into the pre-delay: if it were longer, it could never end the pre-delay. It is an error if the user has
+    /// set both. The pre-delay of a profile depends on the platform, where the same settings must not fail.
     pub(super) fn fit_quiet(&mut self) -> Result<(), Error> {
         let most = self.pre_delay.value.most;
         if !self.pre_delay.value.is_range() || self.quiet.value <= most {
             return self.check_drain_until();
         }
-        if self.quiet.source.is_set_by_user() {
+        let [has_quiet, has_bounds] = [&self.quiet.source, &self.pre_delay.source].map(Source::is_set_by_user);
+        if has_quiet && has_bounds {
             return Err(Error::QuietTooLong {
                 quiet: (self.quiet.value, self.quiet.source.clone()),
                 pre_delay: (self.pre_delay.value, self.pre_delay.source.clone()),
             });
         }
-        self.warnings.push(format!(
-            "the quiet of {} ({}) is longer than the pre-delay of {} ({}): shortened to {}",
-            show(self.quiet.value),
-            self.quiet.source,
-            self.pre_delay.value,
-            self.pre_delay.source,
-            show(most)
-        ));
+        if has_quiet || has_bounds {
+            self.warnings.push(format!(
+                "the quiet of {} ({}) is longer than the pre-delay of {} ({}): shortened to {}",
+                show(self.quiet.value),
+                self.quiet.source,
+                self.pre_delay.value,
+                self.pre_delay.source,
+                show(most)
+            ));
+        }
         self.quiet.value = most;
         self.check_drain_until()
     }

@@ -80,6 +80,7 @@ layer! {
     QuietMeans quiet_means: Activity, value::quiet_means;
     Ports ports: Vec<u16>, value::ports;
     IgnorePeers ignore_peers: Vec<Network>, value::networks;
+    CountPeers count_peers: Vec<Network>, value::networks;
     DrainTimeout drain_timeout: Duration, value::duration;
     DrainUntil drain_until: DrainUntil, value::drain_until;
     GracePeriod grace_period: Duration, value::duration;

@@ -68,7 +68,11 @@ pub(super) fn wait_for(setting: &RawSetting) -> Result<WaitFor, Error> {
 }
 
 pub(super) fn quiet_means(setting: &RawSetting) -> Result<Activity, Error> {
-    one_of(setting, "meaning of quiet", &[("requests", Activity::Requests), ("traffic", Activity::Traffic)])
+    one_of(
+        setting,
+        "meaning of quiet",
+        &[("requests", Activity::Requests), ("traffic", Activity::Traffic), ("connections", Activity::NewConnections)],
+    )
 }
 
 pub(super) fn drain_until(setting: &RawSetting) -> Result<DrainUntil, Error> {

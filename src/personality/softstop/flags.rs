@@ -117,14 +117,16 @@ pub(super) const FLAGS: &[Flag] = &[
         .or_negative()
         .help("A pre-delay with two bounds ends when no request has arrived for DUR [default: 2s]"),
     Flag::new(Key::QuietMeans, "--quiet-means", "WHAT").help(
-        "What must be quiet: `requests`, or `traffic` to include responses and unanswered requests [default: \
-         the server's]",
+        "What must be quiet: `requests`, `traffic` to include responses and unanswered requests, or new \
+         `connections` alone [default: the server's]",
     ),
     Flag::new(Key::Ports, "--ports", "PORT,..")
         .or_negative()
         .help("The TCP ports whose traffic counts [default: those on which COMMAND listens]"),
     Flag::new(Key::IgnorePeers, "--ignore-peers", "ADDRESS,..")
         .help("Peers whose requests do not count, such as probes: addresses or CIDRs [default: none]"),
+    Flag::new(Key::CountPeers, "--count-peers", "ADDRESS,..")
+        .help("Peers that call evenly and are no probes: addresses or CIDRs [default: none]"),
     Flag::new(Key::DrainTimeout, "--drain-timeout", "DUR").or_negative().help(
         "How long COMMAND may take after its stop signal, before SIGKILL [default: the rest of the grace \
          period, else no limit]",
