@@ -133,7 +133,9 @@ fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {
     }
     if bounds.is_range() {
         let what = match settings.quiet_means.value {
-            Activity::Requests | Activity::BusyConnections | Activity::Connections => "no request has arrived",
+            Activity::Requests | Activity::BusyConnections | Activity::Connections | Activity::Clients => {
+                "no request has arrived"
+            }
             Activity::Traffic => "no request has arrived, none is unanswered and no response has been sent",
             Activity::NewConnections => "no new connection has been made",
         };
@@ -222,7 +224,7 @@ fn activity(activity: Activity) -> &'static str {
         Activity::Traffic => "traffic",
         Activity::NewConnections => "connections",
         Activity::BusyConnections => "busy connections",
-        Activity::Connections => "open connections",
+        Activity::Connections | Activity::Clients => "open connections",
     }
 }
 

@@ -24,7 +24,7 @@ use softstop::supervise::{self, Ending, Options, supervise};
 use softstop::sys::child::Child;
 use softstop::sys::log_pipe::LogPipe;
 use softstop::sys::signals::{self, Inbox, Inherited};
-use softstop::sys::sockets::accepted_connections;
+use softstop::sys::sockets::Received;
 use softstop::sys::{arguments, descriptors, memory, role, terminal};
 
 #[unsafe(no_mangle)]
@@ -128,7 +128,7 @@ fn read_task(arguments: &[OsString], personality: &Personality) -> Result<Task, 
 fn start(program: &Program, inherited: Inherited, style: LogStyle) -> Result<u8, Failure> {
     let settings = &program.settings;
     let name = program.command.first().cloned().unwrap_or_default();
-    let Launched { child, inbox, log, has_terminal, hands_over, accepted_at_start } =
+    let Launched { child, inbox, log, has_terminal, hands_over, received_at_start } =
         launch(program, &name, inherited, style)?;
 
     // From here on nothing may end us but the child.
@@ -138,7 +138,7 @@ fn start(program: &Program, inherited: Inherited, style: LogStyle) -> Result<u8,
         style,
         program: name.clone(),
         settings,
-        accepted_at_start,
+        received_at_start,
         // With `wait_for = all` the others are sent the stop signal instead, and have the drain's time to end.
         exit_signal: settings.child.exit_signal.filter(|_| settings.wait_for.value != WaitFor::All),
         has_terminal,
@@ -158,7 +158,7 @@ struct Launched {
     log: Option<RawFd>,
     has_terminal: bool,
     hands_over: bool,
-    accepted_at_start: Option<u64>,
+    received_at_start: Option<Received>,
 }
 
 /// Starts the log and the child. Not inlined, so that its stack can be given back.
@@ -185,10 +185,10 @@ fn launch(program: &Program, name: &OsString, inherited: Inherited, style: LogSt
             style.log(LogEvent::NoTerminal(&error));
         }
     }
-    let accepted_at_start = if settings.looks_for_server() { accepted_connections() } else { None };
+    let received_at_start = if settings.looks_for_server() { Received::read() } else { None };
     let child = Child::start(&program.command, inherited, group, in_foreground)
         .map_err(|error| Failure::not_started(style, name, &error))?;
-    Ok(Launched { child, inbox, log, has_terminal, hands_over, accepted_at_start })
+    Ok(Launched { child, inbox, log, has_terminal, hands_over, received_at_start })
 }
 
 /// Runs no program: holds a pod's namespaces, and reaps orphans.

@@ -113,11 +113,31 @@ pub enum Before {
     Unknown,
 }
 
+/// The octets of a connection on which the client has sent nothing: a SYN of 60, the end of the handshake, a FIN and an
+/// acknowledgement of 52 each, by IPv4 with timestamps. Data and its acknowledgements come on top.
+const OCTETS_WITHOUT_DATA: u64 = 216;
+
+impl Before {
+    /// What the namespace has received since our start: accepted connections, and octets of IP packets if they are known.
+    ///
+    /// If the octets are those of connections without data, there was no data. One connection may be under way. Other forms of a
+    /// connection have other numbers (a reset saves 64 octets), so the numbers of a namespace that does anything else do not fit.
+    #[must_use]
+    pub fn received(accepted: u64, octets: Option<u64>) -> Self {
+        let without_data = accepted.saturating_mul(OCTETS_WITHOUT_DATA);
+        let is_without_data =
+            |octets| (without_data.saturating_sub(OCTETS_WITHOUT_DATA / 2)..=without_data).contains(&octets);
+        if accepted == 0 || octets.is_some_and(is_without_data) { Self::Nobody } else { Self::Accepted(accepted) }
+    }
+}
+
 /// The calls of the last minute before the stop and of the stop itself.
 #[derive(Clone, Debug)]
 pub struct Calls {
-    /// In order.
+    /// All of them, in order.
     calls: Vec<Call>,
+    /// Those that are no probe's.
+    counted: Vec<Call>,
     /// For how long we had run when the stop began.
     age: Duration,
     before: Before,
@@ -133,6 +153,8 @@ pub struct Finding {
     pub rate: Option<f64>,
     /// The longest pause between two calls, if the calls come in bursts.
     pub pause: Option<Duration>,
+    /// How many probes call.
+    pub probes: usize,
     /// Whether nobody but probes has ever called.
     pub is_nobody: bool,
 }
@@ -161,8 +183,8 @@ impl Calls {
     /// No calls yet. We had run for `age` when the stop began.
     #[must_use]
     pub fn new(age: Duration, before: Before) -> Self {
-        let mut calls = Self { calls: Vec::new(), age, before, finding: Finding::default() };
-        calls.finding = calls.evaluate();
+        let mut calls = Self { calls: Vec::new(), counted: Vec::new(), age, before, finding: Finding::default() };
+        calls.evaluate();
         calls
     }
 
@@ -177,7 +199,24 @@ impl Calls {
         self.calls.dedup();
         let surplus = self.calls.len().saturating_sub(MOST_CALLS);
         self.calls.drain(..surplus);
-        self.finding = self.evaluate();
+        self.evaluate();
+    }
+
+    /// Notes that somebody may have called unseen.
+    pub fn note_unseen(&mut self) {
+        if self.before != Before::Unknown {
+            self.before = Before::Unknown;
+            self.evaluate();
+        }
+    }
+
+    /// The clients that called at this time or later, in milliseconds since the stop began, without probes.
+    #[must_use]
+    pub fn peers_since(&self, at: i32) -> Vec<IpAddr> {
+        let mut peers: Vec<IpAddr> = self.counted.iter().filter(|call| call.at >= at).map(|call| call.peer).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
     }
 
     /// What the calls so far prove.
@@ -186,7 +225,7 @@ impl Calls {
         self.finding
     }
 
-    fn evaluate(&self) -> Finding {
+    fn evaluate(&mut self) {
         let (calls, probes) = without_probes(&self.calls);
         let last = calls.last().map(|call| call.at);
         let is_nobody = match self.before {
@@ -208,7 +247,8 @@ impl Calls {
             [before, during] => before.into_iter().chain(during).map(|window| window.rate).reduce(f64::max),
         };
         let pause = windows.iter().flatten().filter_map(|window| window.pause).max();
-        Finding { last, rate, pause, is_nobody }
+        self.finding = Finding { last, rate, pause, probes: probes.len(), is_nobody };
+        self.counted = calls;
     }
 }
 
@@ -412,6 +452,16 @@ mod tests {
     fn without_any_connection_nobody_has_called_and_no_silence_is_needed() {
         assert_eq!(finding(Before::Nobody, &[]).needed(UPPER), Some(Duration::ZERO));
         assert_eq!(finding(Before::Accepted(0), &[]).needed(UPPER), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn connections_without_a_byte_are_nobodys() {
+        assert_eq!(Before::received(23, Some(4_968)), Before::Nobody);
+        assert_eq!(Before::received(23, Some(4_968 - 104)), Before::Nobody, "the last one is still open");
+        for octets in [Some(4_968 + 40), Some(4_968 - 640), None] {
+            assert_eq!(Before::received(23, octets), Before::Accepted(23), "{octets:?}");
+        }
+        assert_eq!(Before::received(0, None), Before::Nobody);
     }
 
     #[test]

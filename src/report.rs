@@ -1,5 +1,7 @@
 //! The log lines of a stop: one for each phase, and a closing line.
 
+mod quiet;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +54,8 @@ pub struct Report {
     is_refused: bool,
     /// The pids of processes that could not be sent a signal.
     unreached: Vec<i32>,
-    watches_ports: bool,
+    /// The upper bound of the wait under way.
+    upper_bound: Duration,
     /// What was assumed about the upper bound of the pre-delay. Empty: nothing was.
     assumption: String,
     is_uncertain: bool,
@@ -100,7 +103,7 @@ impl Report {
             recipients: Vec::new(),
             is_refused: false,
             unreached: Vec::new(),
-            watches_ports: false,
+            upper_bound: Duration::ZERO,
             assumption: String::new(),
             is_uncertain: false,
             ok_on_stop: Vec::new(),
@@ -236,11 +239,6 @@ impl Report {
         warn!("{} exited and left {}{more}{hint}", self.main_child(), names.join(", "));
     }
 
-    /// Notes whether anything of ours listens on a TCP port.
-    pub fn watches_ports(&mut self, watches_ports: bool) {
-        self.watches_ports = watches_ports;
-    }
-
     /// Logs a note of the state machine.
     pub fn note(&mut self, note: Note, now: Moment, traffic: Option<&Traffic>) {
         match note {
@@ -251,6 +249,7 @@ impl Report {
                 self.began.get_or_insert(now);
             }
             Note::Waiting { sent, wait, .. } => {
+                self.upper_bound = wait.at_most.unwrap_or_default();
                 match sent {
                     None => info!(
                         target: STOP,
@@ -286,23 +285,22 @@ impl Report {
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
-            Note::Quiet(Quiet { of, lasts }) => match of {
-                Activity::Requests | Activity::Traffic | Activity::NewConnections if !self.watches_ports => {
-                    info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
+            Note::Quiet(Quiet { of: Activity::BusyConnections, lasts }) => {
+                warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
+            }
+            Note::Quiet(Quiet { of: Activity::Connections | Activity::Clients, lasts }) => {
+                warn!("{} has had no open connection for {} and has not exited", self.app(), show(lasts));
+            }
+            Note::Quiet(quiet) => {
+                if let Some(traffic) = traffic {
+                    quiet::quiet(quiet, traffic, self.upper_bound, now);
                 }
-                Activity::Requests => info!(target: STOP, "quiet: no request for {}", show(lasts)),
-                Activity::Traffic => {
-                    info!(target: STOP, "quiet: no request and no response for {}, and none under way", show(lasts));
+            }
+            Note::TimeUp(Wait { quiet: Some(quiet), .. }) => {
+                if let Some(traffic) = traffic {
+                    quiet::not_quiet(quiet, traffic, self.upper_bound, now);
                 }
-                Activity::NewConnections => info!(target: STOP, "quiet: no new connection for {}", show(lasts)),
-                Activity::BusyConnections => {
-                    warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
-                }
-                Activity::Connections => {
-                    warn!("{} has had no open connection for {} and has not exited", self.app(), show(lasts));
-                }
-            },
-            Note::TimeUp(Wait { quiet: Some(quiet), .. }) => not_quiet(quiet, traffic, now),
+            }
             // A pre-delay of a fixed length is followed by the line of the next phase. The other two have functions of their
             // own.
             Note::TimeUp(_) | Note::Unkillable | Note::LeftBehind => {}
@@ -468,7 +466,7 @@ fn until(wait: Wait) -> String {
         Activity::Traffic => "no request arrives, none is unanswered and no response is sent",
         Activity::NewConnections => "no new connection is made",
         Activity::BusyConnections => "no connection is busy",
-        Activity::Connections => "no connection is open",
+        Activity::Connections | Activity::Clients => "no connection is open",
     };
     format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
 }
@@ -488,28 +486,6 @@ fn connections(traffic: &Traffic, sent: Option<Signal>) -> Option<String> {
     let closed = closed.map(|after| format!(", last closed after {}", seconds(after))).unwrap_or_default();
     let sent = sent?;
     Some(format!("{} during the pre-delay, {open} open at {sent}{closed}", count(new, "new connection")))
-}
-
-/// Logs why the pre-delay did not end early.
-fn not_quiet(Quiet { of, lasts }: Quiet, traffic: Option<&Traffic>, now: Moment) {
-    let Some(traffic) = traffic else { return };
-    let (what, comes) = match of {
-        Activity::NewConnections => (of, "new connections are still made"),
-        _ => (Activity::Requests, "requests still arrive"),
-    };
-    let [requests, responses] = [what, Activity::Traffic].map(|what| traffic.quiet(what, now));
-    if requests < lasts {
-        let recent_peers = traffic.recent_peers(lasts, now).map(|recent_peers| {
-            let recent_peers: Vec<String> = recent_peers.iter().map(ToString::to_string).collect();
-            format!(", from {} (ignore_peers excludes probes)", recent_peers.join(", "))
-        });
-        let recent_peers = recent_peers.unwrap_or_default();
-        info!(target: STOP, "not quiet: {comes}, the last {} ago{recent_peers}", seconds(requests));
-    } else if of == Activity::Traffic && responses < lasts {
-        info!(target: STOP, "not quiet: requests are unanswered, or responses still sent");
-    } else {
-        // The traffic could not be seen. The monitor has logged that.
-    }
 }
 
 fn count(count: u64, what: &str) -> String {

@@ -120,8 +120,6 @@ pub struct Found {
     pub ancestors: Vec<Process>,
     /// Whether no server was found, but a process that hides its descriptors may be one.
     pub is_uncertain: bool,
-    /// Whether any process of the network namespace listens, or may listen.
-    pub has_listeners: bool,
     /// Whether a softstop stands before every server, so that everything is left to it at once.
     pub is_nested: bool,
 }

@@ -86,8 +86,10 @@ pub enum Activity {
     NewConnections,
     /// Connections on which something is in progress. Without any connection it is never quiet.
     BusyConnections,
-    /// Open connections.
+    /// Open connections. Where none was ever seen, it is unknown whether they are absent.
     Connections,
+    /// Open connections, even if none was ever seen.
+    Clients,
 }
 
 /// Which signal asks the app to stop.
@@ -484,12 +486,22 @@ impl Shutdown {
         }
     }
 
-    /// The activity whose absence may end the present wait. [`Event::Quiet`] reports for how long it has been absent.
+    /// The upper bound of the present wait, if it has one.
+    #[must_use]
+    pub fn upper_bound(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Step { index, .. } => self.wait(index).at_most,
+            Phase::Running | Phase::Leftover { .. } | Phase::Killed { .. } | Phase::Gone { .. } => None,
+        }
+    }
+
+    /// The activity whose absence may end the present wait. [`Event::Quiet`] reports for how long it has been absent, once
+    /// that proves something.
     #[must_use]
     pub fn watches(&self) -> Option<Activity> {
         match self.phase {
             Phase::Step { index, .. } => {
-                let idle = self.waits_for_idle(index).map(|_| Activity::Connections);
+                let idle = self.waits_for_idle(index).map(|_| Activity::Clients);
                 self.wait(index).quiet.map(|quiet| quiet.of).or(idle)
             }
             Phase::Running | Phase::Leftover { .. } | Phase::Killed { .. } | Phase::Gone { .. } => None,

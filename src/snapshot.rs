@@ -4,17 +4,32 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+/// So many calls are kept of one snapshot. The kernel lists connections in no order, so those of a longer list are a sample.
+const MOST_CALLS: usize = 1024;
+
+/// A call, as one snapshot showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenCall {
+    /// The client.
+    pub peer: IpAddr,
+    /// The time since it came.
+    pub age: Duration,
+    /// Whether it was the first on its connection.
+    pub is_first: bool,
+    /// Whether the connection is open and showed its last call only.
+    pub hides_earlier: bool,
+    /// Whether a person has said that this client is no probe.
+    pub is_named: bool,
+}
+
 /// The watched sockets at one moment. Ages are as of that moment. Ignored peers are in none of the numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The watched ports that still have a listener, in order.
     pub listening: Vec<u16>,
     /// Connections made to watched ports since the last snapshot, including those that have ended since. The first
-    /// snapshot has none.
+    /// snapshot has none. Without [`Self::sees_calls`] they are those that the whole namespace accepted.
     pub new: u64,
-    /// Connections that the namespace accepted since the last snapshot and that no socket explains: they may be the app's or
-    /// another listener's. Always 0 while netlink reports every connection.
-    pub unexplained: u64,
     /// Connections that the whole namespace accepted since the last snapshot. `None`: unknown (no /proc).
     pub accepted_in_namespace: Option<u64>,
     /// Connections that the app has accepted or that are in its accept queue: `idle` and `busy` together.
@@ -30,29 +45,31 @@ pub struct Snapshot {
     /// Connections in the middle of the handshake, and those on a `TCP_DEFER_ACCEPT` listener that have not sent a byte.
     /// They are not open yet; the kernel drops them when the listener closes.
     pub half_open: u64,
+    /// Clients whose request may be lost if the listener closes now: those in the accept queue that have sent bytes or have
+    /// not closed, and the half-open connections that are young.
+    pub pending: u64,
     /// Connections that the app has closed while the kernel still delivers what the app wrote.
     pub lingering: u64,
     /// Bytes that the app wrote and that clients have not acknowledged, on open and lingering connections.
     pub unsent: u64,
-    /// The time since the last new connection or request byte. `None`: neither was seen on a connection that exists or that
-    /// ended since the last snapshot. Without [`Self::sees_bytes`] it is an upper bound: a later byte may have been missed.
-    pub since_arrival: Option<Duration>,
+    /// The calls since the last snapshot. In the first one they are what the kernel remembers of the last minute. A connection that has
+    /// brought no byte is no call.
+    pub calls: Vec<SeenCall>,
     /// The time since the last byte of a response was sent, to clients that still acknowledge.
     pub since_response: Option<Duration>,
-    /// The peer of the last new connection or request byte.
-    pub last_peer: Option<IpAddr>,
-    /// Whether every request byte is seen, on kept-alive connections too.
-    pub sees_bytes: bool,
-    /// TCP segments that arrived in the whole namespace since the last snapshot. If there were none, nothing was missed.
+    /// Whether `calls` are all calls since the last snapshot.
+    pub sees_calls: bool,
+    /// TCP segments that arrived in the whole namespace since the last snapshot. If there were none, nobody has called.
     pub segments: Option<u64>,
 }
 
 impl Snapshot {
-    /// Notes a new connection or a request byte from `peer`, `age` ago.
-    pub fn add_arrival(&mut self, age: Duration, peer: IpAddr) {
-        if self.since_arrival.is_none_or(|youngest| age < youngest) {
-            self.since_arrival = Some(age);
-            self.last_peer = Some(peer);
+    /// Adds a call. If there are too many, the youngest is kept.
+    pub fn add_call(&mut self, call: SeenCall) {
+        if self.calls.len() < MOST_CALLS {
+            self.calls.push(call);
+        } else if let Some(last) = self.calls.last_mut().filter(|last| call.age < last.age) {
+            *last = call;
         }
     }
 

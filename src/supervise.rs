@@ -19,6 +19,7 @@ use self::traffic_monitor::TrafficMonitor;
 use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{Process, SpawnError, Target};
 use crate::profile::{self, Finishes, Profile};
+use crate::rate::Before;
 use crate::report::{Recipient, Report, STOP};
 use crate::server::Found;
 use crate::settings::{Settings, Subject};
@@ -28,11 +29,11 @@ use crate::sys::child::Child;
 use crate::sys::memory;
 use crate::sys::procfs;
 use crate::sys::signals::{self, Inbox};
-use crate::sys::sockets::accepted_connections;
+use crate::sys::sockets::{Received, Subject as Watched};
 use crate::sys::terminal::{self, Suspended};
 use crate::sys::tracked::Tracked;
 use crate::sys::wait::{self, Change};
-use crate::traffic::Traffic;
+use crate::traffic::{Silence, Traffic};
 
 /// How long we wait after the main child's exit for filters on its output to write the last lines, and how often we check.
 const FILTER_WAIT: Duration = Duration::from_secs(1);
@@ -53,8 +54,8 @@ pub struct Options<'a> {
     pub program: OsString,
     /// The settings for the server that the command line names. A stop begins with the search for the server that runs.
     pub settings: &'a Settings,
-    /// How many connections the namespace had accepted when we started. `None`: unknown.
-    pub accepted_at_start: Option<u64>,
+    /// What the network namespace had received when we started. `None`: unknown.
+    pub received_at_start: Option<Received>,
     /// What the main child's group is sent after that child's exit, outside a stop.
     pub exit_signal: Option<Signal>,
     /// Whether stdin is our controlling terminal.
@@ -85,7 +86,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         options,
         report,
         start,
-        has_listeners: true,
+        found_settings: None,
         lost_server: None,
         sent: Cell::default(),
         targets: StopTargets::default(),
@@ -160,8 +161,8 @@ struct Supervisor<'a> {
     options: Options<'a>,
     report: Report,
     start: Instant,
-    /// Whether anything listens in the namespace, as far as is known.
-    has_listeners: bool,
+    /// The settings for the server that was found. `None` until a stop begins.
+    found_settings: Option<Settings>,
     /// When the last server exited, if that was before its stop signal and no other was found since.
     lost_server: Option<Moment>,
     /// The signals that we have sent.
@@ -242,10 +243,10 @@ impl Supervisor<'_> {
             Some(profile) if profile::is_interpreter(&name) => profile.name.to_owned(),
             _ => name,
         });
-        self.has_listeners = found.has_listeners;
         self.report.found(&found, name, self.targets.recipients(), settings.profile.value);
         self.report.bounded(settings.upper_bound);
         self.shutdown.prepare_stop(rules, !found.servers.is_empty());
+        self.found_settings = Some(settings);
     }
 
     /// Searches for the server. `request` is the signal received.
@@ -280,11 +281,16 @@ impl Supervisor<'_> {
         if let Some(profile) = found.profile.or(guessed) {
             return Some(Subject::Known(profile));
         }
-        // If the count has not changed since the start, no client has ever connected. It covers the whole network namespace.
-        let accepted = accepted_connections();
-        let accepted_none = accepted.is_some() && accepted == self.options.accepted_at_start;
-        let has_clients = !accepted_none && !self.options.has_terminal;
+        let has_clients = self.received() != Before::Nobody && !self.options.has_terminal;
         Some(Subject::Server { has_clients, finishes: found.finishes == Finishes::Yes })
+    }
+
+    /// What the network namespace has received since our start.
+    fn received(&self) -> Before {
+        match (Received::read(), self.options.received_at_start) {
+            (Some(now), Some(start)) => now.since(start),
+            _ => Before::Unknown,
+        }
     }
 
     /// Outside a stop we exit when the main child does, and the processes that it leaves are killed with the container. Filters
@@ -373,14 +379,18 @@ impl Supervisor<'_> {
         let actions = self.shutdown.on(event, now);
         if self.monitor.is_none() && self.shutdown.is_stopping() {
             // Take the first snapshot before the app is sent a signal, on which it may close its listeners.
-            let pids = |processes: Vec<Process>| processes.iter().map(|process| process.pid).collect();
-            // If nothing listens, do not read the descriptors of what may be thousands of processes.
-            let own_pids: Option<Vec<i32>> =
-                if self.has_listeners { self.child.processes().map(pids) } else { Some(Vec::new()) };
-            let (ports, ignore) = (&self.options.settings.ports.value, &self.options.settings.ignore_peers.value);
-            let monitor = TrafficMonitor::start(ports, ignore, own_pids.as_deref(), self.may_end_wait(), now);
-            self.report.watches_ports(monitor.watches_ports());
-            self.monitor = Some(monitor);
+            let settings = self.found_settings.as_ref().unwrap_or(self.options.settings);
+            let subject = Watched {
+                ports: &settings.ports.value,
+                ignore: &settings.ignore_peers.value,
+                count: &settings.count_peers.value,
+                counts_unix: settings.profile.value.is_some() || settings.pre_delay.source.is_set_by_user(),
+            };
+            let may_end_wait = self.may_end_wait();
+            let before = if may_end_wait { self.received() } else { Before::Unknown };
+            let own_processes = || self.child.processes();
+            let quiet_means = settings.quiet_means.value;
+            self.monitor = Some(TrafficMonitor::start(subject, quiet_means, before, &own_processes, may_end_wait, now));
         }
         for action in actions {
             self.act(action, now);
@@ -395,14 +405,18 @@ impl Supervisor<'_> {
     /// Takes a snapshot if one is due, and tells the state machine for how long it has been quiet.
     fn watch_traffic(&mut self, now: Moment) {
         let (may_end_wait, awaits_server) = (self.may_end_wait(), self.awaits_server());
-        let Some(monitor) = &mut self.monitor else { return };
-        if monitor.next().is_none_or(|next| now < next) || !monitor.take_snapshot(now, may_end_wait) {
+        let Self { child, monitor: Some(monitor), shutdown, .. } = self else { return };
+        if monitor.next().is_none_or(|next| now < next)
+            || !monitor.take_snapshot(now, &|| child.processes(), may_end_wait)
+        {
             return;
         }
         // While no server runs there is no traffic. That does not prove that none will come.
-        if let Some(activity) = self.shutdown.watches().filter(|_| !awaits_server) {
-            let quiet = monitor.traffic().quiet(activity, now);
-            self.handle(Event::Quiet(quiet), now);
+        let Some(activity) = shutdown.watches().filter(|_| !awaits_server) else { return };
+        let needed = shutdown.upper_bound().and_then(|upper_bound| monitor.traffic().needed(activity, upper_bound));
+        match (monitor.traffic().silence(activity, now), needed) {
+            (Silence::Seen(silence), Some(needed)) if silence >= needed => self.handle(Event::Quiet(silence), now),
+            _ => {}
         }
     }
 
@@ -418,7 +432,7 @@ impl Supervisor<'_> {
             }
             Action::Stop(signal) => {
                 if let Some(monitor) = &mut self.monitor {
-                    monitor.stop_signal(now);
+                    monitor.stop_signal(now, &|| self.child.processes());
                 }
                 let is_first = !self.targets.is_sent();
                 self.targets.note_sent();
@@ -591,7 +605,7 @@ impl Supervisor<'_> {
             self.report.main_exited(exit);
             self.give_terminal_back();
             if let Some(monitor) = &mut self.monitor {
-                monitor.take_snapshot(now, false); // shows that its connections are closed
+                monitor.take_snapshot(now, &|| self.child.processes(), false); // shows that its connections are closed
             }
             self.check_servers(now); // the main child may have been a server
             self.handle(Event::MainExited { exit, last: reaped.nobody_left }, now);

@@ -1,22 +1,52 @@
-//! What the snapshots of the app's sockets prove: for how long there was no traffic, and the counts for the report. It makes no
-//! system call: snapshots and the time go in.
+//! What the snapshots of the app's sockets prove: for how long nobody has called, and whether that is long enough. It makes no
+//! system call: snapshots and the time go in. [`rate`](crate::rate) has the reasoning.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::rate::{Before, Call, Calls, Finding};
 use crate::shutdown::{Activity, Moment};
 use crate::snapshot::Snapshot;
 
-/// The most peers that are remembered, the latest ones. So many peers at once are clients and not probes.
-const MOST_PEERS: usize = 9;
+/// So many peers are named in the log. More are clients and not probes.
+const MOST_PEERS: usize = 8;
+
+/// For how long an activity has been absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It was seen to be absent for this long.
+    Seen(Duration),
+    /// It cannot be seen, so nothing proves that it is absent.
+    Unknown(Unseen),
+}
+
+/// Why the absence of an activity cannot be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// No list of sockets can be read.
+    Sockets,
+    /// The server listens on a Unix socket, for whose clients the kernel keeps no times.
+    UnixSocket,
+    /// The server receives datagrams (UDP), and has no connections.
+    Datagrams,
+    /// Fewer calls were seen than a rate needs, and the namespace has accepted others.
+    Rate,
+    /// No connection was seen, so none was closed.
+    Connection,
+}
 
 /// The traffic of one stop.
 #[derive(Clone, Debug)]
 pub struct Traffic {
-    /// When the first snapshot was taken. Nothing is known about the time before, so quiet counts from here.
+    /// When the first snapshot was taken. Silence counts from here.
     began: Moment,
-    /// When a connection was last made or a request byte last arrived.
-    arrival: Option<Moment>,
+    /// Whether new connections alone are calls.
+    only_connections: bool,
+    calls: Calls,
+    /// Why calls cannot be seen, if they cannot.
+    unseen: Option<Unseen>,
+    /// When a call was last pending, or may have come unseen.
+    pending_at: Option<Moment>,
     /// When a byte of a response was last sent.
     response: Option<Moment>,
     /// When a connection was last seen busy.
@@ -29,8 +59,6 @@ pub struct Traffic {
     new: u64,
     /// The last snapshot.
     last: Snapshot,
-    /// The peers that sent requests after the first snapshot, and when each last did.
-    peers: Vec<(IpAddr, Moment)>,
     /// The connections at the stop signal. `None`: it was not sent yet.
     at_signal: Option<AtSignal>,
 }
@@ -53,36 +81,47 @@ pub struct AtSignal {
 }
 
 impl Traffic {
-    /// Before the first snapshot.
+    /// Before the first snapshot. `before` is what the counters say about the time since our start. If `quiet_means` new
+    /// connections, calls on older ones do not count.
     #[must_use]
-    pub fn begin(now: Moment) -> Self {
+    pub fn begin(now: Moment, before: Before, quiet_means: Activity) -> Self {
         Self {
             began: now,
-            arrival: None,
+            only_connections: quiet_means == Activity::NewConnections,
+            calls: Calls::new(now, before),
+            unseen: None,
+            pending_at: None,
             response: None,
             busy_at: None,
             open_at: None,
             closed_at: None,
             new: 0,
             last: Snapshot::default(),
-            peers: Vec::new(),
             at_signal: None,
         }
     }
 
-    /// Adds a snapshot.
-    pub fn add(&mut self, snapshot: Snapshot, now: Moment) {
-        let mut arrival = snapshot.since_arrival.map(|age| now.saturating_sub(age));
-        // If bytes on kept-alive connections are invisible, any segment may have carried a request, also on a connection that
-        // has ended since the last snapshot.
-        let had_connections = snapshot.open > 0 || self.last.open > 0;
-        if !snapshot.sees_bytes && had_connections && snapshot.segments.is_some_and(|segments| segments > 0) {
-            arrival = Some(now);
+    /// Adds a snapshot. `unseen` is why it cannot show any call, if it cannot.
+    pub fn add(&mut self, snapshot: Snapshot, unseen: Option<Unseen>, now: Moment) {
+        self.unseen = unseen;
+        let only_connections = self.only_connections;
+        let began = self.began;
+        let counted = snapshot.calls.iter().filter(|call| call.is_first || !only_connections);
+        self.calls.add(counted.map(|call| Call {
+            at: offset(now, began, call.age),
+            peer: call.peer,
+            may_be_probe: !call.is_named,
+            hides_earlier: call.hides_earlier,
+        }));
+        let has_segments = !only_connections && snapshot.segments != Some(0);
+        let may_have_called = !snapshot.sees_calls && (has_segments || snapshot.accepted_in_namespace != Some(0));
+        if may_have_called && now > self.began {
+            self.calls.note_unseen();
+            self.pending_at = Some(now);
         }
-        if let (Some(peer), Some(moment)) = (snapshot.last_peer, arrival.filter(|&moment| moment > self.began)) {
-            self.add_peer(peer, moment);
+        if snapshot.pending > 0 {
+            self.pending_at = Some(now);
         }
-        self.arrival = self.arrival.max(arrival);
         self.response = self.response.max(snapshot.since_response.map(|age| now.saturating_sub(age)));
         if snapshot.busy > 0 {
             self.busy_at = Some(now);
@@ -97,12 +136,9 @@ impl Traffic {
         self.last = snapshot;
     }
 
-    fn add_peer(&mut self, peer: IpAddr, moment: Moment) {
-        self.peers.retain(|&(known, _)| known != peer);
-        if self.peers.len() == MOST_PEERS {
-            self.peers.remove(0);
-        }
-        self.peers.push((peer, moment));
+    /// Notes that no snapshot can be taken.
+    pub fn add_failure(&mut self) {
+        self.unseen = Some(Unseen::Sockets);
     }
 
     /// Notes that the app is sent its stop signal now. Only the first call counts.
@@ -113,29 +149,66 @@ impl Traffic {
 
     /// For how long this activity has been absent.
     #[must_use]
-    pub fn quiet(&self, of: Activity, now: Moment) -> Duration {
-        match of {
-            Activity::Requests | Activity::Traffic | Activity::NewConnections if self.cannot_have_traffic() => {
-                return Duration::MAX;
-            }
-            // The stop signal would cut off an unanswered request.
-            Activity::Traffic if self.last.busy > 0 => return Duration::ZERO,
-            // Without any connection, something else keeps the app from exiting.
-            Activity::BusyConnections if self.last.open == 0 => return Duration::ZERO,
-            _ => {}
+    pub fn silence(&self, of: Activity, now: Moment) -> Silence {
+        if let Some(unseen) = self.unseen {
+            return Silence::Unknown(unseen);
         }
-        let last = match of {
-            Activity::Requests | Activity::NewConnections => self.arrival,
-            Activity::Traffic => self.arrival.max(self.response),
+        let since = |last: Option<Moment>| Silence::Seen(self.since(last, now));
+        match of {
+            Activity::Requests | Activity::Traffic | Activity::NewConnections => self.silence_of_calls(of, now),
+            // Without any connection, something else keeps the app from exiting.
+            Activity::BusyConnections if self.last.open == 0 => Silence::Seen(Duration::ZERO),
             // A response whose parts arrive at once may look idle between two of them.
-            Activity::BusyConnections => self.busy_at.max(self.response),
-            Activity::Connections => self.open_at,
-        };
+            Activity::BusyConnections => since(self.busy_at.max(self.response)),
+            Activity::Connections if self.open_at.is_none() => Silence::Unknown(Unseen::Connection),
+            Activity::Connections | Activity::Clients => since(self.open_at),
+        }
+    }
+
+    fn silence_of_calls(&self, of: Activity, now: Moment) -> Silence {
+        if self.cannot_have_traffic() {
+            return Silence::Seen(Duration::MAX);
+        }
+        let finding = self.calls.finding();
+        if !finding.is_nobody && finding.rate.is_none() {
+            return Silence::Unknown(Unseen::Rate);
+        }
+        if of == Activity::Traffic && self.last.busy > 0 {
+            return Silence::Seen(Duration::ZERO); // the stop signal would cut off an unanswered request
+        }
+        let response = self.response.filter(|_| of == Activity::Traffic);
+        let call = finding.last.and_then(|at| u64::try_from(at).ok()).map(|at| self.began + Duration::from_millis(at));
+        match call.max(self.pending_at).max(response) {
+            None if finding.is_nobody => Silence::Seen(Duration::MAX),
+            last => Silence::Seen(self.since(last, now)),
+        }
+    }
+
+    /// The time since `last`, but at most since the first snapshot.
+    fn since(&self, last: Option<Moment>, now: Moment) -> Duration {
         now.saturating_sub(last.unwrap_or(self.began).max(self.began))
     }
 
+    /// The silence that proves the absence of this activity, in a wait with this upper bound. `None`: no silence proves it.
+    #[must_use]
+    pub fn needed(&self, of: Activity, upper_bound: Duration) -> Option<Duration> {
+        match of {
+            Activity::Requests | Activity::Traffic | Activity::NewConnections if !self.cannot_have_traffic() => {
+                self.calls.finding().needed(upper_bound)
+            }
+            _ => Some(Duration::ZERO),
+        }
+    }
+
+    /// What the calls so far prove.
+    #[must_use]
+    pub fn finding(&self) -> Finding {
+        self.calls.finding()
+    }
+
     /// Whether nothing listens and nothing is open: there can be no traffic.
-    fn cannot_have_traffic(&self) -> bool {
+    #[must_use]
+    pub fn cannot_have_traffic(&self) -> bool {
         self.last.listening.is_empty() && self.last.open == 0
     }
 
@@ -145,12 +218,11 @@ impl Traffic {
         self.cannot_have_traffic() && self.last.lingering == 0
     }
 
-    /// The peers whose requests came within the last `lately`. `None`: no peer is known, or there are too many to name.
+    /// The peers that called within the last `lately`, without probes. `None`: there are none, or too many to name.
     #[must_use]
     pub fn recent_peers(&self, lately: Duration, now: Moment) -> Option<Vec<IpAddr>> {
-        let came = self.peers.iter().filter(|&&(_, moment)| now.saturating_sub(moment) < lately);
-        let recent_peers: Vec<IpAddr> = came.map(|&(peer, _)| peer).collect();
-        (1..MOST_PEERS).contains(&recent_peers.len()).then_some(recent_peers)
+        let peers = self.calls.peers_since(offset(now, self.began, lately).max(0));
+        (1..=MOST_PEERS).contains(&peers.len()).then_some(peers)
     }
 
     /// The connections at the stop signal. `None`: it was not sent yet.
@@ -166,11 +238,19 @@ impl Traffic {
     }
 }
 
+/// The time `age` before `now`, in milliseconds since `began`.
+fn offset(now: Moment, began: Moment, age: Duration) -> i32 {
+    let [since, age] = [now.saturating_sub(began), age].map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
+    since.saturating_sub(age)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::SeenCall;
 
     const PORT: u16 = 80;
+    const UPPER: Duration = Duration::from_secs(15);
 
     fn at(seconds: u64) -> Moment {
         Duration::from_secs(seconds)
@@ -180,121 +260,204 @@ mod tests {
         IpAddr::from([10, 0, 0, last])
     }
 
+    /// Traffic since 100 s after our start, of a server that has accepted so many connections.
+    fn traffic(accepted: u64) -> Traffic {
+        Traffic::begin(at(100), Before::received(accepted, None), Activity::Requests)
+    }
+
     /// A listener without a connection, as netlink shows it.
     fn idle_listener() -> Snapshot {
-        Snapshot { listening: vec![PORT], sees_bytes: true, ..Snapshot::default() }
+        Snapshot { listening: vec![PORT], sees_calls: true, ..Snapshot::default() }
     }
 
-    fn request(from: IpAddr, ago: u64) -> Snapshot {
-        Snapshot { new: 1, since_arrival: Some(at(ago)), last_peer: Some(from), ..idle_listener() }
+    fn call(from: IpAddr, ago: u64) -> SeenCall {
+        SeenCall { peer: from, age: at(ago), is_first: true, hides_earlier: false, is_named: false }
     }
 
-    fn quiet_requests(traffic: &Traffic, now: u64) -> Duration {
-        traffic.quiet(Activity::Requests, at(now))
+    fn calls(ago: impl IntoIterator<Item = u64>) -> Snapshot {
+        Snapshot { calls: ago.into_iter().map(|ago| call(peer(1), ago)).collect(), ..idle_listener() }
+    }
+
+    /// Uneven calls, about one in 5 s.
+    fn history() -> Snapshot {
+        let ages = [1_130, 3_457, 10_012, 11_871, 19_398, 26_005, 28_643, 35_222, 41_939, 52_751];
+        let calls = ages.map(|age| SeenCall { age: Duration::from_millis(age), ..call(peer(1), 0) });
+        Snapshot { calls: calls.to_vec(), ..idle_listener() }
+    }
+
+    /// Traffic with a history.
+    fn visible() -> Traffic {
+        let mut traffic = traffic(1000);
+        traffic.add(history(), None, at(100));
+        traffic
+    }
+
+    fn silence(traffic: &Traffic, now: u64) -> Silence {
+        traffic.silence(Activity::Requests, at(now))
     }
 
     #[test]
-    fn quiet_counts_from_the_first_snapshot() {
-        let mut traffic = Traffic::begin(at(100));
-        traffic.add(idle_listener(), at(100));
-        assert_eq!(quiet_requests(&traffic, 100), at(0));
-        traffic.add(idle_listener(), at(103));
-        assert_eq!(quiet_requests(&traffic, 103), at(3));
-        // A connection that was idle for the minute before proves nothing about connections that came and went.
-        traffic.add(Snapshot { open: 1, idle: 1, since_arrival: Some(at(60)), ..idle_listener() }, at(104));
-        assert_eq!(quiet_requests(&traffic, 104), at(4));
+    fn silence_counts_from_the_first_snapshot() {
+        let mut traffic = visible();
+        assert_eq!(silence(&traffic, 100), Silence::Seen(at(0)));
+        traffic.add(idle_listener(), None, at(103));
+        assert_eq!(silence(&traffic, 103), Silence::Seen(at(3)));
     }
 
     #[test]
-    fn a_request_ends_the_quiet_when_it_came_not_when_it_was_seen() {
-        let mut traffic = Traffic::begin(at(100));
-        traffic.add(idle_listener(), at(100));
-        traffic.add(request(peer(1), 2), at(110));
-        assert_eq!(quiet_requests(&traffic, 111), at(3));
+    fn a_call_ends_the_silence_when_it_came_not_when_it_was_seen() {
+        let mut traffic = visible();
+        traffic.add(calls([2]), None, at(110));
+        assert_eq!(silence(&traffic, 111), Silence::Seen(at(3)));
         // An older one that is seen later changes nothing.
-        traffic.add(request(peer(1), 9), at(112));
-        assert_eq!(quiet_requests(&traffic, 112), at(4));
+        traffic.add(calls([9]), None, at(112));
+        assert_eq!(silence(&traffic, 112), Silence::Seen(at(4)));
+    }
+
+    #[test]
+    fn fewer_than_five_calls_prove_nothing_if_others_may_have_called() {
+        let mut traffic = traffic(1000);
+        traffic.add(calls([1, 20, 33, 50]), None, at(100));
+        assert_eq!(silence(&traffic, 115), Silence::Unknown(Unseen::Rate));
+        assert_eq!(traffic.needed(Activity::Requests, UPPER), None);
+    }
+
+    #[test]
+    fn if_nobody_ever_called_the_silence_has_lasted_for_ever() {
+        let mut traffic = traffic(0);
+        traffic.add(idle_listener(), None, at(100));
+        assert_eq!(silence(&traffic, 100), Silence::Seen(Duration::MAX));
+        assert_eq!(traffic.needed(Activity::Requests, UPPER), Some(Duration::ZERO));
+        // A client in the accept queue is somebody.
+        traffic.add(Snapshot { pending: 1, ..idle_listener() }, None, at(101));
+        assert_eq!(silence(&traffic, 101), Silence::Seen(at(0)));
+        // Its call makes the rate unknown.
+        traffic.add(calls([0]), None, at(102));
+        assert_eq!(silence(&traffic, 102), Silence::Unknown(Unseen::Rate));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_unknown_whatever_the_snapshot_shows() {
+        for unseen in [Unseen::UnixSocket, Unseen::Datagrams] {
+            let mut traffic = traffic(0);
+            traffic.add(Snapshot::default(), Some(unseen), at(100));
+            for of in [Activity::Requests, Activity::Traffic, Activity::Connections, Activity::BusyConnections] {
+                assert_eq!(traffic.silence(of, at(115)), Silence::Unknown(unseen), "{of:?}");
+            }
+        }
+        let mut traffic = visible();
+        traffic.add_failure();
+        assert_eq!(silence(&traffic, 115), Silence::Unknown(Unseen::Sockets));
+    }
+
+    #[test]
+    fn a_client_in_the_accept_queue_is_not_quiet() {
+        let mut traffic = visible();
+        traffic.add(Snapshot { open: 1, waiting: 1, pending: 1, ..idle_listener() }, None, at(109));
+        assert_eq!(silence(&traffic, 110), Silence::Seen(at(1)));
     }
 
     #[test]
     fn a_response_is_traffic_but_not_a_request() {
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot { open: 1, idle: 1, since_response: Some(at(0)), ..idle_listener() }, at(5));
-        assert_eq!(quiet_requests(&traffic, 6), at(6));
-        assert_eq!(traffic.quiet(Activity::Traffic, at(6)), at(1));
+        let mut traffic = visible();
+        traffic.add(Snapshot { open: 1, idle: 1, since_response: Some(at(0)), ..idle_listener() }, None, at(105));
+        assert_eq!(silence(&traffic, 106), Silence::Seen(at(6)));
+        assert_eq!(traffic.silence(Activity::Traffic, at(106)), Silence::Seen(at(1)));
     }
 
     #[test]
     fn an_unanswered_request_is_traffic_however_long_it_takes() {
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot { open: 1, busy: 1, since_arrival: Some(at(9)), ..idle_listener() }, at(5));
-        assert_eq!(traffic.quiet(Activity::Traffic, at(6)), at(0));
-        assert_eq!(quiet_requests(&traffic, 6), at(6), "the control: nothing has arrived");
+        let mut traffic = visible();
+        traffic.add(Snapshot { open: 1, busy: 1, ..idle_listener() }, None, at(105));
+        assert_eq!(traffic.silence(Activity::Traffic, at(106)), Silence::Seen(at(0)));
+        assert_eq!(silence(&traffic, 106), Silence::Seen(at(6)), "the control: nothing has arrived");
+    }
+
+    #[test]
+    fn if_new_connections_are_meant_a_later_call_on_an_old_one_does_not_count() {
+        let later = |ago| SeenCall { is_first: false, hides_earlier: true, ..call(peer(1), ago) };
+        for (quiet_means, lasts) in [(Activity::NewConnections, 10), (Activity::Requests, 1)] {
+            let mut traffic = Traffic::begin(at(100), Before::received(1000, None), quiet_means);
+            traffic.add(history(), None, at(100));
+            traffic.add(Snapshot { calls: vec![later(1)], open: 1, ..idle_listener() }, None, at(110));
+            assert_eq!(traffic.silence(quiet_means, at(110)), Silence::Seen(at(lasts)));
+        }
+    }
+
+    #[test]
+    fn where_calls_are_not_seen_everything_that_arrives_may_be_one() {
+        let blind = |accepted, segments| Snapshot {
+            sees_calls: false,
+            accepted_in_namespace: Some(accepted),
+            segments: Some(segments),
+            ..idle_listener()
+        };
+        let mut traffic = visible();
+        traffic.add(blind(0, 3), None, at(104));
+        traffic.add(blind(0, 0), None, at(108));
+        assert_eq!(silence(&traffic, 108), Silence::Seen(at(4)), "nothing arrived, so nobody called");
+        traffic.add(blind(1, 0), None, at(109));
+        assert_eq!(silence(&traffic, 109), Silence::Seen(at(0)));
+        // If the counters are hidden too, something may have arrived each time.
+        traffic.add(Snapshot { sees_calls: false, ..idle_listener() }, None, at(112));
+        assert_eq!(silence(&traffic, 112), Silence::Seen(at(0)));
     }
 
     #[test]
     fn idle_connections_are_quiet_since_the_last_one_was_busy() {
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot { open: 2, busy: 1, idle: 1, ..idle_listener() }, at(3));
-        traffic.add(Snapshot { open: 2, idle: 2, ..idle_listener() }, at(5));
-        assert_eq!(traffic.quiet(Activity::BusyConnections, at(6)), at(3));
-        traffic.add(idle_listener(), at(7));
-        assert_eq!(traffic.quiet(Activity::BusyConnections, at(9)), at(0), "no connection holds the drain");
+        let mut traffic = visible();
+        traffic.add(Snapshot { open: 2, busy: 1, idle: 1, ..idle_listener() }, None, at(103));
+        traffic.add(Snapshot { open: 2, idle: 2, ..idle_listener() }, None, at(105));
+        assert_eq!(traffic.silence(Activity::BusyConnections, at(106)), Silence::Seen(at(3)));
+        traffic.add(idle_listener(), None, at(107));
+        let idle = traffic.silence(Activity::BusyConnections, at(109));
+        assert_eq!(idle, Silence::Seen(at(0)), "no connection holds the drain");
+    }
+
+    #[test]
+    fn connections_are_closed_only_if_one_was_seen() {
+        let mut traffic = visible();
+        assert_eq!(traffic.silence(Activity::Connections, at(105)), Silence::Unknown(Unseen::Connection));
+        assert_eq!(traffic.silence(Activity::Clients, at(105)), Silence::Seen(at(5)), "the control");
+        traffic.add(Snapshot { open: 1, idle: 1, ..idle_listener() }, None, at(106));
+        traffic.add(idle_listener(), None, at(107));
+        assert_eq!(traffic.silence(Activity::Connections, at(109)), Silence::Seen(at(3)));
     }
 
     #[test]
     fn without_a_listener_there_is_nothing_to_wait_for() {
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot::default(), at(0));
-        assert_eq!(quiet_requests(&traffic, 0), Duration::MAX);
-        // The control: open connections are counted independently.
-        assert_eq!(traffic.quiet(Activity::Connections, at(1)), at(1));
+        let mut traffic = traffic(1000);
+        traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(100));
+        assert_eq!(silence(&traffic, 100), Silence::Seen(Duration::MAX));
+        assert_eq!(traffic.needed(Activity::Requests, UPPER), Some(Duration::ZERO));
         // An app that has closed its listener and still answers does have traffic.
-        traffic.add(Snapshot { open: 1, busy: 1, since_arrival: Some(at(0)), ..Snapshot::default() }, at(2));
-        assert_eq!(quiet_requests(&traffic, 3), at(1));
-    }
-
-    #[test]
-    fn if_bytes_are_invisible_any_segment_counts_as_one() {
-        let imprecise =
-            |open, segments| Snapshot { open, segments: Some(segments), sees_bytes: false, ..idle_listener() };
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(imprecise(1, 3), at(4));
-        assert_eq!(quiet_requests(&traffic, 5), at(1));
-        traffic.add(imprecise(1, 0), at(8));
-        assert_eq!(quiet_requests(&traffic, 8), at(4), "no segment, so no request was missed");
-        traffic.add(imprecise(0, 3), at(9));
-        assert_eq!(quiet_requests(&traffic, 9), at(0), "the connection has ended, perhaps after a request");
-        traffic.add(imprecise(0, 3), at(10));
-        assert_eq!(quiet_requests(&traffic, 10), at(1), "there was no connection that it could belong to");
+        traffic.add(Snapshot { listening: Vec::new(), open: 1, busy: 1, ..calls([0]) }, None, at(102));
+        assert_eq!(silence(&traffic, 103), Silence::Unknown(Unseen::Rate));
     }
 
     #[test]
     fn a_few_callers_are_named_and_many_are_not() {
-        let mut traffic = Traffic::begin(at(0));
-        assert_eq!(traffic.recent_peers(at(5), at(1)), None);
-        for second in 1..9 {
-            traffic.add(request(peer(7), 0), at(second));
-        }
-        assert_eq!(traffic.recent_peers(at(5), at(9)), Some(vec![peer(7)]));
-        for last in 10..30 {
-            traffic.add(request(peer(last), 0), at(9));
-        }
-        assert_eq!(traffic.recent_peers(at(5), at(9)), None, "too many for probes");
+        let mut traffic = traffic(1000);
+        assert_eq!(traffic.recent_peers(at(5), at(101)), None);
+        traffic.add(calls([0]), None, at(109));
+        assert_eq!(traffic.recent_peers(at(5), at(109)), Some(vec![peer(1)]));
+        let many = (10..30).map(|last| call(peer(last), 0)).collect();
+        traffic.add(Snapshot { calls: many, ..idle_listener() }, None, at(109));
+        assert_eq!(traffic.recent_peers(at(5), at(109)), None, "too many to name");
     }
 
     #[test]
     fn the_counts_are_those_at_the_stop_signal() {
-        let mut traffic = Traffic::begin(at(0));
-        traffic.add(Snapshot { new: 0, open: 2, idle: 2, ..idle_listener() }, at(0));
-        traffic.add(Snapshot { new: 5, open: 3, idle: 1, busy: 2, ..idle_listener() }, at(2));
-        traffic.stop_signal(at(2));
-        traffic.add(Snapshot { new: 4, open: 1, busy: 1, ..idle_listener() }, at(4));
-        traffic.stop_signal(at(5));
-        let expected = AtSignal { at: at(2), new: 5, open: 3, busy: 2, waiting: 0, waiting_unread: 0 };
+        let mut traffic = traffic(1000);
+        traffic.add(Snapshot { new: 0, open: 2, idle: 2, ..idle_listener() }, None, at(100));
+        traffic.add(Snapshot { new: 5, open: 3, idle: 1, busy: 2, ..idle_listener() }, None, at(102));
+        traffic.stop_signal(at(102));
+        traffic.add(Snapshot { new: 4, open: 1, busy: 1, ..idle_listener() }, None, at(104));
+        traffic.stop_signal(at(105));
+        let expected = AtSignal { at: at(102), new: 5, open: 3, busy: 2, waiting: 0, waiting_unread: 0 };
         assert_eq!(traffic.at_signal(), Some(expected));
         assert_eq!(traffic.last_closed(), None, "one is open");
-        traffic.add(Snapshot::default(), at(6));
+        traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(106));
         assert_eq!(traffic.last_closed(), Some(at(4)), "the first snapshot with none open");
         assert!(traffic.is_over());
     }

@@ -38,7 +38,8 @@ pub enum Source {
 
 impl Source {
     /// Whether the user has set the value by a setting of softstop.
-    pub(super) fn is_set_by_user(&self) -> bool {
+    #[must_use]
+    pub fn is_set_by_user(&self) -> bool {
         match self {
             Self::Flag(_) | Self::Environment(_) | Self::File { .. } => true,
             Self::Profile(_)

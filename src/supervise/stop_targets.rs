@@ -59,7 +59,7 @@ pub(super) struct StopTargets {
 
 /// Finds the server among our processes. If nothing in the network namespace listens, it reads no process.
 pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_late: &dyn Fn() -> bool) -> Found {
-    let uncertain = Found { is_uncertain: true, has_listeners: true, ..Found::default() };
+    let uncertain = Found { is_uncertain: true, ..Found::default() };
     let Some(sockets) = listening() else { return uncertain };
     if sockets.is_empty() {
         return Found { is_nested: search::is_softstop(child.pid()), ..Found::default() };
@@ -68,7 +68,6 @@ pub(super) fn find(child: &Child, request: Signal, target: Option<Target>, is_la
         return uncertain;
     };
     let mut found = server::find(&search.candidates, request, target == Some(Target::Server));
-    found.has_listeners = true;
     // A softstop between us and every server does all of this itself.
     found.is_nested = match &found.recipients[..] {
         [] => search::is_softstop(child.pid()),

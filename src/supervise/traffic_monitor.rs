@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use log::{debug, info, trace, warn};
 
-use crate::network::Network;
-use crate::shutdown::Moment;
+use crate::rate::Before;
+use crate::report::STOP;
+use crate::shutdown::{Activity, Moment};
 use crate::snapshot::Connection;
-use crate::sys::sockets::{PortSelection, SocketWatcher, SocketsUnavailable, SourceKind};
+use crate::sys::sockets::{OwnProcesses, PortSelection, SocketWatcher, SocketsUnavailable, SourceKind, Subject};
 use crate::traffic::Traffic;
 
 /// The interval of snapshots while one may end a wait, and early in a drain. Quiet is noticed at most this much late.
@@ -33,34 +34,39 @@ pub(super) struct TrafficMonitor {
 }
 
 impl TrafficMonitor {
-    /// Takes the first snapshot. Only the traffic on `ports` counts; if there are none, that on the ports on which our own
-    /// processes (`own_pids`, if they are known) listen. `may_end_wait` is whether a snapshot may end the present wait.
+    /// Takes the first snapshot. `before` is what the namespace has received since our start, and `may_end_wait` is whether
+    /// a snapshot may end the present wait.
     #[must_use]
     pub(super) fn start(
-        ports: &[u16],
-        ignore: &[Network],
-        own_pids: Option<&[i32]>,
+        subject: Subject<'_>,
+        quiet_means: Activity,
+        before: Before,
+        own_processes: &OwnProcesses<'_>,
         may_end_wait: bool,
         now: Moment,
     ) -> Self {
-        let watcher = SocketWatcher::new(ports, own_pids, ignore);
-        let traffic = Traffic::begin(now);
+        let watcher = SocketWatcher::new(subject);
+        let traffic = Traffic::begin(now, before, quiet_means);
         let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_killed: false };
-        monitor.take_snapshot(now, may_end_wait);
-        let which = match monitor.watcher.selection() {
+        monitor.take_snapshot(now, own_processes, may_end_wait);
+        monitor.log_ports();
+        monitor
+    }
+
+    fn log_ports(&self) {
+        let which = match self.watcher.selection() {
             Some(PortSelection::Named) => "the named ports",
             Some(PortSelection::OwnProcesses) => "the ports of our own processes",
             Some(PortSelection::Guessed) => "the public ports",
             None => "no port",
         };
-        debug!("watching {which}: {:?}", monitor.watcher.ports());
-        if monitor.watcher.selection() == Some(PortSelection::Guessed) && !monitor.watcher.ports().is_empty() {
+        debug!("watching {which}: {:?}", self.watcher.ports());
+        if self.watcher.selection() == Some(PortSelection::Guessed) && !self.watcher.ports().is_empty() {
             info!(
-                "a process hides its sockets, so the traffic on every public port counts: {:?} (set `ports` to name yours)",
-                monitor.watcher.ports()
+                "a process hides its sockets, so the traffic on every public port counts that it may have opened: {:?} (set `ports` to name yours)",
+                self.watcher.ports()
             );
         }
-        monitor
     }
 
     /// When [`Self::take_snapshot`] is due. `None`: never again in this stop.
@@ -76,21 +82,29 @@ impl TrafficMonitor {
     }
 
     /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Returns whether it could be taken.
-    pub(super) fn take_snapshot(&mut self, now: Moment, may_end_wait: bool) -> bool {
+    pub(super) fn take_snapshot(&mut self, now: Moment, own_processes: &OwnProcesses<'_>, may_end_wait: bool) -> bool {
         if self.is_killed {
             return false;
         }
-        match self.watcher.snapshot() {
+        let had_ports = self.watches_ports();
+        let is_later = self.watcher.selection().is_some();
+        match self.watcher.snapshot(now, own_processes, may_end_wait) {
             Ok(snapshot) => {
                 trace!("{snapshot:?}");
-                self.traffic.add(snapshot, now);
+                self.traffic.add(snapshot, self.watcher.unseen(), now);
+                if !had_ports && self.watches_ports() && is_later {
+                    info!(target: STOP, "listens on {:?} now", self.watcher.ports());
+                }
                 let is_early =
                     self.traffic.at_signal().is_some_and(|signal| now < signal.at.saturating_add(SHORT_INTERVALS_FOR));
                 let interval = if may_end_wait || is_early { SHORT_INTERVAL } else { LONG_INTERVAL };
                 self.next = (may_end_wait || !self.traffic.is_over()).then(|| now.saturating_add(interval));
                 if std::mem::replace(&mut self.source, self.watcher.source()) != self.watcher.source() {
                     let refusal = self.watcher.refusal().map(ToString::to_string).unwrap_or_default();
-                    debug!("netlink does not show sockets ({refusal}); reading /proc/net/tcp instead");
+                    info!(
+                        target: STOP,
+                        "netlink does not show sockets ({refusal}), so everything that arrives in the network namespace counts as a request"
+                    );
                 }
                 true
             }
@@ -104,6 +118,7 @@ impl TrafficMonitor {
     /// Takes no more snapshots. Without them a wait lasts to its upper bound.
     fn give_up(&mut self, error: &SocketsUnavailable, may_end_wait: bool) {
         self.next = None;
+        self.traffic.add_failure();
         if may_end_wait {
             warn!("cannot see the traffic, so the wait takes its upper bound: {error}");
         } else {
@@ -122,9 +137,9 @@ impl TrafficMonitor {
     }
 
     /// Notes that the app is about to be sent its stop signal.
-    pub(super) fn stop_signal(&mut self, now: Moment) {
+    pub(super) fn stop_signal(&mut self, now: Moment, own_processes: &OwnProcesses<'_>) {
         if self.next.is_some() {
-            self.take_snapshot(now, true);
+            self.take_snapshot(now, own_processes, true);
         }
         self.traffic.stop_signal(now);
     }
@@ -132,7 +147,7 @@ impl TrafficMonitor {
     /// The connections that SIGKILL is about to cut off: the first of them, and the number of the others.
     #[must_use]
     pub(super) fn about_to_be_cut_off(&mut self, now: Moment) -> (Vec<Connection>, usize) {
-        self.take_snapshot(now, false);
+        self.take_snapshot(now, &|| None, false);
         (self.is_killed, self.next) = (true, None);
         let mut all = self.watcher.connections().unwrap_or_default();
         let more = all.len().saturating_sub(MOST_NAMED);

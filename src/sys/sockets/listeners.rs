@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::PortSelection;
 use super::socket::Socket;
+use crate::process::Process;
 use crate::snapshot::TcpState;
 use crate::sys::procfs;
 
@@ -37,41 +38,28 @@ impl Listener {
     }
 }
 
-/// The ports to watch, and the listeners of other processes.
+/// The ports to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ports {
     pub(super) watched: Vec<u16>,
     /// Addresses on which another process listens on a watched port.
     pub(super) elsewhere: Vec<SocketAddr>,
-    /// The public ports of other processes.
-    pub(super) others: Vec<u16>,
-    /// Whether another process listens at all, loopback included.
-    pub(super) has_other_listeners: bool,
 }
 
-/// Selects the `named` ports, or if there are none, those of our own processes.
-pub(super) fn select(named: &[u16], own_pids: Option<&[i32]>, listeners: &[Listener]) -> (PortSelection, Ports) {
-    let mut elsewhere = Vec::new();
-    let (selection, watched) = if named.is_empty() {
-        let held = own_pids.map(|pids| HeldListeners::by(pids, listeners));
-        let is_complete = held.as_ref().is_some_and(|held| held.is_complete);
-        let selection = if is_complete { PortSelection::OwnProcesses } else { PortSelection::Guessed };
-        elsewhere = addresses_of_others(listeners, held.as_ref());
-        let ours = listeners.iter().filter(|listener| is_ours(listener, held.as_ref()));
-        (selection, ours.map(|listener| listener.port).collect())
-    } else {
-        (PortSelection::Named, named.to_vec())
-    };
-    let watched = sorted(watched);
+/// Selects the ports on which our own processes listen. `None`: they are unknown.
+pub(super) fn select(ours: Option<&[Process]>, listeners: &[Listener]) -> (PortSelection, Ports) {
+    let held = ours.map(|processes| HeldListeners::by(processes, listeners));
+    let is_complete = held.as_ref().is_some_and(|held| held.is_complete);
+    let selection = if is_complete { PortSelection::OwnProcesses } else { PortSelection::Guessed };
+    let watched = listeners.iter().filter(|listener| is_ours(listener, held.as_ref()));
+    let watched = sorted(watched.map(|listener| listener.port).collect());
+    let mut elsewhere = addresses_of_others(listeners, held.as_ref());
     elsewhere.retain(|address| watched.binary_search(&address.port()).is_ok());
-    let is_other = |listener: &&Listener| watched.binary_search(&listener.port).is_err();
-    let others = listeners.iter().filter(is_other).filter(|listener| listener.is_public());
-    let others = sorted(others.map(|listener| listener.port).collect());
-    let has_other_listeners = !elsewhere.is_empty() || listeners.iter().any(|listener| is_other(&listener));
-    (selection, Ports { watched, elsewhere, others, has_other_listeners })
+    (selection, Ports { watched, elsewhere })
 }
 
-fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
+/// The ports in order, each once.
+pub(super) fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
     ports.sort_unstable();
     ports.dedup();
     ports
@@ -90,8 +78,8 @@ fn is_ours(listener: &Listener, held: Option<&HeldListeners>) -> bool {
     match held {
         None => listener.is_public(),
         Some(held) if held.inodes.contains(&listener.inode) => true,
-        // One of our processes hides its descriptors, so it may hold this listener. But it did not create it if none of our
-        // processes runs as the user who created it. This excludes a sidecar that runs as another user.
+        // One of our processes hides its descriptors, so it may hold this listener. But it did not create it if it never was
+        // the user who did. This excludes other programs that run as another user.
         Some(held) => {
             !held.is_complete
                 && listener.is_public()
@@ -107,40 +95,44 @@ struct HeldListeners {
     inodes: Vec<u64>,
     /// Whether every process showed its descriptors.
     is_complete: bool,
-    /// The users that our processes run as. `None`: unknown for one of them.
+    /// The users as whom the processes that hide their descriptors may have created a listener. `None`: unknown for one of
+    /// them.
     users: Option<Vec<u32>>,
 }
 
 impl HeldListeners {
-    fn by(pids: &[i32], listeners: &[Listener]) -> Self {
-        let mut held = Self { inodes: Vec::new(), is_complete: true, users: Some(Vec::new()) };
-        for &pid in pids {
-            held.is_complete &= held.add_process(pid, listeners);
-        }
-        if !held.is_complete {
-            // Our own user too: a server may create its listener as our user and change its user afterwards.
-            let ourselves = i32::try_from(std::process::id()).ok();
-            let users = pids.iter().copied().chain(ourselves).map(users_of);
-            held.users = users.collect::<Option<Vec<_>>>().map(|users| users.concat());
-        }
-        held
-    }
-
-    /// Adds the listeners that a process holds. Returns false if the process hides its descriptors. A process that is gone
-    /// hides nothing.
-    fn add_process(&mut self, pid: i32, listeners: &[Listener]) -> bool {
-        let added = procfs::socket_inodes(pid, &mut |inode| {
-            if listeners.iter().any(|listener| listener.inode == inode) && !self.inodes.contains(&inode) {
-                self.inodes.push(inode);
+    fn by(processes: &[Process], listeners: &[Listener]) -> Self {
+        let mut inodes = Vec::new();
+        let (mut hidden, mut holders) = (Vec::new(), Vec::new());
+        for process in processes {
+            let mut holds = false;
+            let looked = procfs::socket_inodes(process.pid, &mut |inode| {
+                if listeners.iter().any(|listener| listener.inode == inode) {
+                    holds = true;
+                    inodes.push(inode);
+                }
+            });
+            // A process that is gone hides nothing.
+            if looked.is_err_and(|error| !procfs::is_gone(&error)) {
+                hidden.push(process);
             }
-        });
-        added.map_or_else(|error| procfs::is_gone(&error), |()| true)
+            if holds {
+                holders.push(process.pid);
+            }
+        }
+        let users: Option<Vec<Vec<u32>>> = hidden.iter().map(|process| users_of(process, &holders)).collect();
+        Self { inodes, is_complete: hidden.is_empty(), users: users.map(|users| users.concat()) }
     }
 }
 
-/// The users of a process. `None`: unknown.
-fn users_of(pid: i32) -> Option<Vec<u32>> {
-    procfs::status(pid).map(|status| status.users)
+/// The users as whom a process may have created a listener. `None`: unknown. A server may create its listener as our user and
+/// change its user afterwards. A worker whose master holds a listener has inherited that one, and is its own user.
+fn users_of(process: &Process, holders: &[i32]) -> Option<Vec<u32>> {
+    let mut users = procfs::status(process.pid)?.users;
+    if !holders.contains(&process.parent) {
+        users.extend(procfs::status(i32::try_from(std::process::id()).ok()?)?.users);
+    }
+    Some(users)
 }
 
 #[cfg(test)]
@@ -163,12 +155,6 @@ mod tests {
 
     fn watched(held: Option<&HeldListeners>) -> Vec<u16> {
         sorted(all().iter().filter(|listener| is_ours(listener, held)).map(|listener| listener.port).collect())
-    }
-
-    #[test]
-    fn named_ports_are_watched_and_the_others_listed() {
-        let (selection, ports) = select(&[8080, 80, 80], None, &all());
-        assert_eq!((selection, ports.watched, ports.others), (PortSelection::Named, vec![80, 8080], vec![15090]));
     }
 
     #[test]
@@ -195,13 +181,11 @@ mod tests {
         ];
         let held = HeldListeners { inodes: vec![1], is_complete: true, users: None };
         assert_eq!(addresses_of_others(&listeners, Some(&held)), ["127.0.0.6:8080".parse().unwrap()]);
-        // Named ports are watched on every address.
-        assert_eq!(select(&[8080], None, &listeners).1.elsewhere, []);
     }
 
     #[test]
     fn without_known_processes_every_public_port_is_watched() {
         assert_eq!(watched(None), [80, 15090]);
-        assert_eq!(select(&[], None, &all()).0, PortSelection::Guessed);
+        assert_eq!(select(None, &all()).0, PortSelection::Guessed);
     }
 }

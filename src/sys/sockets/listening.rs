@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use super::proc_net;
 use super::source::SocketSource;
 use crate::server::Reach;
 use crate::snapshot::TcpState;
@@ -33,13 +34,30 @@ pub fn listening() -> Option<Vec<ListeningSocket>> {
         Ok(found)
     });
     let mut all = tcp.ok()?;
-    let unix = fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    all.extend(unix.lines().filter_map(parse_unix).map(|inode| ListeningSocket {
-        inode,
-        user: None,
-        reach: Reach::Unix,
-    }));
+    all.extend(unix_listeners().into_iter().map(|inode| ListeningSocket { inode, user: None, reach: Reach::Unix }));
     Some(all)
+}
+
+/// The inodes of the listening Unix sockets.
+pub(super) fn unix_listeners() -> Vec<u64> {
+    let unix = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    unix.lines().filter_map(parse_unix).collect()
+}
+
+/// The inodes of the UDP sockets on which a server waits for anybody: bound, not connected, and not on a port that the kernel
+/// gives to clients.
+pub(super) fn datagram_servers() -> Vec<u64> {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let first_of_clients: u16 = range.split_ascii_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32768);
+    let mut found = Vec::new();
+    for path in ["/proc/net/udp", "/proc/net/udp6"] {
+        let _ = proc_net::read(path, &mut |socket| {
+            if socket.peer.port() == 0 && (1..first_of_clients).contains(&socket.local.port()) {
+                found.push(socket.inode);
+            }
+        });
+    }
+    found
 }
 
 /// The inode of a listening socket in a line of `/proc/net/unix`: `Num: RefCount Protocol Flags Type St Inode Path`.

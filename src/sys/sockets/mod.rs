@@ -47,20 +47,14 @@
 //! - A connection that was reset before the first snapshot, and that the app closes only later, counts as new when it is
 //!   closed. Its times are right.
 //!
-//! If netlink is refused, or missing in the kernel ([`SourceKind::ProcNet`]), `/proc/net/tcp{,6}` is read, which has no
-//! times. The differences between two snapshots stand in for them:
+//! If netlink is refused, or missing in the kernel ([`SourceKind::ProcNet`]), `/proc/net/tcp{,6}` is read. It has no times, and
+//! what a connection brings between two snapshots does not show. So there the counters decide: every connection that the
+//! namespace accepts and every segment that arrives in it may be a call. In a busy pod this means that nothing is ever quiet.
+//! The same holds for netlink on kernels that report no destroyed sockets, before Linux 4.2.
 //!
-//! - *New* connections are those whose addresses the last two snapshots did not have, TIME-WAITs included. That is certain,
-//!   and covers every connection that the app closed first, since it stays in TIME-WAIT for a minute.
-//! - A connection that came and went, and that the client closed first, shows only in `PassiveOpens`. An increase that no
-//!   visible socket explains is the app's, and counts as new, if no other process of the namespace listens. (Listeners on
-//!   loopback do not matter: the client's end of their connections is visible.) If another process does listen, the
-//!   increase is reported as [`Snapshot::unexplained`] and counts for nothing, so that a sidecar's probe delays no stop.
-//! - A request on a kept-alive connection shows only if a snapshot is taken while it is in progress, or if it has changed one
-//!   of the few numbers that depend on traffic (delayed acknowledgements, the window). So [`Snapshot::since_arrival`] may be
-//!   too old. But [`Snapshot::segments`] counts every segment that arrives in the namespace: if there were none, no request was
-//!   missed.
-//! - Nothing is known about the time before the first snapshot.
+//! The time before the stop is known as far as the kernel remembers it: a TIME-WAIT stays for a minute and has a timer, and an
+//! open connection shows its last call. Of the TIME-WAITs [`MOST_TIME_WAITS`] are read, in no order. A connection that the client
+//! closed has left nothing.
 //!
 //! # What it costs
 //!
@@ -79,26 +73,49 @@ mod socket;
 mod source;
 
 use std::io;
-use std::time::Duration;
 
 pub use self::listening::{ListeningSocket, listening};
 pub use self::source::{SocketsUnavailable, SourceKind};
 
 use self::listeners::Listener;
-use self::snapshot_diff::{Coverage, PreviousSnapshot, SnapshotDiff, SocketFilter, UnseenAccepts};
+use self::snapshot_diff::{PreviousSnapshot, SnapshotDiff, SocketFilter};
 use self::socket::{Flow, Socket, Times};
 use self::source::SocketSource;
+use super::procfs;
 use crate::network::Network;
+use crate::process::Process;
+use crate::rate::Before;
+use crate::shutdown::Moment;
 use crate::snapshot::{Connection, Snapshot, TcpState};
+use crate::traffic::Unseen;
 
-/// How many connections all listeners of the namespace have accepted since it was created (`PassiveOpens`). `None`: unknown.
-#[must_use]
-pub fn accepted_connections() -> Option<u64> {
-    proc_net::counters().map(|counters| counters.accepted)
+/// What the network namespace had received at one moment, since it was created.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    accepted: u64,
+    octets: Option<u64>,
+}
+
+impl Received {
+    /// Reads the counters. `None`: they are hidden.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        Some(Self { accepted: proc_net::counters()?.accepted, octets: proc_net::octets() })
+    }
+
+    /// What has come since an earlier moment.
+    #[must_use]
+    pub fn since(self, start: Self) -> Before {
+        let octets = self.octets.zip(start.octets).map(|(now, start)| now.saturating_sub(start));
+        Before::received(self.accepted.saturating_sub(start.accepted), octets)
+    }
 }
 
 /// If a list changed while it was made it is requested again, up to this many times in all.
 const TRIES: usize = 3;
+
+/// So many TIME-WAITs are read of each address family.
+const MOST_TIME_WAITS: usize = 200;
 
 /// How the watched ports were chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,50 +125,67 @@ pub enum PortSelection {
     /// Our own processes listen on them. Addresses on which another process listens on the same port are left out.
     OwnProcesses,
     /// Some process of ours hides its descriptors: it changed its user, and we have no privilege. So public ports whose
-    /// listener no process is seen to hold are watched too, except those created by a user that none of our processes runs as.
+    /// listener no process is seen to hold are watched too, except those created by a user that the hidden processes never
+    /// were.
     Guessed,
 }
+
+/// What to watch.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// These ports. If there are none, the TCP ports on which one of our processes listens.
+    pub ports: &'a [u16],
+    /// Peers that count for nothing (probes, monitors).
+    pub ignore: &'a [Network],
+    /// Peers that are no probes.
+    pub count: &'a [Network],
+    /// Whether a Unix socket may be how clients come.
+    pub counts_unix: bool,
+}
+
+/// Our own processes, read when they are needed. `None`: they are unknown. Then every port with a listener beyond loopback is
+/// watched.
+pub type OwnProcesses<'a> = dyn Fn() -> Option<Vec<Process>> + 'a;
 
 /// Takes snapshots of the traffic on some ports. Created when a stop begins.
 #[derive(Debug)]
 pub struct SocketWatcher {
     source: SocketSource,
-    named: Vec<u16>,
-    own_pids: Option<Vec<i32>>,
+    has_named: bool,
+    counts_unix: bool,
     /// `None`: no list of sockets could be read yet.
     selection: Option<PortSelection>,
     filter: SocketFilter,
-    other_ports: Vec<u16>,
-    has_other_listeners: bool,
+    /// Why no call can be seen while no port is watched.
+    unseen: Option<Unseen>,
     /// `None`: before the first snapshot.
     previous: Option<PreviousSnapshot>,
-    unseen_accepts: UnseenAccepts,
     counters: Option<proc_net::Counters>,
 }
 
 impl SocketWatcher {
-    /// Watches `ports`. If there are none, it watches the TCP ports on which one of our processes listens now. `own_pids`
-    /// is `None` if our processes are unknown: then every port with a listener beyond loopback is watched. Peers in
-    /// `ignore` (probes, monitors) count for nothing.
+    /// Watches a subject.
     #[must_use]
-    pub fn new(ports: &[u16], own_pids: Option<&[i32]>, ignore: &[Network]) -> Self {
-        let mut watcher = Self {
-            source: SocketSource::open(),
-            named: ports.to_vec(),
-            own_pids: own_pids.map(<[i32]>::to_vec),
-            selection: None,
-            filter: SocketFilter { ignore: ignore.to_vec(), ..SocketFilter::default() },
-            other_ports: Vec::new(),
-            has_other_listeners: false,
-            previous: None,
-            unseen_accepts: UnseenAccepts::default(),
-            counters: None,
+    pub fn new(subject: Subject<'_>) -> Self {
+        let filter = SocketFilter {
+            ports: listeners::sorted(subject.ports.to_vec()),
+            elsewhere: Vec::new(),
+            ignore: subject.ignore.to_vec(),
+            count: subject.count.to_vec(),
         };
-        let _ = watcher.select_ports(); // the first snapshot reports an error
-        watcher
+        Self {
+            source: SocketSource::open(),
+            has_named: !subject.ports.is_empty(),
+            counts_unix: subject.counts_unix,
+            selection: None,
+            filter,
+            unseen: None,
+            previous: None,
+            counters: None,
+        }
     }
 
-    /// The watched ports, in order. Empty: none of our processes listens, so there is no traffic to wait for.
+    /// The watched ports, in order. Empty: none of our processes listens on one.
     #[must_use]
     pub fn ports(&self) -> &[u16] {
         &self.filter.ports
@@ -161,6 +195,12 @@ impl SocketWatcher {
     #[must_use]
     pub fn selection(&self) -> Option<PortSelection> {
         self.selection
+    }
+
+    /// Why clients may come that no snapshot shows, if they may.
+    #[must_use]
+    pub fn unseen(&self) -> Option<Unseen> {
+        self.unseen
     }
 
     /// Where the list of sockets comes from.
@@ -178,87 +218,93 @@ impl SocketWatcher {
         }
     }
 
-    fn select_ports(&mut self) -> Result<(), SocketsUnavailable> {
-        if self.selection.is_some() {
-            return Ok(());
+    /// Chooses the ports.
+    fn select_ports(&mut self, own_processes: &OwnProcesses<'_>, may_end_wait: bool) -> Result<(), SocketsUnavailable> {
+        if self.has_named {
+            self.selection = Some(PortSelection::Named);
+        } else {
+            let listeners = self.source.query(|source| {
+                let mut found = Vec::new();
+                source.list(TcpState::Listen.bit(), &[], &mut |socket| found.extend(Listener::of(socket)))?;
+                Ok(found)
+            })?;
+            // These only say why a wait cannot end early.
+            let unix = if self.counts_unix && may_end_wait { listening::unix_listeners() } else { Vec::new() };
+            let datagrams = if may_end_wait { listening::datagram_servers() } else { Vec::new() };
+            // If nobody listens, do not read the descriptors of what may be thousands of processes.
+            let has_any = [listeners.is_empty(), unix.is_empty(), datagrams.is_empty()].contains(&false);
+            let ours = if has_any { own_processes() } else { Some(Vec::new()) };
+            let (selection, ports) = listeners::select(ours.as_deref(), &listeners);
+            self.selection = Some(selection);
+            self.filter.ports = ports.watched;
+            self.filter.elsewhere = ports.elsewhere;
+            let is_held = |inodes: &[u64]| {
+                let holds = |process: &Process| procfs::holds_or_hides(process.pid, &|inode| inodes.contains(&inode));
+                !inodes.is_empty() && ours.as_ref().is_none_or(|ours| ours.iter().any(holds))
+            };
+            self.unseen = match () {
+                () if !self.filter.ports.is_empty() => None,
+                () if is_held(&unix) => Some(Unseen::UnixSocket),
+                () if is_held(&datagrams) => Some(Unseen::Datagrams),
+                () => None,
+            };
         }
-        let listeners = self.source.query(|source| {
-            let mut found = Vec::new();
-            source.list(TcpState::Listen.bit(), &[], &mut |socket| found.extend(Listener::of(socket)))?;
-            Ok(found)
-        })?;
-        let (selection, ports) = listeners::select(&self.named, self.own_pids.as_deref(), &listeners);
-        self.selection = Some(selection);
-        self.filter.ports = ports.watched;
-        self.filter.elsewhere = ports.elsewhere;
-        self.other_ports = ports.others;
-        self.has_other_listeners = ports.has_other_listeners;
+        if let SocketSource::Netlink { destroy_events: Some(events), .. } = &self.source {
+            events.only(&self.filter.ports);
+        }
         Ok(())
     }
 
-    /// Takes a snapshot.
+    /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Then, while no port is watched, the ports are
+    /// chosen again: the app may have opened its listener since.
     ///
     /// # Errors
     ///
     /// Neither netlink nor /proc shows anything.
-    pub fn snapshot(&mut self) -> Result<Snapshot, SocketsUnavailable> {
-        self.select_ports()?;
+    pub fn snapshot(
+        &mut self,
+        now: Moment,
+        own_processes: &OwnProcesses<'_>,
+        may_end_wait: bool,
+    ) -> Result<Snapshot, SocketsUnavailable> {
+        if self.selection.is_none() || (may_end_wait && self.filter.ports.is_empty()) {
+            self.select_ports(own_processes, may_end_wait)?;
+        }
         if self.filter.ports.is_empty() {
-            return Ok(Snapshot { sees_bytes: self.source() == SourceKind::Netlink, ..Snapshot::default() });
+            return Ok(Snapshot { sees_calls: true, ..Snapshot::default() });
         }
         // Read the counters before the list: a connection that is made in between is on this list and in the next count.
         let counters = proc_net::counters();
-        let Self { source, filter, other_ports, has_other_listeners, previous, unseen_accepts, .. } = self;
+        let Self { source, filter, previous, .. } = self;
         let kind_before = source.kind();
         let (mut snapshot, now) = source.query(|source| {
             let kind = source.kind();
-            let coverage = match source {
-                SocketSource::Netlink { destroy_events: Some(_), .. } => Coverage::WatchedPorts,
-                SocketSource::Netlink { destroy_events: None, .. } | SocketSource::ProcNet { .. } => {
-                    Coverage::AllSockets
-                }
-            };
             // The two sources identify connections differently, so after a change of source there is no previous snapshot.
             let previous = previous.as_ref().filter(|_| kind == kind_before);
-            let accepted = counters.map(|counters| counters.accepted);
+            let mut diff = list(source, filter, previous, now)?;
             if previous.is_none() {
-                unseen_accepts.start(accepted);
+                // Without the memory of the past the rate is unknown, and the wait is longer.
+                let _ =
+                    source.sample(TcpState::TimeWait.bit(), &filter.ports, MOST_TIME_WAITS, &mut |one| diff.add(one));
             }
-            let mut diff = list(source, filter, previous, coverage, other_ports)?;
             let all_ends_seen = match source {
                 SocketSource::Netlink { destroy_events: Some(events), .. } => {
                     events.drain(&mut |socket| diff.add_destroyed(socket))
                 }
                 SocketSource::Netlink { destroy_events: None, .. } | SocketSource::ProcNet { .. } => false,
             };
-            diff.snapshot.sees_bytes = kind == SourceKind::Netlink;
-            if all_ends_seen && *has_other_listeners {
-                unseen_accepts.start(accepted); // the list lacks the connections of other listeners
-            } else if all_ends_seen {
-                unseen_accepts.add(diff.explained);
-            } else if previous.is_some() {
-                let unexplained = unseen_accepts.take(accepted, diff.explained);
-                // The complete list also shows the client's end of connections over loopback.
-                let may_be_others = match coverage {
-                    Coverage::AllSockets => !diff.other_ports.is_empty(),
-                    Coverage::WatchedPorts => *has_other_listeners,
-                };
-                if may_be_others {
-                    diff.snapshot.unexplained = unexplained;
-                } else if unexplained > 0 {
-                    diff.snapshot.new += unexplained;
-                    // The peer of these is unknown, so `last_peer` stays the peer of the last connection that was seen.
-                    diff.snapshot.since_arrival = Some(Duration::ZERO);
-                }
-            }
-            *other_ports = std::mem::take(&mut diff.other_ports);
+            diff.snapshot.sees_calls = all_ends_seen;
             Ok(diff.into_previous(all_ends_seen))
         })?;
         self.previous = Some(now);
         let last = std::mem::replace(&mut self.counters, counters);
         if let (Some(counters), Some(last)) = (counters, last) {
-            snapshot.accepted_in_namespace = Some(counters.accepted.saturating_sub(last.accepted));
+            let accepted = counters.accepted.saturating_sub(last.accepted);
+            snapshot.accepted_in_namespace = Some(accepted);
             snapshot.segments = Some(counters.segments.saturating_sub(last.segments));
+            if !snapshot.sees_calls {
+                snapshot.new = snapshot.new.max(accepted);
+            }
         }
         Ok(snapshot)
     }
@@ -289,7 +335,6 @@ impl SocketWatcher {
     ///
     /// Neither netlink nor /proc shows anything.
     pub fn connections(&mut self) -> Result<Vec<Connection>, SocketsUnavailable> {
-        self.select_ports()?;
         if self.filter.ports.is_empty() {
             return Ok(Vec::new()); // to `list`, no port means every port
         }
@@ -311,7 +356,7 @@ impl SocketWatcher {
 fn connection(socket: &Socket) -> Connection {
     let times = match socket.flow {
         Flow::Exact(times) => Some(times),
-        Flow::Fingerprint { .. } | Flow::Unknown => None,
+        Flow::Ended(_) | Flow::Unknown => None,
     };
     Connection {
         peer: socket.peer,
@@ -326,13 +371,9 @@ fn connection(socket: &Socket) -> Connection {
     }
 }
 
-fn bits(states: &[TcpState]) -> u32 {
-    states.iter().fold(0, |bits, state| bits | state.bit())
-}
-
 /// Every state of a connection except TIME-WAIT.
 fn connection_states() -> u32 {
-    bits(&[
+    const STATES: [TcpState; 7] = [
         TcpState::Established,
         TcpState::CloseWait,
         TcpState::FinWait1,
@@ -340,7 +381,8 @@ fn connection_states() -> u32 {
         TcpState::Closing,
         TcpState::LastAck,
         TcpState::SynReceived,
-    ])
+    ];
+    STATES.iter().fold(0, |bits, state| bits | state.bit())
 }
 
 /// Requests the list, and again if it changed while it was made. After [`TRIES`] requests an incomplete list is used.
@@ -348,17 +390,13 @@ fn list<'a>(
     source: &mut SocketSource,
     filter: &'a SocketFilter,
     previous: Option<&'a PreviousSnapshot>,
-    coverage: Coverage,
-    other_ports: &[u16],
+    now: Moment,
 ) -> io::Result<SnapshotDiff<'a>> {
-    let (states, ports) = match coverage {
-        Coverage::WatchedPorts => (connection_states() | TcpState::Listen.bit(), &filter.ports[..]),
-        Coverage::AllSockets => (connection_states() | bits(&[TcpState::Listen, TcpState::TimeWait]), &[][..]),
-    };
+    let states = connection_states() | TcpState::Listen.bit();
     let mut tries = 0;
     loop {
-        let mut diff = SnapshotDiff::new(filter, previous, coverage, other_ports.to_vec());
-        let is_complete = source.list(states, ports, &mut |socket| diff.add(socket))?;
+        let mut diff = SnapshotDiff::new(filter, previous, now);
+        let is_complete = source.list(states, &filter.ports, &mut |socket| diff.add(socket))?;
         tries += 1;
         if is_complete || tries == TRIES {
             diff.end_list();

@@ -8,6 +8,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use nix::libc::sock_filter;
+
 use super::socket::{Flow, Socket, Times};
 use crate::snapshot::TcpState;
 
@@ -103,6 +105,27 @@ fn filter(ports: &[u16]) -> Option<Vec<u8>> {
     Some(code)
 }
 
+/// The classic BPF program (`linux/filter.h`) that accepts the events of sockets with these local ports; empty if there are no
+/// ports, or too many.
+pub(super) fn events_filter(ports: &[u16]) -> Vec<sock_filter> {
+    const LOAD_16_BITS: u16 = 0x28; // BPF_LD | BPF_H | BPF_ABS
+    const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+    const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+    /// `idiag_sport` of the `struct inet_diag_msg` behind the header, in network byte order, which BPF reads.
+    const LOCAL_PORT: u32 = 20;
+    let step = |code, jt, k| sock_filter { code, jt, jf: 0, k };
+    if ports.is_empty() || ports.len() > MOST_IN_FILTER {
+        return Vec::new();
+    }
+    let mut program = vec![step(LOAD_16_BITS, 0, LOCAL_PORT)];
+    // A port that is equal jumps over the rest of the ports and over the refusal.
+    for (port, left) in ports.iter().rev().zip(1_u8..).collect::<Vec<_>>().into_iter().rev() {
+        program.push(step(JUMP_IF_EQUAL, left, (*port).into()));
+    }
+    program.extend([step(RETURN, 0, 0), step(RETURN, 0, u32::MAX)]);
+    program
+}
+
 /// One message of a datagram.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -156,7 +179,11 @@ fn socket(message: &[u8]) -> Option<Socket> {
     }
     let &[family, state, timer, ..] = message else { return None };
     // A TIME-WAIT whose peer has not closed is reported as FIN-WAIT-2.
-    let state = if timer == TIME_WAIT_TIMER { TcpState::TimeWait } else { TcpState::of(state) };
+    let is_time_wait = timer == TIME_WAIT_TIMER;
+    let state = if is_time_wait { TcpState::TimeWait } else { TcpState::of(state) };
+    if is_time_wait {
+        flow = Flow::of_time_wait(Duration::from_millis(u32_at(message, 52)?.into()));
+    }
     Some(Socket {
         state,
         local: address(family, message, 8, 4)?,
@@ -211,6 +238,33 @@ fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the kernel does with the program for events, for an event of this local port.
+    fn accepts(program: &[sock_filter], local: u16) -> bool {
+        let (mut at, mut loaded) = (0, 0);
+        loop {
+            let step = &program[at];
+            at += 1;
+            match step.code {
+                0x28 => loaded = if step.k == 20 { u32::from(local) } else { panic!("offset {}", step.k) },
+                0x15 => at += usize::from(if loaded == step.k { step.jt } else { step.jf }),
+                0x06 => return step.k != 0,
+                other => panic!("operation {other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_filter_of_events_accepts_the_watched_ports_and_no_other() {
+        let many: Vec<u16> = (1000..1064).collect();
+        for ports in [&[80][..], &[80, 443], &many] {
+            let program = events_filter(ports);
+            for port in [1, 79, 80, 81, 443, 999, 1000, 1031, 1063, 1064, 65535] {
+                assert_eq!(accepts(&program, port), ports.contains(&port), "{port} by {ports:?}");
+            }
+        }
+        assert!(events_filter(&[]).is_empty() && events_filter(&(1..100).collect::<Vec<_>>()).is_empty());
+    }
 
     /// What the kernel does with a filter (`inet_diag_bc_run` in `net/ipv4/inet_diag.c`).
     fn passes(code: &[u8], local: u16) -> bool {

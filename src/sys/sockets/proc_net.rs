@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use super::socket::{Flow, Socket};
 use crate::snapshot::TcpState;
@@ -21,7 +22,8 @@ pub(super) fn list(visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
     }
 }
 
-fn read(path: &str, visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+/// Visits every socket of one table: `/proc/net/tcp`, `/proc/net/udp` and their like for IPv6 have the same columns.
+pub(super) fn read(path: &str, visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
     // Line by line: the whole file has 1.5 MB for 10,000 connections.
     let mut reader = BufReader::with_capacity(32 * 1024, File::open(path)?);
     let mut line = Vec::with_capacity(256);
@@ -41,32 +43,20 @@ fn parse(line: &str) -> Option<Socket> {
     let peer = address(words.next()?)?;
     let state = TcpState::of(hex(words.next()?)?);
     let (unacknowledged, received) = words.next()?.split_once(':')?;
-    let (timer, _) = words.next()?.split_once(':')?;
+    let (timer, left) = words.next()?.split_once(':')?;
     let _retransmits = words.next()?;
     let uid = words.next()?.parse().ok()?;
     let _probes = words.next()?;
     let inode = words.next()?.parse().ok()?;
     // A TIME-WAIT whose peer has not closed is reported as FIN-WAIT-2.
     let state = if timer == "03" { TcpState::TimeWait } else { state };
-    // After the reference count and a pointer come rto, ato, quick and pingpong, cwnd, ssthresh.
-    let mut rest = words.skip(2);
-    let [rto, ato, quick, cwnd, ssthresh] = [(); 5].map(|()| rest.next().unwrap_or_default());
     let flow = match state {
-        TcpState::TimeWait => Flow::Unknown,
-        // The numbers of delayed acknowledgements change when data arrives, the window when data is sent.
-        _ => Flow::Fingerprint {
-            incoming: fingerprint(&[received, ato, quick]),
-            outgoing: fingerprint(&[unacknowledged, rto, cwnd, ssthresh]),
-        },
+        // In hundredths of a second (USER_HZ).
+        TcpState::TimeWait => Flow::of_time_wait(Duration::from_millis(hex::<u32>(left)?.into()) * 10),
+        _ => Flow::Unknown,
     };
     let [received, unacknowledged] = [hex(received)?, hex(unacknowledged)?];
     Some(Socket { state, local, peer, inode, uid, received, unacknowledged, flow, cookie: 0 })
-}
-
-/// A number that changes when a column changes.
-fn fingerprint(columns: &[&str]) -> u16 {
-    let bytes = columns.iter().flat_map(|column| column.bytes().chain([b' ']));
-    bytes.fold(0, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 fn hex<N: TryFrom<u32>>(word: &str) -> Option<N> {
@@ -88,7 +78,7 @@ fn address(word: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.to_canonical(), hex(port)?))
 }
 
-/// The namespace's counters since it was created.
+/// Counters of the network namespace, for TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
     /// `PassiveOpens`: connections made to a listener, including those still in an accept queue.
@@ -99,22 +89,24 @@ pub(super) struct Counters {
 
 /// Reads the counters. `None`: they cannot be read.
 pub(super) fn counters() -> Option<Counters> {
-    parse_counters(&fs::read_to_string("/proc/net/snmp").ok()?)
+    let snmp = fs::read_to_string("/proc/net/snmp").ok()?;
+    Some(Counters { accepted: counter(&snmp, "Tcp:", "PassiveOpens")?, segments: counter(&snmp, "Tcp:", "InSegs")? })
 }
 
-/// Reads the two lines for TCP: one of names and one of numbers.
-fn parse_counters(snmp: &str) -> Option<Counters> {
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+/// The octets of all IP packets that the namespace has received, headers included (`InOctets`, `Ip6InOctets`).
+pub(super) fn octets() -> Option<u64> {
+    let four = counter(&fs::read_to_string("/proc/net/netstat").ok()?, "IpExt:", "InOctets")?;
+    // A kernel without IPv6 has no such file.
+    let six = fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
+    let six = six.lines().find_map(|line| line.strip_prefix("Ip6InOctets")?.trim().parse().ok());
+    Some(four + six.unwrap_or(0))
+}
+
+/// Reads a counter: each protocol has a line of names and one of numbers.
+fn counter(text: &str, protocol: &str, wanted: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(protocol));
     let (names, numbers) = (lines.next()?.split_ascii_whitespace(), lines.next()?.split_ascii_whitespace());
-    let (mut accepted, mut segments) = (None, None);
-    for (name, number) in names.zip(numbers) {
-        match name {
-            "PassiveOpens" => accepted = number.parse().ok(),
-            "InSegs" => segments = number.parse().ok(),
-            _ => {}
-        }
-    }
-    Some(Counters { accepted: accepted?, segments: segments? })
+    names.zip(numbers).find_map(|(name, number)| (name == wanted).then_some(number))?.parse().ok()
 }
 
 #[cfg(test)]
@@ -132,9 +124,7 @@ mod tests {
             ("127.0.0.1:8080".parse().unwrap(), "127.0.0.2:45732".parse().unwrap())
         );
         assert_eq!((socket.state, socket.uid, socket.inode), (TcpState::Established, 65532, 50071));
-        assert_eq!((socket.received, socket.unacknowledged), (7, 3));
-        let changed = parse(&line.replace(" 4 29 10 ", " 5 29 10 ")).unwrap();
-        assert_ne!(socket.flow, changed.flow);
+        assert_eq!((socket.received, socket.unacknowledged, socket.flow), (7, 3, Flow::Unknown));
     }
 
     #[test]
@@ -147,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_wait_is_recognised_by_its_timer() {
+    fn a_time_wait_is_recognised_by_its_timer_which_says_when_it_began() {
         let line = "6: 0100007F:1F90 0100007F:9A68 05 00000000:00000000 03:0000176C 00000000 0 0 0 3 0000000000000000";
         let socket = parse(line).unwrap();
-        assert_eq!((socket.state, socket.flow), (TcpState::TimeWait, Flow::Unknown));
+        assert_eq!((socket.state, socket.flow), (TcpState::TimeWait, Flow::Ended(Duration::from_millis(40))));
     }
 
     #[test]
@@ -163,10 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_found_by_name() {
-        let snmp = "Ip: Forwarding\nIp: 1\nTcp: A PassiveOpens B InSegs\nTcp: -1 12 0 8694\nUdp: X\nUdp: 1\n";
-        assert_eq!(parse_counters(snmp), Some(Counters { accepted: 12, segments: 8694 }));
-        assert_eq!(parse_counters("Tcp: PassiveOpens\nTcp: 1\n"), None);
-        assert_eq!(parse_counters(""), None);
+    fn a_counter_is_found_by_its_name_and_its_protocol() {
+        let snmp = "Ip: Forwarding A\nIp: 1 9\nTcp: A PassiveOpens B InSegs\nTcp: -1 12 0 8694\nUdp: X\nUdp: 1\n";
+        assert_eq!(counter(snmp, "Tcp:", "PassiveOpens"), Some(12));
+        assert_eq!(counter(snmp, "Tcp:", "InSegs"), Some(8694));
+        assert_eq!(counter(snmp, "Udp:", "InSegs"), None);
+        assert_eq!(counter("Tcp: PassiveOpens\n", "Tcp:", "PassiveOpens"), None, "a line is missing");
+        assert_eq!(counter("", "Tcp:", "PassiveOpens"), None);
     }
 }

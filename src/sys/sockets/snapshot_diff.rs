@@ -1,12 +1,16 @@
 //! Makes a [`Snapshot`] from a list of sockets, by comparison with the previous snapshot. It makes no system call.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::socket::{Flow, Socket};
+use super::socket::{Flow, Socket, Times};
 use crate::network::Network;
-use crate::snapshot::{Snapshot, TcpState};
+use crate::rate::MEMORY;
+use crate::shutdown::Moment;
+use crate::snapshot::{SeenCall, Snapshot, TcpState};
+
+/// A half-open connection counts for this long. By then its client has sent the rest of the handshake or has given up.
+const HALF_OPEN_LIMIT: Duration = Duration::from_secs(3);
 
 /// Which sockets count.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,8 @@ pub(super) struct SocketFilter {
     pub(super) elsewhere: Vec<SocketAddr>,
     /// Peers that count for nothing.
     pub(super) ignore: Vec<Network>,
+    /// Peers that are no probes.
+    pub(super) count: Vec<Network>,
 }
 
 impl SocketFilter {
@@ -32,195 +38,132 @@ impl SocketFilter {
 /// What is kept of a connection between two snapshots: 16 bytes.
 #[derive(Clone, Copy, Debug)]
 struct ConnectionRecord {
+    /// The socket's cookie.
     id: u64,
-    incoming: u16,
-    outgoing: u16,
-    kind: ConnectionKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum ConnectionKind {
-    /// A connection to a watched port.
-    Watched,
-    /// The client's end of a connection to a watched port, in TIME-WAIT: the client is in our namespace and closed first,
-    /// so the server's end is gone.
-    ClientEnd,
-    /// A connection to another listener, or from an ignored peer.
-    Other,
+    /// Whether it has brought a byte.
+    has_called: bool,
 }
 
 /// What the snapshots so far have shown.
 #[derive(Debug, Default)]
 pub(super) struct PreviousSnapshot {
+    /// When the last one was taken.
+    at: Moment,
     /// The connections of the last snapshot, by `id`.
     now: Vec<ConnectionRecord>,
-    /// Connections that were on an earlier list and are missing from the last one, in order. If the kernel reports each end, a
-    /// connection stays here until its end is reported, since a socket may disappear from the list before the app closes it.
-    /// Otherwise it stays for one snapshot, since a list that changes while it is made may lack an entry.
-    before: Vec<u64>,
+    /// Connections that were on an earlier list and are missing from the last one, by `id`. They stay here until their end is
+    /// reported, since a socket may disappear from the list before the app closes it.
+    before: Vec<ConnectionRecord>,
+    /// The half-open connections, and when each was first seen.
+    half_open: Vec<(SocketAddr, Moment)>,
 }
 
 impl PreviousSnapshot {
     fn find(&self, id: u64) -> Option<&ConnectionRecord> {
-        self.now.binary_search_by_key(&id, |record| record.id).ok().and_then(|index| self.now.get(index))
-    }
-
-    fn has(&self, id: u64) -> bool {
-        self.find(id).is_some() || self.before.binary_search(&id).is_ok()
+        [&self.now, &self.before].into_iter().find_map(|records| find(records, id))
     }
 }
 
-/// Which sockets are on the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coverage {
-    /// Those on the watched ports: the kernel also reports each connection that ends.
-    WatchedPorts,
-    /// All of them, with TIME-WAITs, which show to which port a short connection was made.
-    AllSockets,
+fn find(records: &[ConnectionRecord], id: u64) -> Option<&ConnectionRecord> {
+    records.binary_search_by_key(&id, |record| record.id).ok().and_then(|index| records.get(index))
 }
 
 /// A snapshot that is being made.
 #[derive(Debug)]
 pub(super) struct SnapshotDiff<'a> {
     filter: &'a SocketFilter,
+    now: Moment,
     /// `None`: this is the first snapshot, in which nothing is new.
     previous: Option<&'a PreviousSnapshot>,
-    coverage: Coverage,
-    /// The public ports on which another process listens.
-    pub(super) other_ports: Vec<u16>,
     records: Vec<ConnectionRecord>,
-    before: Vec<u64>,
+    before: Vec<ConnectionRecord>,
     ended: Vec<u64>,
+    half_open: Vec<(SocketAddr, Moment)>,
     pub(super) snapshot: Snapshot,
-    /// Connections that the namespace has accepted since the last snapshot and that were seen.
-    pub(super) explained: u64,
 }
 
 impl<'a> SnapshotDiff<'a> {
-    pub(super) fn new(
-        filter: &'a SocketFilter,
-        previous: Option<&'a PreviousSnapshot>,
-        coverage: Coverage,
-        other_ports: Vec<u16>,
-    ) -> Self {
+    pub(super) fn new(filter: &'a SocketFilter, previous: Option<&'a PreviousSnapshot>, now: Moment) -> Self {
         let records = Vec::with_capacity(previous.map_or(0, |previous| previous.now.len()));
         Self {
             filter,
+            now,
             previous,
-            coverage,
-            other_ports,
             records,
             before: Vec::new(),
             ended: Vec::new(),
+            half_open: Vec::new(),
             snapshot: Snapshot::default(),
-            explained: 0,
         }
     }
 
     /// Adds a socket of the list.
     pub(super) fn add(&mut self, socket: &Socket) {
+        if !self.filter.watches(socket.local) {
+            return;
+        }
         match socket.state {
-            TcpState::Listen => self.add_listener(socket),
             TcpState::SynSent | TcpState::Closed => {}
-            // The event for its end has reported it already.
-            TcpState::TimeWait if self.coverage == Coverage::WatchedPorts => {}
+            TcpState::Listen => self.snapshot.listening.push(socket.local.port()),
+            TcpState::TimeWait => self.add_ended(socket),
+            TcpState::SynReceived => self.add_half_open(socket),
             _ => self.add_connection(socket),
         }
     }
 
-    fn add_listener(&mut self, socket: &Socket) {
-        let port = socket.local.port();
-        let list = if self.filter.watches(socket.local) {
-            &mut self.snapshot.listening
-        } else if socket.local.ip().is_loopback() {
-            // Its clients are in this namespace too, so each of its connections also shows at the client's end.
-            return;
-        } else {
-            &mut self.other_ports
-        };
-        if !list.contains(&port) {
-            list.push(port);
+    /// Adds a TIME-WAIT: the last call of a connection that the app closed. Since the first snapshot, the event of its end has
+    /// reported it already.
+    fn add_ended(&mut self, socket: &Socket) {
+        if let (None, Flow::Ended(age)) = (self.previous, socket.flow) {
+            self.add_call(socket.peer.ip(), age, true, false);
         }
+    }
+
+    fn add_half_open(&mut self, socket: &Socket) {
+        self.snapshot.half_open += 1;
+        let known = self.previous.and_then(|previous| previous.half_open.iter().find(|(peer, _)| *peer == socket.peer));
+        let since = known.map_or(self.now, |&(_, since)| since);
+        self.half_open.push((socket.peer, since));
+        let is_young = self.now.saturating_sub(since) < HALF_OPEN_LIMIT;
+        self.snapshot.pending += u64::from(is_young && !self.filter.ignores(socket.peer.ip()));
     }
 
     fn add_connection(&mut self, socket: &Socket) {
-        let Some((kind, id, client)) = self.classify(socket) else { return };
-        if socket.state == TcpState::SynReceived {
-            self.snapshot.half_open += u64::from(kind == ConnectionKind::Watched);
+        let is_ignored = self.filter.ignores(socket.peer.ip());
+        let known = self.previous.and_then(|previous| previous.find(socket.cookie));
+        let mut has_called = known.is_some_and(|known| known.has_called);
+        if let (Flow::Exact(times), false) = (socket.flow, is_ignored) {
+            self.add_traffic(socket.peer.ip(), times, known, false);
+            has_called |= times.has_received();
+        }
+        // /proc does not tell which connection is which.
+        if socket.cookie != 0 {
+            self.records.push(ConnectionRecord { id: socket.cookie, has_called });
+        }
+        if !is_ignored {
+            self.count(socket);
+        }
+    }
+
+    /// Adds what flowed on a connection since the last snapshot. `known` is what that has shown of it.
+    fn add_traffic(&mut self, peer: IpAddr, times: Times, known: Option<&ConnectionRecord>, has_ended: bool) {
+        // The clock of these times ticks every 1 to 10 ms; a call that is counted twice does no harm.
+        let since_last = self.previous.map_or(MEMORY, |previous| self.now.saturating_sub(previous.at) + TICK);
+        let is_first = self.previous.is_some() && known.is_none_or(|known| !known.has_called);
+        if times.has_received() && (times.received <= since_last || is_first) {
+            self.add_call(peer, times.received, is_first, !has_ended);
+        }
+        if times.has_sent() && !times.is_retransmitting {
+            self.snapshot.add_response(times.sent);
+        }
+    }
+
+    fn add_call(&mut self, peer: IpAddr, age: Duration, is_first: bool, hides_earlier: bool) {
+        if self.filter.ignores(peer) {
             return;
         }
-        let (incoming, outgoing) = match socket.flow {
-            Flow::Fingerprint { incoming, outgoing } if kind == ConnectionKind::Watched => (incoming, outgoing),
-            Flow::Fingerprint { .. } | Flow::Exact(_) | Flow::Unknown => (0, 0),
-        };
-        self.records.push(ConnectionRecord { id, incoming, outgoing, kind });
-        match kind {
-            ConnectionKind::Watched => {
-                self.add_traffic(socket, id);
-                self.count(socket);
-            }
-            ConnectionKind::ClientEnd if self.is_new(id) => self.snapshot.add_arrival(Duration::ZERO, client),
-            ConnectionKind::ClientEnd | ConnectionKind::Other => {}
-        }
-    }
-
-    fn is_new(&self, id: u64) -> bool {
-        self.previous.is_some_and(|previous| !previous.has(id))
-    }
-
-    /// The connection's kind, the identifier by which the next snapshot recognises it, and the client. `None`: a connection
-    /// that leaves the namespace, which counts for nothing.
-    fn classify(&self, socket: &Socket) -> Option<(ConnectionKind, u64, IpAddr)> {
-        let (local, peer) = (socket.local, socket.peer);
-        let kind_of = |client: IpAddr, kind| if self.filter.ignores(client) { ConnectionKind::Other } else { kind };
-        if self.coverage == Coverage::WatchedPorts {
-            let kind = kind_of(peer.ip(), ConnectionKind::Watched);
-            return self.filter.watches(local).then_some((kind, socket.cookie, peer.ip()));
-        }
-        // A TIME-WAIT may lack the cookie that its connection had, so the pair of addresses identifies it. It is the same at
-        // both ends.
-        if self.filter.watches(local) {
-            Some((kind_of(peer.ip(), ConnectionKind::Watched), address_id(local, peer), peer.ip()))
-        } else if self.other_ports.contains(&local.port()) || self.filter.elsewhere.contains(&local) {
-            Some((ConnectionKind::Other, address_id(local, peer), peer.ip()))
-        } else if is_same_host(local.ip(), peer.ip()) && self.filter.watches(peer) {
-            // Until the client's end is a TIME-WAIT, the server's end exists too, and is counted instead.
-            (socket.state == TcpState::TimeWait)
-                .then(|| (kind_of(local.ip(), ConnectionKind::ClientEnd), address_id(local, peer), local.ip()))
-        } else if is_same_host(local.ip(), peer.ip()) {
-            Some((ConnectionKind::Other, address_id(local, peer), local.ip()))
-        } else {
-            None
-        }
-    }
-
-    /// Notes what flowed on a connection to a watched port.
-    fn add_traffic(&mut self, socket: &Socket, id: u64) {
-        let peer = socket.peer.ip();
-        let (incoming, outgoing) = match socket.flow {
-            Flow::Exact(times) => {
-                self.snapshot.add_arrival(times.received, peer);
-                if times.has_sent() && !times.is_retransmitting {
-                    self.snapshot.add_response(times.sent);
-                }
-                return;
-            }
-            Flow::Fingerprint { incoming, outgoing } => (incoming, outgoing),
-            Flow::Unknown => (0, 0),
-        };
-        let last = self.previous.and_then(|previous| previous.find(id));
-        let (has_arrived, has_left) = match last {
-            None => (self.is_new(id) || (self.previous.is_none() && socket.unread() > 0), false),
-            // In TIME-WAIT nothing is known of its last bytes, except if an earlier snapshot has seen them.
-            Some(_) if socket.flow == Flow::Unknown => (false, false),
-            Some(last) => (last.incoming != incoming, last.outgoing != outgoing),
-        };
-        if has_arrived {
-            self.snapshot.add_arrival(Duration::ZERO, peer);
-        }
-        if has_left {
-            self.snapshot.add_response(Duration::ZERO);
-        }
+        let is_named = self.filter.count.iter().any(|network| network.contains(peer));
+        self.snapshot.add_call(SeenCall { peer, age, is_first, hides_earlier, is_named });
     }
 
     fn count(&mut self, socket: &Socket) {
@@ -233,6 +176,8 @@ impl<'a> SnapshotDiff<'a> {
         if socket.is_in_accept_queue() {
             snapshot.waiting += 1;
             snapshot.waiting_unread += u64::from(socket.unread() > 0);
+            // A client that has sent nothing and has closed expects no answer.
+            snapshot.pending += u64::from(socket.unread() > 0 || socket.state == TcpState::Established);
         }
         if socket.is_being_delivered() {
             snapshot.lingering += 1;
@@ -243,51 +188,48 @@ impl<'a> SnapshotDiff<'a> {
     /// Ends the list and counts what is new on it.
     pub(super) fn end_list(&mut self) {
         self.snapshot.listening.sort_unstable();
+        self.snapshot.listening.dedup();
         // A list that changes while it is made may show a connection twice.
-        self.records.sort_unstable_by_key(|record| (record.id, record.kind));
+        self.records.sort_unstable_by_key(|record| record.id);
         self.records.dedup_by_key(|record| record.id);
         let Some(previous) = self.previous else { return };
         // Both lists are in order, so one walk finds what is only on one of them.
-        let mut last = previous.now.iter().map(|record| record.id).peekable();
+        let mut last = previous.now.iter().copied().peekable();
         for record in &self.records {
-            while let Some(gone) = last.next_if(|&id| id < record.id) {
+            while let Some(gone) = last.next_if(|last| last.id < record.id) {
                 self.before.push(gone);
             }
-            if last.next_if_eq(&record.id).is_none() && previous.before.binary_search(&record.id).is_err() {
-                self.explained += 1;
-                self.snapshot.new += u64::from(record.kind != ConnectionKind::Other);
+            if last.next_if(|last| last.id == record.id).is_none() && find(&previous.before, record.id).is_none() {
+                self.snapshot.new += 1;
             }
         }
         self.before.extend(last);
-        if self.coverage == Coverage::WatchedPorts {
-            let is_off_the_list = |id: &u64| self.records.binary_search_by_key(id, |record| record.id).is_err();
-            self.before.extend(previous.before.iter().copied().filter(is_off_the_list));
-        }
-        self.before.sort_unstable();
+        let is_off_the_list = |record: &&ConnectionRecord| find(&self.records, record.id).is_none();
+        self.before.extend(previous.before.iter().filter(is_off_the_list));
+        self.before.sort_unstable_by_key(|record| record.id);
     }
 
     /// Adds a socket that was destroyed, after [`Self::end_list`].
     pub(super) fn add_destroyed(&mut self, socket: &Socket) {
-        let peer = socket.peer;
         // A socket without a peer was a listener.
-        if peer.port() == 0 || !self.filter.watches(socket.local) {
+        if socket.peer.port() == 0 || !self.filter.watches(socket.local) {
             return;
         }
         let id = socket.cookie;
-        let was_expected = self.before.binary_search(&id).map(|index| self.before.remove(index)).is_ok();
-        let is_listed = self.records.binary_search_by_key(&id, |record| record.id).is_ok();
-        if is_listed {
+        let known = find(&self.before, id).or_else(|| find(&self.records, id)).copied();
+        if let Ok(index) = self.before.binary_search_by_key(&id, |record| record.id) {
+            self.before.remove(index);
+        }
+        if find(&self.records, id).is_some() {
             self.ended.push(id);
         }
-        if self.previous.is_none() {
+        if self.previous.is_none() || self.filter.ignores(socket.peer.ip()) {
             return; // it ended before or during the first snapshot, which reports no new connections
         }
-        let is_new = !was_expected && !is_listed;
-        self.explained += u64::from(is_new);
-        if !self.filter.ignores(peer.ip()) {
-            self.snapshot.new += u64::from(is_new);
+        self.snapshot.new += u64::from(known.is_none());
+        if let Flow::Exact(times) = socket.flow {
             // Its times are those at its end, less than one interval ago.
-            self.add_traffic(socket, id);
+            self.add_traffic(socket.peer.ip(), times, known.as_ref(), true);
         }
     }
 
@@ -298,55 +240,14 @@ impl<'a> SnapshotDiff<'a> {
             self.ended.sort_unstable();
             self.records.retain(|record| self.ended.binary_search(&record.id).is_err());
         }
-        if self.coverage == Coverage::WatchedPorts && !all_ends_seen {
+        if !all_ends_seen {
             self.before.clear();
         }
-        (self.snapshot, PreviousSnapshot { now: self.records, before: self.before })
+        let previous =
+            PreviousSnapshot { at: self.now, now: self.records, before: self.before, half_open: self.half_open };
+        (self.snapshot, previous)
     }
 }
 
-/// Whether a connection between the two addresses stays within the namespace.
-fn is_same_host(local: IpAddr, peer: IpAddr) -> bool {
-    local == peer || (local.is_loopback() && peer.is_loopback())
-}
-
-/// Identifies the connection between two addresses, from whichever end it is seen.
-fn address_id(one: SocketAddr, other: SocketAddr) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (one.min(other), one.max(other)).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Connections that the namespace accepted (`PassiveOpens`) and that no snapshot showed.
-#[derive(Debug, Default)]
-pub(super) struct UnseenAccepts {
-    base: Option<u64>,
-    explained: u64,
-    reported: u64,
-}
-
-impl UnseenAccepts {
-    /// Starts to count at this value of `PassiveOpens`.
-    pub(super) fn start(&mut self, accepted: Option<u64>) {
-        *self = Self { base: accepted, ..Self::default() };
-    }
-
-    /// Subtracts connections that were seen.
-    pub(super) fn add(&mut self, explained: u64) {
-        self.explained += explained;
-    }
-
-    /// The number of accepted connections that nothing explains and that were not reported before.
-    pub(super) fn take(&mut self, accepted: Option<u64>, explained: u64) -> u64 {
-        let (Some(base), Some(accepted)) = (self.base, accepted) else {
-            self.start(accepted);
-            return 0;
-        };
-        // Sum over all snapshots: the counter is read before the list, so a connection may be on the list of one snapshot
-        // and in the count of the next.
-        self.add(explained);
-        let due = accepted.saturating_sub(base).saturating_sub(self.explained).saturating_sub(self.reported);
-        self.reported += due;
-        due
-    }
-}
+/// The longest tick of the kernel's clock.
+const TICK: Duration = Duration::from_millis(10);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::rate::MEMORY;
 use crate::snapshot::TcpState;
 
 /// What the kernel knows about the bytes of a connection.
@@ -10,19 +11,22 @@ use crate::snapshot::TcpState;
 pub(super) enum Flow {
     /// The times of the last bytes, exact to one tick of the kernel's clock (1 to 10 ms): netlink's `tcp_info`.
     Exact(Times),
-    /// Numbers that change with the traffic of a direction, though not with every byte: `/proc/net/tcp`.
-    Fingerprint {
-        /// Requests.
-        incoming: u16,
-        /// Responses.
-        outgoing: u16,
-    },
-    /// Nothing: the socket is a TIME-WAIT, of which the kernel keeps only the addresses.
+    /// The connection has ended: the socket is a TIME-WAIT, of which the kernel keeps the addresses and a timer. This is the time
+    /// since the app closed it.
+    Ended(Duration),
+    /// Nothing: `/proc/net/tcp` has no times.
     Unknown,
 }
 
 /// If it is unknown whether a request or the last answer came first, the request counts as unanswered for this long.
 const TIE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Flow {
+    /// That of a TIME-WAIT which ends after this time.
+    pub(super) fn of_time_wait(left: Duration) -> Self {
+        Self::Ended(MEMORY.saturating_sub(left))
+    }
+}
 
 /// The time since the last byte in each direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub(super) struct Times {
 
 impl Times {
     /// Whether any data has arrived.
-    fn has_received(&self) -> bool {
+    pub(super) fn has_received(&self) -> bool {
         self.segments_in != Some(0)
     }
 

@@ -76,6 +76,28 @@ impl SocketSource {
         }
     }
 
+    /// Visits some of the sockets in these states on these ports: at most `most` of each address family.
+    pub(super) fn sample(
+        &self,
+        states: u32,
+        ports: &[u16],
+        most: usize,
+        visit: &mut dyn FnMut(&Socket),
+    ) -> io::Result<()> {
+        match self {
+            Self::Netlink { .. } => Ok(SockDiag::sample(states, ports, most, visit)?),
+            Self::ProcNet { .. } => {
+                let mut visited = 0;
+                proc_net::list(&mut |socket| {
+                    if visited < most && states & socket.state.bit() != 0 && ports.contains(&socket.local.port()) {
+                        visited += 1;
+                        visit(socket);
+                    }
+                })
+            }
+        }
+    }
+
     /// Runs `query` with netlink. If that fails, switches to /proc for good and runs it again.
     pub(super) fn query<T>(
         &mut self,
