@@ -212,6 +212,12 @@ impl Traffic {
         self.last.listening.is_empty() && self.last.open == 0
     }
 
+    /// Whether every call is seen. If not, everything that arrives counts as one.
+    #[must_use]
+    pub fn sees_calls(&self) -> bool {
+        self.last.sees_calls
+    }
+
     /// Whether later snapshots cannot show anything new.
     #[must_use]
     pub fn is_over(&self) -> bool {

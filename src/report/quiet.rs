@@ -51,6 +51,10 @@ pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bou
     match (traffic.silence(what, now), traffic.silence(of, now)) {
         (Silence::Unknown(Unseen::Sockets), _) => {} // the monitor has logged it
         (Silence::Unknown(unseen), _) => info!(target: STOP, "waited to the upper bound: {}", why(unseen)),
+        (Silence::Seen(silence), _) if silence < lasts && !traffic.sees_calls() => info!(
+            target: STOP,
+            "waited to the upper bound: the kernel does not show single requests, so everything that arrives in the network namespace counts as one"
+        ),
         (Silence::Seen(silence), _) if silence < lasts => {
             let peers = traffic.recent_peers(lasts, now).unwrap_or_default();
             info!(target: STOP, "not quiet: {comes}, the last {} ago{}", seconds(silence), from(&peers));

@@ -101,10 +101,7 @@ impl TrafficMonitor {
                 self.next = (may_end_wait || !self.traffic.is_over()).then(|| now.saturating_add(interval));
                 if std::mem::replace(&mut self.source, self.watcher.source()) != self.watcher.source() {
                     let refusal = self.watcher.refusal().map(ToString::to_string).unwrap_or_default();
-                    info!(
-                        target: STOP,
-                        "netlink does not show sockets ({refusal}), so everything that arrives in the network namespace counts as a request"
-                    );
+                    debug!("netlink does not show sockets ({refusal}); reading /proc/net/tcp instead");
                 }
                 true
             }
