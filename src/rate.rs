@@ -70,9 +70,9 @@ const LONGEST_BY_CHANCE: f64 = 4.0;
 /// What is seen in the stop counts for at most this many times the rate of the connections that had ended before it.
 const MOST_UNSEEN: f64 = 2.0;
 
-/// A probe's period, in milliseconds.
-const SHORTEST_PERIOD: i32 = 500;
-const LONGEST_PERIOD: i32 = 15_000;
+/// A probe's period is between 0.5 s and 15 s. These are 5 % less and more, in milliseconds.
+const SHORTEST_PERIOD: i32 = 475;
+const LONGEST_PERIOD: i32 = 15_750;
 /// A probe has called at least so often.
 const SHORTEST_SERIES: usize = 4;
 /// One peer has at most so many probes: liveness, readiness, and one more.
@@ -527,6 +527,14 @@ mod tests {
             // One connection more than the probe can have made was somebody else's.
             assert!(!super::tests::finding(Before::Accepted(accepted + 2), &probe).is_nobody, "{period}");
         }
+    }
+
+    #[test]
+    fn a_probe_each_half_second_may_be_some_milliseconds_early_or_late() {
+        let late = [0, 9, -8, 4, -9, 7, 2, -5, 8, -3];
+        let probe = calls((-20_000..0).step_by(500).zip(late.into_iter().cycle()).map(|(at, late)| at + late), 1);
+        let finding = finding(Before::Accepted(40), &probe);
+        assert!(finding.last.is_none() && finding.probes == 1, "{finding:?}");
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn rate(finding: Finding) -> String {
     let milliseconds = between.as_millis().max(1);
     let rate = match milliseconds {
         1000.. => format!("about one call in {}", seconds(between)),
-        _ => format!("about {} calls a second", 1000 / milliseconds),
+        667.. => "about one call a second".to_owned(),
+        _ => format!("about {} calls a second", (1000 + milliseconds / 2) / milliseconds),
     };
     let bursts = finding.pause.map(|pause| format!(", in bursts up to {} apart", seconds(pause))).unwrap_or_default();
     format!("{rate}{bursts}")
