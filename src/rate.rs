@@ -83,6 +83,8 @@ const MOST_PROBES_PER_SECOND: f64 = 3.1;
 const MOST_CALLS_OF_A_PROBE: usize = 400;
 /// Times are exact to about so many milliseconds: the kernel's clock ticks every 1 to 10 ms.
 const TICK: i32 = 10;
+/// Two calls of one peer that are no more than this apart are one call, seen twice.
+const TWICE_SEEN: i32 = 2 * TICK;
 /// So many series may look like a probe by chance.
 const MOST_BY_CHANCE: f64 = 0.01;
 
@@ -96,10 +98,23 @@ pub struct Call {
     pub at: i32,
     /// The client.
     pub peer: IpAddr,
-    /// Whether it may be a probe's. It is not if a person has named the client.
-    pub may_be_probe: bool,
+    /// What a person has said of the client.
+    pub caller: Caller,
+    /// Whether it was the first on its connection.
+    pub is_first: bool,
     /// Whether it is the last call on a connection that is open, so that earlier ones are not seen.
     pub hides_earlier: bool,
+}
+
+/// What a person has said of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Caller {
+    /// Nothing: it may be a probe.
+    Any,
+    /// It is no probe, though its calls may be even.
+    Client,
+    /// Its calls count for nothing.
+    Ignored,
 }
 
 /// What the namespace's counters say about the time before the stop.
@@ -195,8 +210,10 @@ impl Calls {
         if self.calls.len() == known {
             return;
         }
-        self.calls.sort_unstable();
-        self.calls.dedup();
+        // A connection that ends while the first snapshot is taken may show in that one and in the next.
+        self.calls.sort_unstable_by_key(|call| (call.peer, call.at));
+        self.calls.dedup_by(|next, call| next.peer == call.peer && next.at - call.at <= TWICE_SEEN);
+        self.calls.sort_unstable_by_key(|call| call.at);
         let surplus = self.calls.len().saturating_sub(MOST_CALLS);
         self.calls.drain(..surplus);
         self.evaluate();
@@ -231,7 +248,7 @@ impl Calls {
         let is_nobody = match self.before {
             Before::Nobody => calls.is_empty(),
             Before::Accepted(accepted) => {
-                calls.is_empty() && accepted <= probes.iter().map(|probe| probe.calls_before_stop(self.age)).sum()
+                calls.is_empty() && accepted <= probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum()
             }
             Before::Unknown => false,
         };
@@ -302,11 +319,16 @@ struct Probe {
     /// In milliseconds.
     period: f64,
     last: i32,
+    /// Whether each call is a connection of its own. Otherwise they may all have come on one.
+    has_connections: bool,
 }
 
 impl Probe {
-    /// How often it has called at most between our start, `age` before the stop, and the stop.
-    fn calls_before_stop(&self, age: Duration) -> u64 {
+    /// How many connections it has made at most between our start, `age` before the stop, and the stop.
+    fn connections_before_stop(&self, age: Duration) -> u64 {
+        if !self.has_connections {
+            return 1;
+        }
         let last = f64::from(self.last);
         let last_before = last - (last / self.period).ceil().max(0.0) * self.period;
         let since_start = Duration::try_from_secs_f64(age.as_secs_f64() + last_before / 1000.0);
@@ -325,26 +347,30 @@ fn without_probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
     let mut by_peer = calls.to_vec();
     by_peer.sort_unstable_by_key(|call| (call.peer, call.at));
     for of_peer in by_peer.chunk_by(|one, next| one.peer == next.peer) {
-        let may_be_probe = of_peer.len() <= MOST_CALLS_OF_A_PROBE && of_peer.iter().all(|call| call.may_be_probe);
-        let times: Vec<i32> = of_peer.iter().map(|call| call.at).collect();
-        let (others, probes) = if may_be_probe { probes(&times) } else { (times, Vec::new()) };
+        let is_client = of_peer.iter().any(|call| call.caller == Caller::Client);
+        let is_searched = !is_client && of_peer.len() <= MOST_CALLS_OF_A_PROBE;
+        let (others, probes) = if is_searched { probes(of_peer) } else { (of_peer.to_vec(), Vec::new()) };
         if probes.iter().map(Probe::per_second).sum::<f64>() > MOST_PROBES_PER_SECOND {
             rest.extend_from_slice(of_peer);
         } else {
-            rest.extend(of_peer.iter().filter(|call| others.binary_search(&call.at).is_ok()));
+            rest.extend(others);
             found.extend(probes);
         }
     }
-    rest.sort_unstable();
+    rest.retain(|call| call.caller != Caller::Ignored);
+    rest.sort_unstable_by_key(|call| call.at);
     (rest, found)
 }
 
 /// The probes of one peer, and its other calls.
-fn probes(times: &[i32]) -> (Vec<i32>, Vec<Probe>) {
-    let (mut rest, mut found) = (times.to_vec(), Vec::new());
+fn probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
+    let (mut rest, mut found) = (calls.to_vec(), Vec::new());
     while found.len() < MOST_SERIES {
-        let Some((probe, calls)) = longest_series(&rest) else { break };
-        rest.retain(|at| calls.binary_search(at).is_err());
+        let times: Vec<i32> = rest.iter().map(|call| call.at).collect();
+        let Some((mut probe, members)) = longest_series(&times) else { break };
+        let is_member = |call: &Call| members.binary_search(&call.at).is_ok();
+        probe.has_connections = rest.iter().filter(|call| is_member(call)).all(|call| call.is_first);
+        rest.retain(|call| !is_member(call));
         found.push(probe);
     }
     (rest, found)
@@ -411,7 +437,7 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
     let others = float(all.len() - calls.len() + 1) / f64::from(all.last()? - all.first()?);
     let further = i32::try_from(calls.len() - 2).ok()?;
     let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
-    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last })
+    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last, has_connections: false })
 }
 
 #[cfg(test)]
@@ -422,7 +448,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn calls(times: impl IntoIterator<Item = i32>, peer: u8) -> Vec<Call> {
-        let call = |at| Call { at, peer: IpAddr::from([10, 0, 0, peer]), may_be_probe: true, hides_earlier: false };
+        let peer = IpAddr::from([10, 0, 0, peer]);
+        let call = |at| Call { at, peer, caller: Caller::Any, is_first: true, hides_earlier: false };
         times.into_iter().map(call).collect()
     }
 
@@ -511,7 +538,7 @@ mod tests {
         let capped = finding(Before::Accepted(200), &both).rate.unwrap();
         assert!(capped < 1.0, "{capped}");
         // Open connections show their last call only, so they do not prove that the history was slow.
-        let open = |call: &Call| Call { hides_earlier: true, ..*call };
+        let open = |call: &Call| Call { hides_earlier: true, is_first: false, ..*call };
         let kept: Vec<Call> = calls(uneven(2_000, -60_000, 0), 1).iter().map(open).chain(in_the_stop).collect();
         assert_eq!(finding(Before::Accepted(200), &kept).rate, Some(rate));
     }
@@ -563,9 +590,34 @@ mod tests {
 
     #[test]
     fn a_client_that_a_person_has_named_is_no_probe() {
-        let named = |call: Call| Call { may_be_probe: false, ..call };
+        let named = |call: Call| Call { caller: Caller::Client, ..call };
         let polls: Vec<Call> = calls((-58_000..0).step_by(5_000), 1).into_iter().map(named).collect();
         assert_eq!(finding(Before::Accepted(12), &polls).last, Some(-3_000));
+    }
+
+    #[test]
+    fn even_calls_on_one_connection_do_not_explain_the_connections_of_others() {
+        let on_one = |call: Call| Call { is_first: false, hides_earlier: true, ..call };
+        let pings: Vec<Call> = calls((-1_000..6_000).step_by(1_000), 1).into_iter().map(on_one).collect();
+        assert!(finding(Before::Accepted(1), &pings).is_nobody);
+        assert!(!finding(Before::Accepted(2), &pings).is_nobody, "one more connection was made");
+    }
+
+    #[test]
+    fn a_call_that_two_snapshots_show_is_one_call() {
+        let probe = calls((-58_000..=0).step_by(2_000).chain([4]), 1);
+        let finding = finding(Before::Accepted(1_800), &probe);
+        assert!(finding.is_nobody && finding.last.is_none(), "{finding:?}");
+    }
+
+    #[test]
+    fn an_ignored_peer_counts_for_nothing_and_its_even_connections_are_explained() {
+        let ignored = |call: Call| Call { caller: Caller::Ignored, ..call };
+        let uneven: Vec<Call> = calls(uneven(3_000, -60_000, 2_000), 1).into_iter().map(ignored).collect();
+        let of_uneven = finding(Before::Accepted(1_200), &uneven);
+        assert_eq!((of_uneven.last, of_uneven.rate, of_uneven.is_nobody), (None, None, false), "some may be others'");
+        let even: Vec<Call> = calls((-58_000..0).step_by(2_000), 1).into_iter().map(ignored).collect();
+        assert!(finding(Before::Accepted(1_800), &even).is_nobody);
     }
 
     #[test]

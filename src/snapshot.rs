@@ -4,6 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::rate::Caller;
+
 /// So many calls are kept of one snapshot. The kernel lists connections in no order, so those of a longer list are a sample.
 const MOST_CALLS: usize = 1024;
 
@@ -18,11 +20,12 @@ pub struct SeenCall {
     pub is_first: bool,
     /// Whether the connection is open and showed its last call only.
     pub hides_earlier: bool,
-    /// Whether a person has said that this client is no probe.
-    pub is_named: bool,
+    /// What a person has said of the client.
+    pub caller: Caller,
 }
 
-/// The watched sockets at one moment. Ages are as of that moment. Ignored peers are in none of the numbers.
+/// The watched sockets at one moment. Ages are as of that moment. Ignored peers are in none of the numbers, and their calls are
+/// marked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The watched ports that still have a listener, in order.

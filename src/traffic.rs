@@ -110,7 +110,8 @@ impl Traffic {
         self.calls.add(counted.map(|call| Call {
             at: offset(now, began, call.age),
             peer: call.peer,
-            may_be_probe: !call.is_named,
+            caller: call.caller,
+            is_first: call.is_first,
             hides_earlier: call.hides_earlier,
         }));
         let has_segments = !only_connections && snapshot.segments != Some(0);
@@ -253,6 +254,7 @@ fn offset(now: Moment, began: Moment, age: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rate::Caller;
     use crate::snapshot::SeenCall;
 
     const PORT: u16 = 80;
@@ -277,7 +279,7 @@ mod tests {
     }
 
     fn call(from: IpAddr, ago: u64) -> SeenCall {
-        SeenCall { peer: from, age: at(ago), is_first: true, hides_earlier: false, is_named: false }
+        SeenCall { peer: from, age: at(ago), is_first: true, hides_earlier: false, caller: Caller::Any }
     }
 
     fn calls(ago: impl IntoIterator<Item = u64>) -> Snapshot {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::socket::{Flow, Socket, Times};
 use crate::network::Network;
-use crate::rate::MEMORY;
+use crate::rate::{Caller, MEMORY};
 use crate::shutdown::Moment;
 use crate::snapshot::{SeenCall, Snapshot, TcpState};
 
@@ -31,7 +31,16 @@ impl SocketFilter {
     }
 
     pub(super) fn ignores(&self, peer: IpAddr) -> bool {
-        self.ignore.iter().any(|network| network.contains(peer))
+        self.caller(peer) == Caller::Ignored
+    }
+
+    fn caller(&self, peer: IpAddr) -> Caller {
+        let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(peer));
+        match () {
+            () if is_in(&self.ignore) => Caller::Ignored,
+            () if is_in(&self.count) => Caller::Client,
+            () => Caller::Any,
+        }
     }
 }
 
@@ -42,6 +51,7 @@ struct ConnectionRecord {
     id: u64,
     /// Whether it has brought a byte.
     has_called: bool,
+    is_ignored: bool,
 }
 
 /// What the snapshots so far have shown.
@@ -132,13 +142,13 @@ impl<'a> SnapshotDiff<'a> {
         let is_ignored = self.filter.ignores(socket.peer.ip());
         let known = self.previous.and_then(|previous| previous.find(socket.cookie));
         let mut has_called = known.is_some_and(|known| known.has_called);
-        if let (Flow::Exact(times), false) = (socket.flow, is_ignored) {
+        if let Flow::Exact(times) = socket.flow {
             self.add_traffic(socket.peer.ip(), times, known, false);
             has_called |= times.has_received();
         }
         // /proc does not tell which connection is which.
         if socket.cookie != 0 {
-            self.records.push(ConnectionRecord { id: socket.cookie, has_called });
+            self.records.push(ConnectionRecord { id: socket.cookie, has_called, is_ignored });
         }
         if !is_ignored {
             self.count(socket);
@@ -153,17 +163,14 @@ impl<'a> SnapshotDiff<'a> {
         if times.has_received() && (times.received <= since_last || is_first) {
             self.add_call(peer, times.received, is_first, !has_ended);
         }
-        if times.has_sent() && !times.is_retransmitting {
+        if times.has_sent() && !times.is_retransmitting && !self.filter.ignores(peer) {
             self.snapshot.add_response(times.sent);
         }
     }
 
     fn add_call(&mut self, peer: IpAddr, age: Duration, is_first: bool, hides_earlier: bool) {
-        if self.filter.ignores(peer) {
-            return;
-        }
-        let is_named = self.filter.count.iter().any(|network| network.contains(peer));
-        self.snapshot.add_call(SeenCall { peer, age, is_first, hides_earlier, is_named });
+        let caller = self.filter.caller(peer);
+        self.snapshot.add_call(SeenCall { peer, age, is_first, hides_earlier, caller });
     }
 
     fn count(&mut self, socket: &Socket) {
@@ -200,7 +207,7 @@ impl<'a> SnapshotDiff<'a> {
                 self.before.push(gone);
             }
             if last.next_if(|last| last.id == record.id).is_none() && find(&previous.before, record.id).is_none() {
-                self.snapshot.new += 1;
+                self.snapshot.new += u64::from(!record.is_ignored);
             }
         }
         self.before.extend(last);
@@ -223,10 +230,10 @@ impl<'a> SnapshotDiff<'a> {
         if find(&self.records, id).is_some() {
             self.ended.push(id);
         }
-        if self.previous.is_none() || self.filter.ignores(socket.peer.ip()) {
+        if self.previous.is_none() {
             return; // it ended before or during the first snapshot, which reports no new connections
         }
-        self.snapshot.new += u64::from(known.is_none());
+        self.snapshot.new += u64::from(known.is_none() && !self.filter.ignores(socket.peer.ip()));
         if let Flow::Exact(times) = socket.flow {
             // Its times are those at its end, less than one interval ago.
             self.add_traffic(socket.peer.ip(), times, known.as_ref(), true);
