@@ -156,6 +156,8 @@ pub struct Calls {
     /// For how long we had run when the stop began.
     age: Duration,
     before: Before,
+    /// Connections that were open when the stop began, and that have their clients for ever.
+    kept: u64,
     finding: Finding,
 }
 
@@ -170,7 +172,7 @@ pub struct Finding {
     pub pause: Option<Duration>,
     /// How many probes call.
     pub probes: usize,
-    /// Whether nobody but probes has ever called.
+    /// Whether nobody but probes has ever called, and those whose connections are kept.
     pub is_nobody: bool,
 }
 
@@ -198,7 +200,8 @@ impl Calls {
     /// No calls yet. We had run for `age` when the stop began.
     #[must_use]
     pub fn new(age: Duration, before: Before) -> Self {
-        let mut calls = Self { calls: Vec::new(), counted: Vec::new(), age, before, finding: Finding::default() };
+        let mut calls =
+            Self { calls: Vec::new(), counted: Vec::new(), age, before, kept: 0, finding: Finding::default() };
         calls.evaluate();
         calls
     }
@@ -216,6 +219,13 @@ impl Calls {
         self.calls.sort_unstable_by_key(|call| call.at);
         let surplus = self.calls.len().saturating_sub(MOST_CALLS);
         self.calls.drain(..surplus);
+        self.evaluate();
+    }
+
+    /// Notes how many connections were open when the stop began. If only new connections are calls, these prove that nobody else
+    /// called if no more than these were accepted since our start: each client keeps its own.
+    pub fn note_kept(&mut self, kept: u64) {
+        self.kept = kept;
         self.evaluate();
     }
 
@@ -248,7 +258,8 @@ impl Calls {
         let is_nobody = match self.before {
             Before::Nobody => calls.is_empty(),
             Before::Accepted(accepted) => {
-                calls.is_empty() && accepted <= probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum()
+                let of_probes = probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum::<u64>();
+                calls.is_empty() && accepted <= of_probes.saturating_add(self.kept)
             }
             Before::Unknown => false,
         };

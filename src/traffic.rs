@@ -115,6 +115,9 @@ impl Traffic {
             hides_earlier: call.hides_earlier,
         }));
         let has_segments = !only_connections && snapshot.segments != Some(0);
+        if only_connections && now == began {
+            self.calls.note_kept(snapshot.open);
+        }
         let may_have_called = !snapshot.sees_calls && (has_segments || snapshot.accepted_in_namespace != Some(0));
         if may_have_called && now > self.began {
             self.calls.note_unseen();
@@ -389,6 +392,15 @@ mod tests {
             traffic.add(history(), None, at(100));
             traffic.add(Snapshot { calls: vec![later(1)], open: 1, ..idle_listener() }, None, at(110));
             assert_eq!(traffic.silence(quiet_means, at(110)), Silence::Seen(at(lasts)));
+        }
+    }
+
+    #[test]
+    fn if_new_connections_are_meant_and_each_client_keeps_its_own_nothing_is_waited_for() {
+        for (accepted, seen) in [(10, Silence::Seen(Duration::MAX)), (11, Silence::Unknown(Unseen::Rate))] {
+            let mut traffic = Traffic::begin(at(100), Before::received(accepted, None), Activity::NewConnections);
+            traffic.add(Snapshot { open: 10, idle: 10, ..idle_listener() }, None, at(100));
+            assert_eq!(traffic.silence(Activity::NewConnections, at(102)), seen, "{accepted} were accepted");
         }
     }
 
