@@ -70,9 +70,9 @@ const LONGEST_BY_CHANCE: f64 = 4.0;
 /// What is seen in the stop counts for at most this many times the rate of the connections that had ended before it.
 const MOST_UNSEEN: f64 = 2.0;
 
-/// A probe's period, in milliseconds.
-const SHORTEST_PERIOD: i32 = 500;
-const LONGEST_PERIOD: i32 = 15_000;
+/// A probe's period, in milliseconds: 0.5 s to 15 s. A gap may be 5 % shorter or longer.
+const SHORTEST_PERIOD: i32 = 500 - 500 / 20;
+const LONGEST_PERIOD: i32 = 15_000 + 15_000 / 20;
 /// A probe has called at least so often.
 const SHORTEST_SERIES: usize = 4;
 /// One peer has at most so many probes: liveness, readiness, and one more.
@@ -526,6 +526,17 @@ mod tests {
             assert!(finding.is_nobody && finding.last.is_none(), "{period}: {finding:?}");
             // One connection more than the probe can have made was somebody else's.
             assert!(!super::tests::finding(Before::Accepted(accepted + 2), &probe).is_nobody, "{period}");
+        }
+    }
+
+    #[test]
+    fn a_probe_of_the_shortest_or_longest_period_may_come_a_little_late() {
+        for period in [500, 15_000] {
+            let late = [3, 0, 4, 1, 0, 2].into_iter().cycle();
+            let times = (-60_000 + period / 3..0).step_by(usize::try_from(period).unwrap());
+            let accepted = 3_600_000 / u64::try_from(period).unwrap();
+            let finding = finding(Before::Accepted(accepted), &calls(times.zip(late).map(|(at, late)| at + late), 1));
+            assert!(finding.is_nobody, "{period}: {finding:?}");
         }
     }
 

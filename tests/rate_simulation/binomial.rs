@@ -2,7 +2,7 @@
 
 /// Of this many stops: more are it in about 1 of 1,000 runs, if `percent` of 100 are on average.
 pub fn most_of_100(percent: f64, stops: usize) -> usize {
-    const CHANCE: f64 = 0.0012;
+    const CHANCE: f64 = 0.001_21;
     let share = percent / 100.0;
     // The binomial distribution, from one number to the next. By logarithms, since (1 - share)^stops may be too small.
     let mut logarithm = stops as f64 * (-share).ln_1p();
