@@ -302,16 +302,24 @@ struct Probe {
     /// In milliseconds.
     period: f64,
     last: i32,
+    /// How many calls of it are visible that came before the stop.
+    visible_before: u64,
+    /// The period is exact to so many milliseconds.
+    inexact: f64,
 }
 
 impl Probe {
     /// How often it has called at most between our start, `age` before the stop, and the stop.
     fn calls_before_stop(&self, age: Duration) -> u64 {
+        // Then all of its calls are visible. If we reckoned from our start, a probe that has begun later would hide calls.
+        if age <= MEMORY {
+            return self.visible_before;
+        }
         let last = f64::from(self.last);
         let last_before = last - (last / self.period).ceil().max(0.0) * self.period;
         let since_start = Duration::try_from_secs_f64(age.as_secs_f64() + last_before / 1000.0);
         // A float is cut off to a whole number, and a negative one to 0.
-        since_start.map_or(0, |time| (time.as_secs_f64() * 1000.0 / self.period) as u64 + 1)
+        since_start.map_or(0, |time| (time.as_secs_f64() * 1000.0 / (self.period - self.inexact)) as u64 + 1)
     }
 
     fn per_second(&self) -> f64 {
@@ -411,7 +419,9 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
     let others = float(all.len() - calls.len() + 1) / f64::from(all.last()? - all.first()?);
     let further = i32::try_from(calls.len() - 2).ok()?;
     let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
-    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last })
+    let visible_before = calls.iter().map(|&at| u64::from(at < 0)).sum();
+    let inexact = f64::from(TICK) / float(calls.len() - 1);
+    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last, visible_before, inexact })
 }
 
 #[cfg(test)]
@@ -556,6 +566,18 @@ mod tests {
         let probe = |by: i32| calls(late.into_iter().zip(0..).map(|(late, n)| -58_000 + 5_000 * n + late * by), 1);
         assert!(finding(Before::Accepted(700), &probe(120)).last.is_none());
         assert!(finding(Before::Accepted(700), &probe(400)).last.is_some());
+    }
+
+    #[test]
+    fn a_late_probe_hides_no_call_of_a_young_pod() {
+        let probe = calls((-40_500..0).step_by(1_000), 1);
+        let is_nobody = |accepted| {
+            let mut all = Calls::new(Duration::from_secs(60), Before::Accepted(accepted));
+            all.add(probe.iter().copied());
+            all.finding().is_nobody
+        };
+        assert!(is_nobody(41));
+        assert!(!is_nobody(42), "somebody called whose connections have left nothing");
     }
 
     #[test]

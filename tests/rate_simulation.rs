@@ -170,9 +170,11 @@ fn if_the_rate_is_unknown_no_stop_ends_before_the_upper_bound() {
     let cell = |rate| Cell { arrivals: Arrivals::Poisson { rate }, connect: Connect::ByClient, ..Cell::default() };
     let with_probe = |cell: &Cell| Cell { probes: probes(&[10.0], Address::OfAllProbes), ..cell.clone() };
     let cells = [0.02, 0.1, 0.35, 0.5].map(cell);
+    let young = cells.clone().map(|cell| Cell { age: 60.0, ..cell }).into_iter().skip(1);
+    let cells: Vec<Cell> = cells.iter().cloned().chain(young).collect();
     let all: Vec<Cell> = cells.iter().map(with_probe).chain(cells.clone()).collect();
     hold(&all, |cell, outcome| {
-        let early = |stop: &&cell::Stop| stop.requests < 5 && stop.took < cell.upper;
+        let early = |stop: &&cell::Stop| stop.was_called && stop.requests < 5 && stop.took < cell.upper;
         outcome.0.iter().find(early).map(|stop| format!("{stop:?}"))
     });
 }

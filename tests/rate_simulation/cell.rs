@@ -96,6 +96,8 @@ pub struct Stop {
     pub took: f64,
     /// Requests since the stop began.
     pub requests: usize,
+    /// Whether a client has called before.
+    pub was_called: bool,
     /// Whether one of them came after the wait.
     pub is_losing: bool,
 }
@@ -133,7 +135,7 @@ impl Cell {
             for (rule, outcome) in rules.iter().zip(&mut outcomes) {
                 let took = rule.end(self, &pod, &first, &looks);
                 let is_losing = pod.requests().any(|at| at > took);
-                outcome.0.push(Stop { took, requests: pod.requests().count(), is_losing });
+                outcome.0.push(Stop { took, requests: pod.requests().count(), was_called: pod.was_called, is_losing });
             }
         }
         for Outcome(stops) in &mut outcomes {

@@ -48,6 +48,8 @@ pub struct Pod<'a> {
     calls: Vec<Received>,
     /// Connections that the pod accepted before the stop.
     pub accepted: u64,
+    /// Whether a client has called before the stop.
+    pub was_called: bool,
 }
 
 impl<'a> Pod<'a> {
@@ -63,6 +65,7 @@ impl<'a> Pod<'a> {
             Connect::Kept => u64::from(cell.clients),
             Connect::Pool { connections, .. } => connections as u64,
         };
+        let was_called = accepted > 0 || calls.first().is_some_and(|call| call.at <= 0.0);
         for (number, probe) in (0..).zip(&cell.probes) {
             let peer = match probe.address {
                 Address::Own => PROBES + number,
@@ -80,7 +83,7 @@ impl<'a> Pod<'a> {
         calls.sort_by(|one, next| one.at.total_cmp(&next.at));
         let is_fresh = |call: &&Received| call.at <= 0.0 && matches!(call.on, Connection::Fresh { .. });
         accepted += calls.iter().filter(is_fresh).count() as u64;
-        Self { cell, calls, accepted }
+        Self { cell, calls, accepted, was_called }
     }
 
     /// The clients' calls since the stop began.
