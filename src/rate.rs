@@ -330,6 +330,10 @@ struct Probe {
     /// In milliseconds.
     period: f64,
     last: i32,
+    /// The period is exact to so many milliseconds.
+    inexact: f64,
+    /// How many calls of it are visible that came before the stop.
+    visible_before: u64,
     /// Whether each call is a connection of its own. Otherwise they may all have come on one.
     has_connections: bool,
 }
@@ -340,11 +344,15 @@ impl Probe {
         if !self.has_connections {
             return 1;
         }
+        // Then all of its calls are visible. If we reckoned from our start, a probe that has begun later would hide calls.
+        if age <= MEMORY {
+            return self.visible_before;
+        }
         let last = f64::from(self.last);
         let last_before = last - (last / self.period).ceil().max(0.0) * self.period;
         let since_start = Duration::try_from_secs_f64(age.as_secs_f64() + last_before / 1000.0);
         // A float is cut off to a whole number, and a negative one to 0.
-        since_start.map_or(0, |time| (time.as_secs_f64() * 1000.0 / self.period) as u64 + 1)
+        since_start.map_or(0, |time| (time.as_secs_f64() * 1000.0 / (self.period - self.inexact)) as u64 + 1)
     }
 
     fn per_second(&self) -> f64 {
@@ -448,7 +456,9 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
     let others = float(all.len() - calls.len() + 1) / f64::from(all.last()? - all.first()?);
     let further = i32::try_from(calls.len() - 2).ok()?;
     let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
-    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last, has_connections: false })
+    let visible_before = calls.iter().map(|&at| u64::from(at < 0)).sum();
+    let inexact = f64::from(TICK) / float(calls.len() - 1);
+    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last, inexact, visible_before, has_connections: false })
 }
 
 #[cfg(test)]
@@ -568,11 +578,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_each_half_second_may_be_some_milliseconds_early_or_late() {
-        let late = [0, 9, -8, 4, -9, 7, 2, -5, 8, -3];
-        let probe = calls((-20_000..0).step_by(500).zip(late.into_iter().cycle()).map(|(at, late)| at + late), 1);
-        let finding = finding(Before::Accepted(40), &probe);
-        assert!(finding.last.is_none() && finding.probes == 1, "{finding:?}");
+    fn a_probe_of_the_shortest_or_longest_period_may_come_a_little_late() {
+        for period in [500, 15_000] {
+            let late = [3, 0, 4, 1, 0, 2].into_iter().cycle();
+            let times = (-60_000 + period / 3..0).step_by(usize::try_from(period).unwrap());
+            let accepted = 3_600_000 / u64::try_from(period).unwrap();
+            let finding = finding(Before::Accepted(accepted), &calls(times.zip(late).map(|(at, late)| at + late), 1));
+            assert!(finding.is_nobody, "{period}: {finding:?}");
+        }
     }
 
     #[test]
@@ -591,6 +604,18 @@ mod tests {
         let probe = |by: i32| calls(late.into_iter().zip(0..).map(|(late, n)| -58_000 + 5_000 * n + late * by), 1);
         assert!(finding(Before::Accepted(700), &probe(120)).last.is_none());
         assert!(finding(Before::Accepted(700), &probe(400)).last.is_some());
+    }
+
+    #[test]
+    fn a_late_probe_hides_no_call_of_a_young_pod() {
+        let probe = calls((-40_500..0).step_by(1_000), 1);
+        let is_nobody = |accepted| {
+            let mut all = Calls::new(Duration::from_secs(60), Before::Accepted(accepted));
+            all.add(probe.iter().copied());
+            all.finding().is_nobody
+        };
+        assert!(is_nobody(41));
+        assert!(!is_nobody(42), "somebody called whose connections have left nothing");
     }
 
     #[test]
