@@ -129,10 +129,13 @@ impl<'a> SnapshotDiff<'a> {
     }
 
     fn add_connection(&mut self, socket: &Socket) {
-        let is_ignored = self.filter.ignores(socket.peer.ip());
+        // Not even a record is kept of an ignored peer: what has one and is on no earlier list counts as new.
+        if self.filter.ignores(socket.peer.ip()) {
+            return;
+        }
         let known = self.previous.and_then(|previous| previous.find(socket.cookie));
         let mut has_called = known.is_some_and(|known| known.has_called);
-        if let (Flow::Exact(times), false) = (socket.flow, is_ignored) {
+        if let Flow::Exact(times) = socket.flow {
             self.add_traffic(socket.peer.ip(), times, known, false);
             has_called |= times.has_received();
         }
@@ -140,9 +143,7 @@ impl<'a> SnapshotDiff<'a> {
         if socket.cookie != 0 {
             self.records.push(ConnectionRecord { id: socket.cookie, has_called });
         }
-        if !is_ignored {
-            self.count(socket);
-        }
+        self.count(socket);
     }
 
     /// Adds what flowed on a connection since the last snapshot. `known` is what that has shown of it.
