@@ -249,7 +249,7 @@ impl SocketWatcher {
                 () => None,
             };
         }
-        if let SocketSource::Netlink { destroy_events: Some(events), .. } = &self.source {
+        if let SocketSource::Netlink { destroy_events: Some(events), .. } = &mut self.source {
             events.only(&self.filter.ports);
         }
         Ok(())
