@@ -9,15 +9,27 @@ use std::time::Duration;
 use super::socket::{Flow, Socket};
 use crate::snapshot::TcpState;
 
+/// The table of each address family.
+pub(super) const TABLES: [&str; 2] = ["/proc/net/tcp", SIX];
+const SIX: &str = "/proc/net/tcp6";
+
 /// Visits every socket.
 ///
 /// # Errors
 ///
-/// The IPv4 table cannot be read: /proc is missing or hidden. A missing IPv6 table is no error.
+/// As [`read_table`].
 pub(super) fn list(visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
-    read("/proc/net/tcp", visit)?;
-    match read("/proc/net/tcp6", visit) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+    TABLES.iter().try_for_each(|table| read_table(table, visit))
+}
+
+/// Visits every socket of one of the [`TABLES`].
+///
+/// # Errors
+///
+/// The IPv4 table cannot be read: /proc is missing or hidden. A missing IPv6 table is no error.
+pub(super) fn read_table(table: &str, visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    match read(table, visit) {
+        Err(error) if table == SIX && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
