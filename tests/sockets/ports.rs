@@ -26,8 +26,8 @@ fn without_a_listener_nothing_is_watched() {
     each_way("ports::without_a_listener_nothing_is_watched", |_| {
         let server = Server::new();
         // A process without a socket, which stands for the app.
-        let app = Stray(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap().id() as i32);
-        let mut watch = Watch::of(EVERYTHING, Some(vec![process(app.0 as u32, std::process::id())]));
+        let (_stray, app) = another();
+        let mut watch = Watch::of(EVERYTHING, Some(app));
         let _outgoing = server.connect();
         let look = watch.look();
         assert_eq!((watch.watcher.ports(), look.open, look.new), (&[][..], 0, 0));
@@ -128,8 +128,9 @@ fn unseen(ours: &[Process], counts_unix: bool) -> Option<Unseen> {
     watch.watcher.unseen()
 }
 
-/// A process without sockets.
+/// A process without sockets, until the guard is dropped.
 fn another() -> (Stray, Vec<Process>) {
+    #[expect(clippy::zombie_processes, reason = "the test ends soon after it")]
     let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     (Stray(child.id() as i32), vec![process(child.id(), std::process::id())])
 }
@@ -200,8 +201,9 @@ fn other_programs_ports_are_not_ours_because_a_worker_hides_its_descriptors() {
         const WORKER: u32 = 65532;
         let (ours, other) = (Server::on(Ipv4Addr::UNSPECIFIED), Server::on(Ipv4Addr::UNSPECIFIED));
         let [of_worker, of_third] = [WORKER, 1337].map(server_of);
-        let master = app_with(&ours);
+        let master = app_with(&ours).id();
         // Not the master's child in truth, but the watcher believes what it is told.
+        #[expect(clippy::zombie_processes, reason = "the test ends soon after it")]
         let worker = Command::new("setpriv")
             .args([&format!("--reuid={WORKER}"), "--clear-groups", "sleep", "1000"])
             .stdin(Stdio::null())
@@ -209,7 +211,7 @@ fn other_programs_ports_are_not_ours_because_a_worker_hides_its_descriptors() {
             .spawn()
             .unwrap();
         eventually("the worker has changed its user", || has_name(worker.id() as i32, "sleep").then_some(()));
-        let strays = [&master, &worker].map(|child| Stray(child.id() as i32));
+        let strays = [master, worker.id()].map(|pid| Stray(pid as i32));
         let watched = |processes: &[Process]| {
             let mut watch = Watch::of(EVERYTHING, Some(processes.to_vec()));
             watch.look();
@@ -221,10 +223,10 @@ fn other_programs_ports_are_not_ours_because_a_worker_hides_its_descriptors() {
             ports
         };
         let ourselves = std::process::id();
-        let of_master = process(master.id(), ourselves);
-        assert_eq!(watched(&[of_master.clone()]), (PortSelection::OwnProcesses, sorted(&[&ours])));
+        let of_master = process(master, ourselves);
+        assert_eq!(watched(std::slice::from_ref(&of_master)), (PortSelection::OwnProcesses, sorted(&[&ours])));
         // The worker has inherited its listener. It may have made another as its own user, but not as root.
-        let seen = watched(&[of_master, process(worker.id(), master.id())]);
+        let seen = watched(&[of_master, process(worker.id(), master)]);
         assert_eq!(seen, (PortSelection::Guessed, sorted(&[&ours, &of_worker])));
         // The control: a main child that changed its user may have made a listener before that, as our own user. The third
         // user's is nobody's of ours.
