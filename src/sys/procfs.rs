@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -80,20 +81,20 @@ pub fn command(pid: i32) -> Vec<String> {
     words.map(|word| String::from_utf8_lossy(word).into_owned()).filter(|_| !bytes.is_empty()).collect()
 }
 
-/// Visits the inodes of the sockets that a process holds.
+/// Visits the inodes of the sockets that a process holds, until `visit` breaks off.
 ///
 /// # Errors
 ///
 /// The process hides its descriptors: it is another user's, or it has ended.
-pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64)) -> io::Result<()> {
+pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64) -> ControlFlow<()>) -> io::Result<()> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let target = match entry.and_then(|entry| fs::read_link(entry.path())) {
             Ok(target) => target,
             Err(error) if is_gone(&error) => continue, // the process has closed it since
             Err(error) => return Err(error),
         };
-        if let Some(inode) = target.to_str().and_then(socket_inode) {
-            visit(inode);
+        if target.to_str().and_then(socket_inode).is_some_and(|inode| visit(inode).is_break()) {
+            break;
         }
     }
     Ok(())
@@ -102,7 +103,10 @@ pub(super) fn socket_inodes(pid: i32, visit: &mut dyn FnMut(u64)) -> io::Result<
 /// Whether a process holds a socket of these inodes, or hides what it holds.
 pub(super) fn holds_or_hides(pid: i32, is_wanted: &dyn Fn(u64) -> bool) -> bool {
     let mut holds = false;
-    let looked = socket_inodes(pid, &mut |inode| holds |= is_wanted(inode));
+    let looked = socket_inodes(pid, &mut |inode| {
+        holds = is_wanted(inode);
+        if holds { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     holds || looked.is_err_and(|error| !is_gone(&error))
 }
 

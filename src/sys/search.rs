@@ -1,6 +1,8 @@
 //! Reads what the search for the server needs: which of our processes hold a listening socket, and which signals they catch or
 //! block.
 
+use std::ops::ControlFlow;
+
 use super::procfs;
 use super::sockets::ListeningSocket;
 use crate::process::Process;
@@ -47,6 +49,7 @@ pub fn search(processes: Vec<Process>, sockets: &[ListeningSocket], is_late: &dy
             if let Some(index) = unheld.iter().position(|socket| socket.inode == inode) {
                 reach = reach.max(Some(unheld.swap_remove(index).reach));
             }
+            if unheld.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         candidate.listens = reach;
         if looked.is_err_and(|error| !procfs::is_gone(&error)) {

@@ -1,6 +1,7 @@
 //! Which ports belong to the app: those whose listener one of our processes holds.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 
 use super::PortSelection;
 use super::socket::Socket;
@@ -93,7 +94,7 @@ fn is_ours(listener: &Listener, held: Option<&HeldListeners>) -> bool {
 struct HeldListeners {
     /// The inodes of those that one of our processes has open.
     inodes: Vec<u64>,
-    /// Whether every process showed its descriptors.
+    /// Whether these are all: every process showed its descriptors, or no listener is left that a hidden one might hold.
     is_complete: bool,
     /// The users as whom the processes that hide their descriptors may have created a listener. `None`: unknown for one of
     /// them.
@@ -103,14 +104,21 @@ struct HeldListeners {
 impl HeldListeners {
     fn by(processes: &[Process], listeners: &[Listener]) -> Self {
         let mut inodes = Vec::new();
+        let mut unheld: Vec<u64> = listeners.iter().map(|listener| listener.inode).collect();
         let (mut hidden, mut holders) = (Vec::new(), Vec::new());
         for process in processes {
+            if unheld.is_empty() {
+                break;
+            }
             let mut holds = false;
+            // To read 10,000 descriptors takes longer than a list of 10,000 connections. The listeners are mostly the first.
             let looked = procfs::socket_inodes(process.pid, &mut |inode| {
                 if listeners.iter().any(|listener| listener.inode == inode) {
                     holds = true;
                     inodes.push(inode);
+                    unheld.retain(|&other| other != inode);
                 }
+                if unheld.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             // A process that is gone hides nothing.
             if looked.is_err_and(|error| !procfs::is_gone(&error)) {
@@ -121,7 +129,8 @@ impl HeldListeners {
             }
         }
         let users: Option<Vec<Vec<u32>>> = hidden.iter().map(|process| users_of(process, &holders)).collect();
-        Self { inodes, is_complete: hidden.is_empty(), users: users.map(|users| users.concat()) }
+        let is_complete = hidden.is_empty() || unheld.is_empty();
+        Self { inodes, is_complete, users: users.map(|users| users.concat()) }
     }
 }
 

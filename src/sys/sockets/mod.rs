@@ -35,9 +35,9 @@
 //! With netlink ([`SourceKind::Netlink`]) all numbers of a [`Snapshot`] are those of the watched ports alone, and exact: a
 //! sidecar's connections are not among them. There are four limits:
 //!
-//! - If too many connections end between two snapshots the event queue overflows: more than about 330 in the whole namespace
-//!   with the usual `net.core.rmem_max`, where a connection with both ends in the namespace counts twice. The first events
-//!   are delivered; for the others `PassiveOpens` stands in, as below.
+//! - If too many connections to the watched ports end between two snapshots the event queue overflows: more than about 330
+//!   with the usual `net.core.rmem_max`, and 800 at most. The first events are delivered; for the others `PassiveOpens` stands
+//!   in, as below. A filter keeps the events of other ports out of the queue, unless more than 64 ports are watched.
 //! - On a busy machine an event may come one snapshot late. Its times are as of the end of the connection, so they may be too
 //!   young, never too old. A connection that ended just before the first snapshot may count as new in the
 //!   second.
@@ -53,13 +53,15 @@
 //! The same holds for netlink on kernels that report no destroyed sockets, before Linux 4.2.
 //!
 //! The time before the stop is known as far as the kernel remembers it: a TIME-WAIT stays for a minute and has a timer, and an
-//! open connection shows its last call. Of the TIME-WAITs [`MOST_TIME_WAITS`] are read, in no order. A connection that the client
-//! closed has left nothing.
+//! open connection shows its last call. Of the TIME-WAITs [`MOST_TIME_WAITS`] of each family are read, in no order. The timer starts
+//! again when the client closes too, so a call may seem too young, never too old. A connection that the client closed first has
+//! left nothing.
 //!
 //! # What it costs
 //!
-//! With 10,000 connections a snapshot by netlink takes about 17 ms of CPU, 12 ms of it in the kernel, and about 350 kB;
-//! tests/sockets.rs measures it. The kernel filters by port (`INET_DIAG_REQ_BYTECODE`), which matters when thousands of
+//! With 10,000 connections a snapshot by netlink takes about 17 ms of CPU, most of it in the kernel, and about 500 kB;
+//! tests/sockets/cost.rs measures it, and the first one too. If a listener is not ours, the first snapshot also reads all
+//! descriptors of our processes: about 40 ms for 10,000. The kernel filters by port (`INET_DIAG_REQ_BYTECODE`), which matters when thousands of
 //! other connections share the namespace. `/proc/net/tcp{,6}` takes about 3 ms for each 1,000 sockets of the namespace,
 //! TIME-WAITs included, 2 ms of it in the kernel. The kernel makes either list while we read it, so nothing blocks.
 
@@ -249,7 +251,7 @@ impl SocketWatcher {
                 () => None,
             };
         }
-        if let SocketSource::Netlink { destroy_events: Some(events), .. } = &self.source {
+        if let SocketSource::Netlink { destroy_events: Some(events), .. } = &mut self.source {
             events.only(&self.filter.ports);
         }
         Ok(())

@@ -145,8 +145,14 @@ impl SocketDestroyEvents {
     }
 
     /// From now on only sockets with these local ports queue up, so that other programs' connections cannot overflow the
-    /// queue. If the kernel refuses the filter, all of them do.
-    pub(super) fn only(&self, ports: &[u16]) {
+    /// queue; without ports, none. If the kernel refuses the filter, all of them do. What is in the queue is dropped: it may
+    /// have overflowed already.
+    pub(super) fn only(&mut self, ports: &[u16]) {
+        self.attach_filter(ports);
+        self.drain(&mut |_| {});
+    }
+
+    fn attach_filter(&self, ports: &[u16]) {
         let mut code = netlink_message::events_filter(ports);
         let Ok(len) = u16::try_from(code.len()) else { return };
         if len == 0 {

@@ -9,15 +9,27 @@ use std::time::Duration;
 use super::socket::{Flow, Socket};
 use crate::snapshot::TcpState;
 
+/// The table of each address family.
+pub(super) const TABLES: [&str; 2] = ["/proc/net/tcp", SIX];
+const SIX: &str = "/proc/net/tcp6";
+
 /// Visits every socket.
 ///
 /// # Errors
 ///
-/// The IPv4 table cannot be read: /proc is missing or hidden. A missing IPv6 table is no error.
+/// As [`read_table`].
 pub(super) fn list(visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
-    read("/proc/net/tcp", visit)?;
-    match read("/proc/net/tcp6", visit) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+    TABLES.iter().try_for_each(|table| read_table(table, visit))
+}
+
+/// Visits every socket of one of the [`TABLES`].
+///
+/// # Errors
+///
+/// The IPv4 table cannot be read: /proc is missing or hidden. A missing IPv6 table is no error.
+pub(super) fn read_table(table: &str, visit: &mut dyn FnMut(&Socket)) -> io::Result<()> {
+    match read(table, visit) {
+        Err(error) if table == SIX && error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
@@ -93,13 +105,21 @@ pub(super) fn counters() -> Option<Counters> {
     Some(Counters { accepted: counter(&snmp, "Tcp:", "PassiveOpens")?, segments: counter(&snmp, "Tcp:", "InSegs")? })
 }
 
-/// The octets of all IP packets that the namespace has received, headers included (`InOctets`, `Ip6InOctets`).
+/// The octets of all IP packets that the namespace has received, headers included, without those to a group: the neighbours'
+/// announcements, for IPv6 above all, are no connections.
 pub(super) fn octets() -> Option<u64> {
-    let four = counter(&fs::read_to_string("/proc/net/netstat").ok()?, "IpExt:", "InOctets")?;
+    let netstat = fs::read_to_string("/proc/net/netstat").ok()?;
     // A kernel without IPv6 has no such file.
-    let six = fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
-    let six = six.lines().find_map(|line| line.strip_prefix("Ip6InOctets")?.trim().parse().ok());
-    Some(four + six.unwrap_or(0))
+    let snmp6 = fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
+    octets_in(&netstat, &snmp6)
+}
+
+fn octets_in(netstat: &str, snmp6: &str) -> Option<u64> {
+    let four = |name| counter(netstat, "IpExt:", name);
+    let six = |name| snmp6.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0_u64);
+    let all = four("InOctets")?.saturating_add(six("Ip6InOctets"));
+    let to_groups = [four("InMcastOctets"), four("InBcastOctets"), Some(six("Ip6InMcastOctets"))];
+    Some(all.saturating_sub(to_groups.into_iter().flatten().sum()))
 }
 
 /// Reads a counter: each protocol has a line of names and one of numbers.
@@ -160,5 +180,15 @@ mod tests {
         assert_eq!(counter(snmp, "Udp:", "InSegs"), None);
         assert_eq!(counter("Tcp: PassiveOpens\n", "Tcp:", "PassiveOpens"), None, "a line is missing");
         assert_eq!(counter("", "Tcp:", "PassiveOpens"), None);
+    }
+
+    #[test]
+    fn octets_are_those_of_both_families_without_groups() {
+        let four = "TcpExt: A\nTcpExt: 1\nIpExt: InOctets InMcastOctets InBcastOctets\nIpExt: 1000 100 10\n";
+        let six = "Ip6InOctets \t700\nIp6OutOctets\t9\nIp6InMcastOctets  \t72\n";
+        assert_eq!(octets_in(four, six), Some(1518));
+        assert_eq!(octets_in(four, ""), Some(890), "no IPv6");
+        assert_eq!(octets_in("IpExt: InOctets\nIpExt: 7\n", ""), Some(7), "an old kernel");
+        assert_eq!(octets_in("", six), None);
     }
 }

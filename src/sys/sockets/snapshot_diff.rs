@@ -49,9 +49,8 @@ impl SocketFilter {
 struct ConnectionRecord {
     /// The socket's cookie.
     id: u64,
-    /// Whether it has brought a byte.
-    has_called: bool,
-    is_ignored: bool,
+    /// The data segments that it had brought, as far as they are known.
+    segments_in: u32,
 }
 
 /// What the snapshots so far have shown.
@@ -139,28 +138,36 @@ impl<'a> SnapshotDiff<'a> {
     }
 
     fn add_connection(&mut self, socket: &Socket) {
-        let is_ignored = self.filter.ignores(socket.peer.ip());
+        // Not even a record is kept of an ignored peer: what has one and is on no earlier list counts as new. Its calls show when
+        // the connection ends.
+        if self.filter.ignores(socket.peer.ip()) {
+            return;
+        }
         let known = self.previous.and_then(|previous| previous.find(socket.cookie));
-        let mut has_called = known.is_some_and(|known| known.has_called);
+        let mut segments_in = 0;
         if let Flow::Exact(times) = socket.flow {
             self.add_traffic(socket.peer.ip(), times, known, false);
-            has_called |= times.has_received();
+            segments_in = times.segments_in.unwrap_or(1);
         }
         // /proc does not tell which connection is which.
         if socket.cookie != 0 {
-            self.records.push(ConnectionRecord { id: socket.cookie, has_called, is_ignored });
+            self.records.push(ConnectionRecord { id: socket.cookie, segments_in });
         }
-        if !is_ignored {
-            self.count(socket);
-        }
+        self.count(socket);
     }
 
     /// Adds what flowed on a connection since the last snapshot. `known` is what that has shown of it.
     fn add_traffic(&mut self, peer: IpAddr, times: Times, known: Option<&ConnectionRecord>, has_ended: bool) {
-        // The clock of these times ticks every 1 to 10 ms; a call that is counted twice does no harm.
-        let since_last = self.previous.map_or(MEMORY, |previous| self.now.saturating_sub(previous.at) + TICK);
-        let is_first = self.previous.is_some() && known.is_none_or(|known| !known.has_called);
-        if times.has_received() && (times.received <= since_last || is_first) {
+        let is_first = self.previous.is_some() && known.is_none_or(|known| known.segments_in == 0);
+        let is_new = match (self.previous, times.segments_in, known) {
+            (None, ..) => times.received <= MEMORY,
+            // Not by its age: the list may be made long after `now` was read, if others have the processor meanwhile.
+            (Some(_), Some(segments_in), Some(known)) => segments_in != known.segments_in,
+            (Some(_), Some(_), None) => true,
+            // The clock of these times ticks every 1 to 10 ms; a call that is counted twice does no harm.
+            (Some(previous), None, _) => is_first || times.received <= self.now.saturating_sub(previous.at) + TICK,
+        };
+        if times.has_received() && is_new {
             self.add_call(peer, times.received, is_first, !has_ended);
         }
         if times.has_sent() && !times.is_retransmitting && !self.filter.ignores(peer) {
@@ -207,7 +214,7 @@ impl<'a> SnapshotDiff<'a> {
                 self.before.push(gone);
             }
             if last.next_if(|last| last.id == record.id).is_none() && find(&previous.before, record.id).is_none() {
-                self.snapshot.new += u64::from(!record.is_ignored);
+                self.snapshot.new += 1;
             }
         }
         self.before.extend(last);

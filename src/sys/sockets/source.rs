@@ -87,13 +87,16 @@ impl SocketSource {
         match self {
             Self::Netlink { .. } => Ok(SockDiag::sample(states, ports, most, visit)?),
             Self::ProcNet { .. } => {
-                let mut visited = 0;
-                proc_net::list(&mut |socket| {
-                    if visited < most && states & socket.state.bit() != 0 && ports.contains(&socket.local.port()) {
-                        visited += 1;
-                        visit(socket);
-                    }
-                })
+                for table in proc_net::TABLES {
+                    let mut visited = 0;
+                    proc_net::read_table(table, &mut |socket| {
+                        if visited < most && states & socket.state.bit() != 0 && ports.contains(&socket.local.port()) {
+                            visited += 1;
+                            visit(socket);
+                        }
+                    })?;
+                }
+                Ok(())
             }
         }
     }
