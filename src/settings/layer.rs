@@ -61,7 +61,9 @@ macro_rules! layer {
             pub(super) fn over(mut self, weaker: Self) -> Self {
                 $(self.$field = self.$field.or(weaker.$field);)*
                 for (from, to) in weaker.rewrite {
-                    self.rewrite.entry(from).or_insert(to);
+                    if self.rewrite.get(from).is_none() {
+                        self.rewrite.insert(from, to);
+                    }
                 }
                 self
             }
