@@ -16,7 +16,6 @@ mod platform;
 mod source;
 mod value;
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
@@ -105,7 +104,7 @@ pub struct Settings {
     /// `None`: we become a subreaper unless we are PID 1.
     pub subreaper: Sourced<Option<bool>>,
     pub parent_death_signal: Sourced<Option<Signal>>,
-    pub remap_exit: Sourced<BTreeSet<u8>>,
+    pub remap_exit: Sourced<Vec<u8>>,
     pub warn_on_reap: Sourced<bool>,
     /// `None`: warnings, and the lines about a stop.
     pub log: Sourced<Option<LevelFilter>>,
@@ -266,7 +265,7 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
         wait_for: or_default(given.wait_for, WaitFor::AllInStop),
         subreaper: optional(given.subreaper),
         parent_death_signal: optional(given.parent_death_signal),
-        remap_exit: or_default(given.remap_exit, BTreeSet::new()),
+        remap_exit: or_default(given.remap_exit, Vec::new()),
         warn_on_reap: or_default(given.warn_on_reap, false),
         log: optional(given.log),
         log_format: or_default(given.log_format, LogFormat::Text),

@@ -1,6 +1,5 @@
 //! Reads the value of a setting from the text that the user wrote.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,10 +131,8 @@ pub(super) fn stop_signal(setting: &RawSetting) -> Result<Signal, Error> {
 
 /// Signals that we are to receive, separated by commas; `none` for none.
 pub(super) fn received_signals(setting: &RawSetting) -> Result<SignalSet, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(SignalSet::default());
-    }
-    setting.text.split(',').map(|word| received_signal(word, &setting.source)).collect()
+    let signals = list(setting, |word| received_signal(word, &setting.source))?;
+    Ok(signals.into_iter().collect())
 }
 
 /// Rewrites, separated by commas.
@@ -198,31 +195,21 @@ pub(super) fn bounds(setting: &RawSetting) -> Result<Bounds, Error> {
 
 /// Ports, separated by commas; `none` for no ports.
 pub(super) fn ports(setting: &RawSetting) -> Result<Vec<u16>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(Vec::new());
-    }
-    let port = |word: &str| {
-        let word = word.trim();
+    list(setting, |word| {
         let port = word.parse().ok().filter(|&port| port > 0);
         port.ok_or_else(|| Error::NotAPort { source: setting.source.clone(), word: word.to_owned() })
-    };
-    setting.text.split(',').map(port).collect()
+    })
 }
 
 /// Addresses and CIDRs, separated by commas; `none` for none.
 pub(super) fn networks(setting: &RawSetting) -> Result<Vec<Network>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(Vec::new());
-    }
-    let network = |word: &str| {
-        let word = word.trim();
+    list(setting, |word| {
         word.parse().map_err(|invalid: InvalidNetwork| Error::NotANetwork {
             source: setting.source.clone(),
             word: word.to_owned(),
             reason: invalid.to_string(),
         })
-    };
-    setting.text.split(',').map(network).collect()
+    })
 }
 
 pub(super) fn duration(setting: &RawSetting) -> Result<Duration, Error> {
@@ -247,14 +234,20 @@ pub(super) fn path(setting: &RawSetting) -> Result<PathBuf, Error> {
     Ok(PathBuf::from(&setting.text))
 }
 
-/// Exit codes, separated by commas; `none` for none.
-pub(super) fn exit_codes(setting: &RawSetting) -> Result<BTreeSet<u8>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(BTreeSet::new());
-    }
-    let code = |word: &str| {
-        let word = word.trim();
+/// Exit codes, separated by commas; `none` for none. They are sorted, each once.
+pub(super) fn exit_codes(setting: &RawSetting) -> Result<Vec<u8>, Error> {
+    let mut codes = list(setting, |word| {
         word.parse().map_err(|_| Error::NotAnExitCode { source: setting.source.clone(), word: word.to_owned() })
-    };
-    setting.text.split(',').map(code).collect()
+    })?;
+    codes.sort_unstable();
+    codes.dedup();
+    Ok(codes)
+}
+
+/// Words separated by commas, each read by `read`; `none` for none.
+fn list<T>(setting: &RawSetting, read: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    if setting.text.trim() == NONE {
+        return Ok(Vec::new());
+    }
+    setting.text.split(',').map(|word| read(word.trim())).collect()
 }
