@@ -30,7 +30,7 @@ pub enum ProfileChoice {
 }
 
 /// The known word with the smallest edit distance to `word`, if that is at most a third of its length.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
     let errors = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
     known
         .map(|candidate| (errors(candidate), candidate))
@@ -45,17 +45,20 @@ fn one_of<T: Copy>(setting: &RawSetting, what: &'static str, known: &[(&'static 
         return Ok(value);
     }
     let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
-    Err(unknown_word(setting, what, names.iter().copied(), names.join(", ")))
+    Err(unknown_word(setting, what, &names, None))
 }
 
+/// The error for a word that is none of `names`. It shows them, or this summary of them.
 fn unknown_word(
     setting: &RawSetting,
     what: &'static str,
-    names: impl Iterator<Item = &'static str>,
-    known: String,
+    names: &[&'static str],
+    summary: Option<&'static str>,
 ) -> Error {
     let word = setting.text.trim().to_owned();
-    Error::UnknownWord { source: setting.source.clone(), what, nearest: nearest(&word, names), word, known }
+    let known = summary.map_or_else(|| names.join(", "), str::to_owned);
+    let nearest = nearest(&word, &mut names.iter().copied());
+    Error::UnknownWord { source: setting.source.clone(), what, nearest, word, known }
 }
 
 pub(super) fn target(setting: &RawSetting) -> Result<Target, Error> {
@@ -91,11 +94,9 @@ pub(super) fn boolean(setting: &RawSetting) -> Result<bool, Error> {
 }
 
 pub(super) fn log_level(setting: &RawSetting) -> Result<LevelFilter, Error> {
-    let levels = LevelFilter::iter().map(|level| (level.as_str(), level));
-    let levels: Vec<(&'static str, LevelFilter)> = levels.collect();
     setting.text.trim().parse().map_err(|_| {
-        let names = levels.iter().map(|&(name, _)| name);
-        unknown_word(setting, "log level", names, "off, error, warn, info, debug or trace".to_owned())
+        let names: Vec<&str> = LevelFilter::iter().map(|level| level.as_str()).collect();
+        unknown_word(setting, "log level", &names, Some("off, error, warn, info, debug or trace"))
     })
 }
 
@@ -105,13 +106,9 @@ pub(super) fn profile(setting: &RawSetting) -> Result<ProfileChoice, Error> {
         "none" => Ok(ProfileChoice::None),
         super::SERVER => Ok(ProfileChoice::Server),
         name => Profile::named(name).map(ProfileChoice::Named).ok_or_else(|| {
-            let names = ["auto", "none", super::SERVER].into_iter().chain(Profile::names());
-            unknown_word(
-                setting,
-                "profile",
-                names,
-                "a name that --list-profiles shows, auto, server or none".to_owned(),
-            )
+            let names: Vec<&str> = ["auto", "none", super::SERVER].into_iter().chain(Profile::names()).collect();
+            let summary = "a name that --list-profiles shows, auto, server or none";
+            unknown_word(setting, "profile", &names, Some(summary))
         }),
     }
 }
@@ -178,7 +175,7 @@ fn read_signal(word: &str, source: &Source) -> Result<Signal, Error> {
         let bare = word.to_ascii_uppercase();
         let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
         let is_a_word = bare.starts_with(|c: char| c.is_ascii_alphabetic());
-        let nearest = nearest(bare, Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
+        let nearest = nearest(bare, &mut Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
         Error::UnknownSignal { source: source.clone(), word: word.to_owned(), nearest }
     })
 }
