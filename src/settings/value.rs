@@ -31,7 +31,8 @@ pub enum ProfileChoice {
 
 /// The known word with the smallest edit distance to `word`, if that is at most a third of its length.
 pub(super) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
-    let errors = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
+    // All known words are ASCII. The tables for other letters would take 14 kB of the binary.
+    let errors = |candidate: &str| strsim::osa_distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
     known
         .map(|candidate| (errors(candidate), candidate))
         .filter(|&(errors, candidate)| errors <= candidate.len().div_ceil(3))
