@@ -62,7 +62,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     };
     row("drain_until", until.into(), s.drain_until.source.to_string())?;
     row("grace_period", s.grace_period.value.map_or("unknown".into(), show), s.grace_period.source.to_string())?;
-    for (from, to) in &s.rewrite {
+    for (from, to) in s.rewrite.iter() {
         let to_text = match to.value {
             Rewrite::To(signal) => signal.to_string(),
             Rewrite::Ignore => "ignore".into(),

@@ -16,7 +16,6 @@ mod platform;
 mod source;
 mod value;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +35,7 @@ use crate::network::Network;
 use crate::process::Target;
 use crate::profile::{Finishes, PreDelay, Profile};
 use crate::shutdown::{Activity, Plan, Quiet, Rules, StopSignal, Wait, WaitFor};
-use crate::signal::{Rewrite, Signal, SignalSet};
+use crate::signal::{Rewrite, Signal, SignalMap, SignalSet};
 
 /// The name of the profile for servers that have no profile of their own.
 const SERVER: &str = "server";
@@ -45,10 +44,10 @@ const SERVER: &str = "server";
 const DEFAULT_FILE: &str = "/etc/softstop.toml";
 
 /// What each signal is rewritten to.
-pub type Rewrites = BTreeMap<Signal, Sourced<Rewrite>>;
+pub type Rewrites = SignalMap<Sourced<Rewrite>>;
 
 fn ignored(rewrite: &Rewrites) -> SignalSet {
-    rewrite.iter().filter(|(_, to)| to.value == Rewrite::Ignore).map(|(&from, _)| from).collect()
+    rewrite.iter().filter(|(_, to)| to.value == Rewrite::Ignore).map(|(from, _)| from).collect()
 }
 
 /// The format of log lines.
@@ -105,7 +104,7 @@ pub struct Settings {
     /// `None`: we become a subreaper unless we are PID 1.
     pub subreaper: Sourced<Option<bool>>,
     pub parent_death_signal: Sourced<Option<Signal>>,
-    pub remap_exit: Sourced<BTreeSet<u8>>,
+    pub remap_exit: Sourced<Vec<u8>>,
     pub warn_on_reap: Sourced<bool>,
     /// `None`: warnings, and the lines about a stop.
     pub log: Sourced<Option<LevelFilter>>,
@@ -197,7 +196,7 @@ impl Settings {
         Rules {
             stop_on: self.stop_on.value,
             hurry_on: self.hurry_on.value,
-            rewrite: self.rewrite.iter().map(|(&from, to)| (from, to.value)).collect(),
+            rewrite: self.rewrite.iter().map(|(from, to)| (from, to.value)).collect(),
             plan: Plan::soft(self.pre_delay_wait(), self.stop_signal.value, self.drain_wait()),
             drain_gets_the_rest: self.drain_timeout.source == Source::GracePeriod,
             once_idle: self.profile.value.and_then(|profile| profile.once_idle),
@@ -239,7 +238,7 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
         // A setting that gives a signal a meaning overrides a rewrite of that signal which is another init's default.
         given
             .rewrite
-            .retain(|&from, to| !(signals.value.contains(from) && matches!(to.source, Source::PersonalityDefault(_))));
+            .retain(|from, to| !(signals.value.contains(from) && matches!(to.source, Source::PersonalityDefault(_))));
     }
     let rewrite = given.rewrite;
     let stop_signal = given.stop_signal.map(|given| Sourced::new(StopSignal::Always(given.value), given.source));
@@ -266,7 +265,7 @@ fn given_settings(mut given: Layer) -> Result<Settings, Error> {
         wait_for: or_default(given.wait_for, WaitFor::AllInStop),
         subreaper: optional(given.subreaper),
         parent_death_signal: optional(given.parent_death_signal),
-        remap_exit: or_default(given.remap_exit, BTreeSet::new()),
+        remap_exit: or_default(given.remap_exit, Vec::new()),
         warn_on_reap: or_default(given.warn_on_reap, false),
         log: optional(given.log),
         log_format: or_default(given.log_format, LogFormat::Text),
@@ -350,7 +349,7 @@ fn optional<T>(given: Option<Sourced<T>>) -> Sourced<Option<T>> {
 /// A signal that a setting gives a meaning to may not be ignored as well.
 fn not_ignored(given: Option<Sourced<SignalSet>>, rewrite: &Rewrites) -> Result<Option<Sourced<SignalSet>>, Error> {
     let Some(given) = given else { return Ok(None) };
-    for (&signal, to) in rewrite {
+    for (signal, to) in rewrite.iter() {
         if to.value == Rewrite::Ignore && given.value.contains(signal) {
             return Err(Error::Ignored { source: given.source, signal, ignored_by: to.source.clone() });
         }

@@ -14,10 +14,9 @@
 //!
 //! The `match` in [`Shutdown::on`] is the specification: one arm per transition, in the order in which they happen.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::signal::{Origin, Rewrite, Signal, SignalSet};
+use crate::signal::{Origin, Rewrite, Signal, SignalMap, SignalSet};
 
 /// A point in time, as the time since the supervisor's start on a clock that never jumps (`CLOCK_MONOTONIC`).
 pub type Moment = Duration;
@@ -156,7 +155,7 @@ pub struct Rules {
     /// The signals that end a wait during a stop.
     pub hurry_on: SignalSet,
     /// What the app is sent in place of the signal received.
-    pub rewrite: BTreeMap<Signal, Rewrite>,
+    pub rewrite: SignalMap<Rewrite>,
     /// The steps of a stop.
     pub plan: Plan,
     /// Whether the last step is extended by the time that quiet saved in the steps before it. It is if the drain timeout is not
@@ -178,7 +177,7 @@ impl Rules {
     /// immediate stop.
     #[must_use]
     pub fn resolve(&self, stop_signal: StopSignal, received: Signal) -> (Signal, bool) {
-        match (stop_signal, self.rewrite.get(&received)) {
+        match (stop_signal, self.rewrite.get(received)) {
             (StopSignal::Always(signal), _)
             | (StopSignal::Mapped(_), Some(&Rewrite::To(signal)))
             | (StopSignal::Mapped(Some(signal)), None | Some(Rewrite::Ignore)) => (signal, true),
@@ -772,7 +771,7 @@ impl Shutdown {
         } else if self.rules.stop_on.contains(signal) {
             Meaning::StopRequest(signal, origin)
         } else {
-            let to_the_app = match self.rules.rewrite.get(&signal) {
+            let to_the_app = match self.rules.rewrite.get(signal) {
                 Some(&Rewrite::To(other)) => Some(other),
                 Some(Rewrite::Ignore) => None,
                 None => Some(signal).filter(|signal| signal.is_forwarded()),

@@ -5,6 +5,7 @@
 //! why this type exists.
 
 use std::fmt;
+use std::mem;
 use std::str::FromStr;
 
 /// A signal number from 1 to 64.
@@ -277,6 +278,63 @@ impl fmt::Debug for SignalSet {
     }
 }
 
+/// A value for each of some signals, in the order of their numbers. It has a handful of entries, so it is a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalMap<T>(Vec<(Signal, T)>);
+
+impl<T> SignalMap<T> {
+    /// The signal's value.
+    #[must_use]
+    pub fn get(&self, signal: Signal) -> Option<&T> {
+        self.iter().find(|&(known, _)| known == signal).map(|(_, value)| value)
+    }
+
+    /// Sets the signal's value, and returns the one that it had.
+    pub fn insert(&mut self, signal: Signal, value: T) -> Option<T> {
+        if let Some((_, old)) = self.0.iter_mut().find(|(known, _)| *known == signal) {
+            return Some(mem::replace(old, value));
+        }
+        self.0.insert(self.0.partition_point(|&(known, _)| known < signal), (signal, value));
+        None
+    }
+
+    /// Keeps only the entries for which `keep` is true.
+    pub fn retain(&mut self, keep: impl Fn(Signal, &T) -> bool) {
+        self.0.retain(|(signal, value)| keep(*signal, value));
+    }
+
+    /// The signals and their values, in the order of the signals' numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (Signal, &T)> {
+        self.0.iter().map(|(signal, value)| (*signal, value))
+    }
+}
+
+impl<T> Default for SignalMap<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> FromIterator<(Signal, T)> for SignalMap<T> {
+    /// If a signal comes twice, its last value counts.
+    fn from_iter<I: IntoIterator<Item = (Signal, T)>>(entries: I) -> Self {
+        let mut map = Self::default();
+        for (signal, value) in entries {
+            map.insert(signal, value);
+        }
+        map
+    }
+}
+
+impl<T> IntoIterator for SignalMap<T> {
+    type Item = (Signal, T);
+    type IntoIter = std::vec::IntoIter<(Signal, T)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// Who sent a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -360,5 +418,13 @@ mod tests {
         assert_eq!(set.bits(), 1 << 14 | 1 << 63);
         assert_eq!(set.to_string(), "SIGTERM,SIGRTMAX");
         assert!(!set.without(Signal::TERM.into()).contains(Signal::TERM));
+    }
+
+    #[test]
+    fn a_map_is_in_the_order_of_the_signals_and_the_last_value_counts() {
+        let map = SignalMap::from_iter([(Signal::TERM, 1), (Signal::HUP, 2), (Signal::WINCH, 3), (Signal::TERM, 4)]);
+        let entries: Vec<_> = map.iter().map(|(signal, &value)| (signal, value)).collect();
+        assert_eq!(entries, [(Signal::HUP, 2), (Signal::TERM, 4), (Signal::WINCH, 3)]);
+        assert_eq!((map.get(Signal::TERM), map.get(Signal::INT)), (Some(&4), None));
     }
 }

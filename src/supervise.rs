@@ -255,7 +255,7 @@ impl Supervisor<'_> {
         let started = self.start.elapsed();
         let is_late = || self.start.elapsed().saturating_sub(started) > SEARCH_LIMIT;
         // What a person set is what a process between the main child and the server would be sent.
-        let sent = match (settings.stop_signal.value, settings.rewrite.get(&request).map(|to| to.value)) {
+        let sent = match (settings.stop_signal.value, settings.rewrite.get(request).map(|to| to.value)) {
             (StopSignal::Always(chosen), _) | (_, Some(Rewrite::To(chosen))) => chosen,
             _ => request,
         };

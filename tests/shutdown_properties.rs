@@ -11,7 +11,7 @@ use softstop::shutdown::{
     Action, Activity, Event, Exit, KILL_WAIT, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait,
     WaitFor,
 };
-use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
+use softstop::signal::{Origin, Rewrite, Signal, SignalMap, SignalSet};
 
 fn any_signal() -> impl Strategy<Value = Signal> {
     // Signals with a meaning of their own are more frequent.
@@ -55,7 +55,7 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         |((stop_on, hurry_on, suspend_on), rewrite, steps, drain_gets_the_rest, wait_for)| Rules {
             stop_on,
             hurry_on,
-            rewrite,
+            rewrite: rewrite.into_iter().collect(),
             plan: Plan(steps),
             drain_gets_the_rest,
             once_idle: None,
@@ -252,7 +252,7 @@ proptest! {
         if shutdown.is_running() {
             let term = Event::Signal(Signal::TERM, Origin::Outside);
             rules.stop_on = Signal::TERM.into();
-            rules.rewrite.clear();
+            rules.rewrite = SignalMap::default();
             shutdown = Shutdown::new(rules.clone());
             shutdown.on(term, world.now);
         }
@@ -278,7 +278,7 @@ proptest! {
         let rules = Rules {
             stop_on: Signal::TERM.into(),
             hurry_on: SignalSet::default(),
-            rewrite: [].into(),
+            rewrite: SignalMap::default(),
             plan,
             drain_gets_the_rest: false,
             once_idle: None,

@@ -7,7 +7,7 @@ use softstop::shutdown::Action::{Continue, Forward, KillAll, Stop, StopRest, Sus
 use softstop::shutdown::{
     Action, Activity, Event, Exit, Moment, Note, Plan, Quiet, Rules, Shutdown, Step, StopSignal, Wait, WaitFor,
 };
-use softstop::signal::{Origin, Rewrite, Signal, SignalSet};
+use softstop::signal::{Origin, Rewrite, Signal, SignalMap, SignalSet};
 
 fn at(seconds: u64) -> Moment {
     Duration::from_secs(seconds)
@@ -25,7 +25,7 @@ fn plain() -> Rules {
     Rules {
         stop_on: Signal::TERM.into(),
         hurry_on: Signal::INT.into(),
-        rewrite: [].into(),
+        rewrite: SignalMap::default(),
         plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Mapped(None), Wait::up_to(None)),
         drain_gets_the_rest: false,
         once_idle: None,
@@ -227,8 +227,10 @@ fn a_child_that_is_seen_to_stop_after_its_stop_signal_is_continued_once() {
 #[test]
 fn a_rewritten_signal_reaches_the_app_as_another_one_or_not_at_all() {
     let usr2 = Signal::from_number(12).unwrap();
-    let rules =
-        Rules { rewrite: [(Signal::HUP, Rewrite::To(Signal::USR1)), (usr2, Rewrite::Ignore)].into(), ..plain() };
+    let rules = Rules {
+        rewrite: SignalMap::from_iter([(Signal::HUP, Rewrite::To(Signal::USR1)), (usr2, Rewrite::Ignore)]),
+        ..plain()
+    };
     let mut app = Story::of(rules);
     assert_eq!(app.on(arrives(Signal::HUP), at(0)), [Forward(Signal::USR1)]);
     assert_eq!(app.on(arrives(usr2), at(0)), []);
@@ -236,7 +238,7 @@ fn a_rewritten_signal_reaches_the_app_as_another_one_or_not_at_all() {
 
 #[test]
 fn a_rewrite_of_the_stop_request_overrides_the_profiles_stop_signal() {
-    let rules = Rules { rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(), ..nginx() };
+    let rules = Rules { rewrite: SignalMap::from_iter([(Signal::TERM, Rewrite::To(Signal::WINCH))]), ..nginx() };
     let mut nginx = Story::of(rules);
     nginx.on(arrives(Signal::TERM), at(0));
     assert_eq!(nginx.on(Event::Time, at(5)), [Stop(Signal::WINCH)]);
@@ -245,7 +247,7 @@ fn a_rewrite_of_the_stop_request_overrides_the_profiles_stop_signal() {
 #[test]
 fn a_configured_stop_signal_is_sent_whatever_was_received() {
     let rules = Rules {
-        rewrite: [(Signal::TERM, Rewrite::To(Signal::WINCH))].into(),
+        rewrite: SignalMap::from_iter([(Signal::TERM, Rewrite::To(Signal::WINCH))]),
         plan: Plan::soft(Wait::fixed(at(0)), StopSignal::Always(Signal::USR1), Wait::up_to(None)),
         ..plain()
     };
@@ -425,7 +427,7 @@ fn a_drain_timeout_of_zero_kills_right_after_the_stop_signal() {
 /// The rules of dumb-init with the app in a session of its own, where only SIGSTOP can stop it.
 fn suspending() -> Rules {
     Rules {
-        rewrite: [(Signal::TSTP, Rewrite::To(Signal::STOP)), (Signal::TTIN, Rewrite::Ignore)].into(),
+        rewrite: SignalMap::from_iter([(Signal::TSTP, Rewrite::To(Signal::STOP)), (Signal::TTIN, Rewrite::Ignore)]),
         suspend_on: [Signal::TSTP, Signal::TTIN, Signal::TTOU].into_iter().collect(),
         ..nginx()
     }
@@ -458,7 +460,7 @@ fn during_a_stop_the_init_does_not_suspend_itself() {
 
 #[test]
 fn a_rewritten_job_control_signal_reaches_the_app_during_a_stop_too() {
-    let to_usr1 = [(Signal::TSTP, Rewrite::To(Signal::USR1)), (Signal::TTIN, Rewrite::Ignore)].into();
+    let to_usr1 = SignalMap::from_iter([(Signal::TSTP, Rewrite::To(Signal::USR1)), (Signal::TTIN, Rewrite::Ignore)]);
     let mut app = Story::of(Rules { rewrite: to_usr1, ..suspending() });
     app.on(arrives(Signal::TERM), at(0));
     for time in [1, 6] {
@@ -467,7 +469,7 @@ fn a_rewritten_job_control_signal_reaches_the_app_during_a_stop_too() {
         assert_eq!(app.on(arrives(Signal::TTIN), at(time)), []);
     }
     // Without a rewrite SIGTSTP is passed on during a stop: for sidekiq it means "take no new work".
-    let mut app = Story::of(Rules { rewrite: [].into(), ..suspending() });
+    let mut app = Story::of(Rules { rewrite: SignalMap::default(), ..suspending() });
     app.on(arrives(Signal::TERM), at(0));
     assert_eq!(app.on(arrives(Signal::TSTP), at(1)), [Forward(Signal::TSTP)]);
 }

@@ -11,7 +11,7 @@ use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{SpawnError, Target};
 use crate::settings::{Invocation, Layer, Source, Sourced};
 use crate::shutdown::Exit;
-use crate::signal::{Rewrite, Signal};
+use crate::signal::{Rewrite, Signal, SignalMap};
 
 const NAME: &str = "catatonit";
 
@@ -71,7 +71,7 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
         command,
         flags,
         variables: Layer { log: debug, ..Layer::default() },
-        defaults: Layer { rewrite: [(Signal::TSTP, ignored)].into(), ..Layer::default() },
+        defaults: Layer { rewrite: SignalMap::from_iter([(Signal::TSTP, ignored)]), ..Layer::default() },
         personality: Some(NAME),
         ..Invocation::default()
     }))

@@ -1,6 +1,5 @@
 //! dumb-init 1.2.5: the child leads a session of its own, and its whole process group gets the signals.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use log::{Level, LevelFilter};
@@ -11,7 +10,7 @@ use crate::log_style::{LogEvent, LogStyle};
 use crate::process::{ChildGroup, SpawnError, Target};
 use crate::settings::{ChildSetup, Invocation, Layer, Source, Sourced};
 use crate::shutdown::Exit;
-use crate::signal::{Rewrite, Signal, SignalSet};
+use crate::signal::{Rewrite, Signal, SignalMap, SignalSet};
 
 const NAME: &str = "dumb-init";
 
@@ -50,7 +49,7 @@ const REWRITE_HELP: &str = "Usage: -r option takes <signum>:<signum>, where <sig
                             Use --help for full usage.\n";
 
 /// dumb-init knows only the classic signals.
-const LAST: i64 = 31;
+const LAST: i32 = 31;
 
 /// The signals by which a terminal stops a job.
 const JOB_CONTROL: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
@@ -58,7 +57,7 @@ const JOB_CONTROL: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation, UsageError> {
     let usage_error = |text: String| UsageError { code: 1, text };
     let (options, command) = getopt::read(arguments, OPTIONS);
-    let (mut flags, mut group, mut rewrites) = (Layer::default(), ChildGroup::NewSession, BTreeMap::new());
+    let (mut flags, mut group, mut rewrites) = (Layer::default(), ChildGroup::NewSession, Rewrites::default());
     for (letter, value) in options {
         match letter {
             'h' => return Ok(Operation::PrintToStderr(help(arguments))),
@@ -67,8 +66,9 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
             'c' => group = ChildGroup::Inherited,
             _ => {
                 let value = value.unwrap_or_default();
-                let rewrite = rewrite(&value.to_string_lossy()).ok_or_else(|| usage_error(REWRITE_HELP.to_owned()))?;
-                rewrites.extend([rewrite]); // the last rewrite of a signal counts
+                let (from, to) =
+                    rewrite(&value.to_string_lossy()).ok_or_else(|| usage_error(REWRITE_HELP.to_owned()))?;
+                rewrites.insert(from, to); // the last rewrite of a signal counts
             }
         }
     }
@@ -104,28 +104,28 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
     }))
 }
 
-/// The number of each signal, and the number that it is rewritten to; 0 for none.
-type Numbers = BTreeMap<i64, i64>;
+/// What `-r` says.
+type Rewrites = SignalMap<Rewrite>;
 
-/// Reads a rewrite like sscanf(3) with `%d:%d`, which ignores what follows.
-fn rewrite(text: &str) -> Option<(i64, i64)> {
+/// Reads a rewrite like sscanf(3) with `%d:%d`, which ignores what follows. It is to 0 for none.
+fn rewrite(text: &str) -> Option<(Signal, Rewrite)> {
     let (from, rest) = leading_number(text)?;
     let (to, _) = leading_number(rest.strip_prefix(':')?)?;
-    ((1..=LAST).contains(&from) && (0..=LAST).contains(&to)).then_some((from, to))
+    let to = if to == 0 { Rewrite::Ignore } else { Rewrite::To(signal(to)?) };
+    Some((signal(from)?, to))
 }
 
 /// The rewrites that have an effect: a signal that cannot be caught is never received, and SIGCHLD is never passed on.
-fn effective(rewrites: &Numbers) -> BTreeMap<Signal, Sourced<Rewrite>> {
+fn effective(rewrites: &Rewrites) -> SignalMap<Sourced<Rewrite>> {
     let source = Source::Personality { name: NAME, what: "-r" };
-    let effective = rewrites.iter().filter_map(|(&from, &to)| Some((signal(from)?, signal(to))));
-    let effective = effective.filter(|(from, _)| from.is_catchable() && *from != Signal::CHLD);
-    effective.map(|(from, to)| (from, Sourced::new(to.map_or(Rewrite::Ignore, Rewrite::To), source.clone()))).collect()
+    let effective = rewrites.iter().filter(|(from, _)| from.is_catchable() && *from != Signal::CHLD);
+    effective.map(|(from, &to)| (from, Sourced::new(to, source.clone()))).collect()
 }
 
 /// Every signal is passed on. That includes the signals of a fault (SIGSEGV), which another process has sent if we receive
 /// them, and those that the terminal sends to a background job.
-fn defaults(rewrites: &Numbers, group: ChildGroup) -> Layer {
-    let all = (1..=LAST).filter(|number| !rewrites.contains_key(number)).filter_map(signal);
+fn defaults(rewrites: &Rewrites, group: ChildGroup) -> Layer {
+    let all = (1..=LAST).filter_map(Signal::from_number).filter(|&signal| rewrites.get(signal).is_none());
     let rewrite = all.filter_map(|signal| {
         let to = match group {
             // The process group of a session leader is orphaned, so only SIGSTOP stops it.
@@ -144,12 +144,17 @@ fn defaults(rewrites: &Numbers, group: ChildGroup) -> Layer {
 }
 
 /// The signal that the rest of the group is sent after the child's exit: SIGTERM, or what that is rewritten to.
-fn exit_signal(rewrites: &Numbers) -> Option<Signal> {
-    signal(rewrites.get(&i64::from(Signal::TERM.number())).copied().unwrap_or(i64::from(Signal::TERM.number())))
+fn exit_signal(rewrites: &Rewrites) -> Option<Signal> {
+    match rewrites.get(Signal::TERM) {
+        None => Some(Signal::TERM),
+        Some(Rewrite::To(signal)) => Some(*signal),
+        Some(Rewrite::Ignore) => None,
+    }
 }
 
+/// A signal that dumb-init knows.
 fn signal(number: i64) -> Option<Signal> {
-    i32::try_from(number).ok().and_then(Signal::from_number)
+    i32::try_from(number).ok().filter(|&number| number <= LAST).and_then(Signal::from_number)
 }
 
 fn help(arguments: &[OsString]) -> String {

@@ -1,6 +1,5 @@
 //! tini 0.19.0, which is also Docker's `docker-init`.
 
-use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::process;
 
@@ -66,7 +65,7 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
         }
     }
     let (options, command) = getopt::read(arguments, OPTIONS);
-    let (mut flags, mut verbosity, mut codes) = (Layer::default(), 1_i64, BTreeSet::new());
+    let (mut flags, mut verbosity, mut codes) = (Layer::default(), 1_i64, Vec::new());
     for (letter, value) in options {
         let value = value.unwrap_or_default().to_string_lossy().into_owned();
         let not_valid = || fatal(&format!("Not a valid option for -{letter}: {value}"));
@@ -81,7 +80,7 @@ fn parse(arguments: &[OsString], environment: &Environment) -> Result<Operation,
                 let signal = death_signal(&value).ok_or_else(not_valid)?;
                 flags.parent_death_signal = flags.parent_death_signal.or(given(NAME, "-p", signal));
             }
-            'e' => codes.extend([exit_code(&value).ok_or_else(not_valid)?]),
+            'e' => codes.push(exit_code(&value).ok_or_else(not_valid)?),
             _ => return Err(not_valid()),
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn read(
                 }
             }
             None if name == REQUIRE_ALL || is_service_link(suffix) => {}
-            None => match value::nearest(suffix, KEYS.iter().map(|&(_, known, _)| known)) {
+            None => match value::nearest(suffix, &mut KEYS.iter().map(|&(_, known, _)| known)) {
                 Some(nearest) => {
                     let nearest = Some(format!("{PREFIX}{nearest}"));
                     return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });

@@ -90,7 +90,7 @@ impl File<'_> {
                     let source = self.place(name.span().start);
                     let name: &str = name.get_ref();
                     let Some(&(_, key)) = LOG_KEYS.iter().find(|(known, _)| *known == name) else {
-                        let nearest = value::nearest(name, LOG_KEYS.iter().map(|&(known, _)| known));
+                        let nearest = value::nearest(name, &mut LOG_KEYS.iter().map(|&(known, _)| known));
                         let nearest = nearest.map(|key| format!("log.{key}"));
                         return Err(Error::UnknownKey { source, key: format!("log.{name}"), nearest });
                     };
@@ -108,7 +108,7 @@ impl File<'_> {
             }
             None => {
                 let other = OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|&(_, known)| known);
-                let nearest = || value::nearest(name, KEYS.iter().filter_map(|&(_, _, known)| known));
+                let nearest = || value::nearest(name, &mut KEYS.iter().filter_map(|&(_, _, known)| known));
                 let nearest = other.or_else(nearest).map(str::to_owned);
                 return Err(Error::UnknownKey { source, key: name.to_owned(), nearest });
             }

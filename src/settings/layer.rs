@@ -1,6 +1,5 @@
 //! The settings that one source gives: the command line, the environment, the file, or another init's defaults.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,7 +60,9 @@ macro_rules! layer {
             pub(super) fn over(mut self, weaker: Self) -> Self {
                 $(self.$field = self.$field.or(weaker.$field);)*
                 for (from, to) in weaker.rewrite {
-                    self.rewrite.entry(from).or_insert(to);
+                    if self.rewrite.get(from).is_none() {
+                        self.rewrite.insert(from, to);
+                    }
                 }
                 self
             }
@@ -88,7 +89,7 @@ layer! {
     WaitFor wait_for: WaitFor, value::wait_for;
     Subreaper subreaper: bool, value::boolean;
     ParentDeathSignal parent_death_signal: Signal, value::signal;
-    RemapExit remap_exit: BTreeSet<u8>, value::exit_codes;
+    RemapExit remap_exit: Vec<u8>, value::exit_codes;
     WarnOnReap warn_on_reap: bool, value::boolean;
     Log log: LevelFilter, value::log_level;
     LogFormat log_format: LogFormat, value::log_format;

@@ -1,6 +1,5 @@
 //! Reads the value of a setting from the text that the user wrote.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,8 +30,9 @@ pub enum ProfileChoice {
 }
 
 /// The known word with the smallest edit distance to `word`, if that is at most a third of its length.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let errors = |candidate: &str| strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase());
+pub(super) fn nearest<'a>(word: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+    // All known words are ASCII. The tables for other letters would take 14 kB of the binary.
+    let errors = |candidate: &str| strsim::osa_distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
     known
         .map(|candidate| (errors(candidate), candidate))
         .filter(|&(errors, candidate)| errors <= candidate.len().div_ceil(3))
@@ -46,17 +46,20 @@ fn one_of<T: Copy>(setting: &RawSetting, what: &'static str, known: &[(&'static 
         return Ok(value);
     }
     let names: Vec<&str> = known.iter().map(|&(name, _)| name).collect();
-    Err(unknown_word(setting, what, names.iter().copied(), names.join(", ")))
+    Err(unknown_word(setting, what, &names, None))
 }
 
+/// The error for a word that is none of `names`. It shows them, or this summary of them.
 fn unknown_word(
     setting: &RawSetting,
     what: &'static str,
-    names: impl Iterator<Item = &'static str>,
-    known: String,
+    names: &[&'static str],
+    summary: Option<&'static str>,
 ) -> Error {
     let word = setting.text.trim().to_owned();
-    Error::UnknownWord { source: setting.source.clone(), what, nearest: nearest(&word, names), word, known }
+    let known = summary.map_or_else(|| names.join(", "), str::to_owned);
+    let nearest = nearest(&word, &mut names.iter().copied());
+    Error::UnknownWord { source: setting.source.clone(), what, nearest, word, known }
 }
 
 pub(super) fn target(setting: &RawSetting) -> Result<Target, Error> {
@@ -92,11 +95,9 @@ pub(super) fn boolean(setting: &RawSetting) -> Result<bool, Error> {
 }
 
 pub(super) fn log_level(setting: &RawSetting) -> Result<LevelFilter, Error> {
-    let levels = LevelFilter::iter().map(|level| (level.as_str(), level));
-    let levels: Vec<(&'static str, LevelFilter)> = levels.collect();
     setting.text.trim().parse().map_err(|_| {
-        let names = levels.iter().map(|&(name, _)| name);
-        unknown_word(setting, "log level", names, "off, error, warn, info, debug or trace".to_owned())
+        let names: Vec<&str> = LevelFilter::iter().map(|level| level.as_str()).collect();
+        unknown_word(setting, "log level", &names, Some("off, error, warn, info, debug or trace"))
     })
 }
 
@@ -106,13 +107,9 @@ pub(super) fn profile(setting: &RawSetting) -> Result<ProfileChoice, Error> {
         "none" => Ok(ProfileChoice::None),
         super::SERVER => Ok(ProfileChoice::Server),
         name => Profile::named(name).map(ProfileChoice::Named).ok_or_else(|| {
-            let names = ["auto", "none", super::SERVER].into_iter().chain(Profile::names());
-            unknown_word(
-                setting,
-                "profile",
-                names,
-                "a name that --list-profiles shows, auto, server or none".to_owned(),
-            )
+            let names: Vec<&str> = ["auto", "none", super::SERVER].into_iter().chain(Profile::names()).collect();
+            let summary = "a name that --list-profiles shows, auto, server or none";
+            unknown_word(setting, "profile", &names, Some(summary))
         }),
     }
 }
@@ -132,10 +129,8 @@ pub(super) fn stop_signal(setting: &RawSetting) -> Result<Signal, Error> {
 
 /// Signals that we are to receive, separated by commas; `none` for none.
 pub(super) fn received_signals(setting: &RawSetting) -> Result<SignalSet, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(SignalSet::default());
-    }
-    setting.text.split(',').map(|word| received_signal(word, &setting.source)).collect()
+    let signals = list(setting, |word| received_signal(word, &setting.source))?;
+    Ok(signals.into_iter().collect())
 }
 
 /// Rewrites, separated by commas.
@@ -181,7 +176,7 @@ fn read_signal(word: &str, source: &Source) -> Result<Signal, Error> {
         let bare = word.to_ascii_uppercase();
         let bare = bare.strip_prefix("SIG").unwrap_or(&bare);
         let is_a_word = bare.starts_with(|c: char| c.is_ascii_alphabetic());
-        let nearest = nearest(bare, Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
+        let nearest = nearest(bare, &mut Signal::names().filter(|_| is_a_word)).map(|name| format!("SIG{name}"));
         Error::UnknownSignal { source: source.clone(), word: word.to_owned(), nearest }
     })
 }
@@ -198,31 +193,21 @@ pub(super) fn bounds(setting: &RawSetting) -> Result<Bounds, Error> {
 
 /// Ports, separated by commas; `none` for no ports.
 pub(super) fn ports(setting: &RawSetting) -> Result<Vec<u16>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(Vec::new());
-    }
-    let port = |word: &str| {
-        let word = word.trim();
+    list(setting, |word| {
         let port = word.parse().ok().filter(|&port| port > 0);
         port.ok_or_else(|| Error::NotAPort { source: setting.source.clone(), word: word.to_owned() })
-    };
-    setting.text.split(',').map(port).collect()
+    })
 }
 
 /// Addresses and CIDRs, separated by commas; `none` for none.
 pub(super) fn networks(setting: &RawSetting) -> Result<Vec<Network>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(Vec::new());
-    }
-    let network = |word: &str| {
-        let word = word.trim();
+    list(setting, |word| {
         word.parse().map_err(|invalid: InvalidNetwork| Error::NotANetwork {
             source: setting.source.clone(),
             word: word.to_owned(),
             reason: invalid.to_string(),
         })
-    };
-    setting.text.split(',').map(network).collect()
+    })
 }
 
 pub(super) fn duration(setting: &RawSetting) -> Result<Duration, Error> {
@@ -247,14 +232,20 @@ pub(super) fn path(setting: &RawSetting) -> Result<PathBuf, Error> {
     Ok(PathBuf::from(&setting.text))
 }
 
-/// Exit codes, separated by commas; `none` for none.
-pub(super) fn exit_codes(setting: &RawSetting) -> Result<BTreeSet<u8>, Error> {
-    if setting.text.trim() == NONE {
-        return Ok(BTreeSet::new());
-    }
-    let code = |word: &str| {
-        let word = word.trim();
+/// Exit codes, separated by commas; `none` for none. They are sorted, each once.
+pub(super) fn exit_codes(setting: &RawSetting) -> Result<Vec<u8>, Error> {
+    let mut codes = list(setting, |word| {
         word.parse().map_err(|_| Error::NotAnExitCode { source: setting.source.clone(), word: word.to_owned() })
-    };
-    setting.text.split(',').map(code).collect()
+    })?;
+    codes.sort_unstable();
+    codes.dedup();
+    Ok(codes)
+}
+
+/// Words separated by commas, each read by `read`; `none` for none.
+fn list<T>(setting: &RawSetting, read: impl Fn(&str) -> Result<T, Error>) -> Result<Vec<T>, Error> {
+    if setting.text.trim() == NONE {
+        return Ok(Vec::new());
+    }
+    setting.text.split(',').map(|word| read(word.trim())).collect()
 }

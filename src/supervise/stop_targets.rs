@@ -114,7 +114,7 @@ impl StopTargets {
     /// Decides which process is sent which signal, and puts the signal of the first one into the plan. With the setting
     /// `target` = `child` or `group` there are no targets: the main child or its group is sent the signal.
     pub(super) fn new(found: &Found, settings: &Settings, request: Signal, main: i32, rules: &mut Rules) -> Self {
-        let is_rewritten = rules.rewrite.contains_key(&request);
+        let is_rewritten = rules.rewrite.get(request).is_some();
         let main_child = found.ancestors.iter().find(|process| process.pid == main);
         let of_settings = settings.stop_signal.value;
         // What the servers are sent if nobody stops them.
