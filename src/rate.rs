@@ -52,7 +52,7 @@
 //! network namespace never raise a rate, but they may prove that nobody has ever called: no connection was accepted
 //! since our start, or none that brought data, or no more than the visible probes have made.
 //!
-//! tests/rate_simulation.rs simulates thousands of stops; docs/how-much-silence.md has its table.
+//! `tests/rate_simulation.rs` simulates thousands of stops; `docs/how-much-silence.md` has its table.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl Before {
 #[derive(Clone, Debug)]
 pub struct Calls {
     /// All of them, in order.
-    calls: Vec<Call>,
+    seen: Vec<Call>,
     /// Those that are no probe's.
     counted: Vec<Call>,
     /// For how long we had run when the stop began.
@@ -201,24 +201,24 @@ impl Calls {
     #[must_use]
     pub fn new(age: Duration, before: Before) -> Self {
         let mut calls =
-            Self { calls: Vec::new(), counted: Vec::new(), age, before, kept: 0, finding: Finding::default() };
+            Self { seen: Vec::new(), counted: Vec::new(), age, before, kept: 0, finding: Finding::default() };
         calls.evaluate();
         calls
     }
 
     /// Adds calls.
     pub fn add(&mut self, calls: impl IntoIterator<Item = Call>) {
-        let known = self.calls.len();
-        self.calls.extend(calls);
-        if self.calls.len() == known {
+        let known = self.seen.len();
+        self.seen.extend(calls);
+        if self.seen.len() == known {
             return;
         }
         // A connection that ends while the first snapshot is taken may show in that one and in the next.
-        self.calls.sort_unstable_by_key(|call| (call.peer, call.at));
-        self.calls.dedup_by(|next, call| next.peer == call.peer && next.at - call.at <= TWICE_SEEN);
-        self.calls.sort_unstable_by_key(|call| call.at);
-        let surplus = self.calls.len().saturating_sub(MOST_CALLS);
-        self.calls.drain(..surplus);
+        self.seen.sort_unstable_by_key(|call| (call.peer, call.at));
+        self.seen.dedup_by(|next, call| next.peer == call.peer && next.at - call.at <= TWICE_SEEN);
+        self.seen.sort_unstable_by_key(|call| call.at);
+        let surplus = self.seen.len().saturating_sub(MOST_CALLS);
+        self.seen.drain(..surplus);
         self.evaluate();
     }
 
@@ -253,7 +253,7 @@ impl Calls {
     }
 
     fn evaluate(&mut self) {
-        let (calls, probes) = without_probes(&self.calls);
+        let (calls, probes) = without_probes(&self.seen);
         let last = calls.last().map(|call| call.at);
         let is_nobody = match self.before {
             Before::Nobody => calls.is_empty(),
@@ -327,13 +327,11 @@ fn float(count: usize) -> f64 {
 /// The calls of a probe.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
-    /// In milliseconds.
-    period: f64,
+    /// Its shortest period, given that the times are exact to a tick.
+    period: Duration,
     last: i32,
-    /// The period is exact to so many milliseconds.
-    inexact: f64,
-    /// How many calls of it are visible that came before the stop.
-    visible_before: u64,
+    /// How many calls of it are visible that came before the stop, and since then.
+    visible: [u64; 2],
     /// Whether each call is a connection of its own. Otherwise they may all have come on one.
     has_connections: bool,
 }
@@ -341,22 +339,22 @@ struct Probe {
 impl Probe {
     /// How many connections it has made at most between our start, `age` before the stop, and the stop.
     fn connections_before_stop(&self, age: Duration) -> u64 {
+        let [before, since] = self.visible;
         if !self.has_connections {
             return 1;
         }
         // Then all of its calls are visible. If we reckoned from our start, a probe that has begun later would hide calls.
         if age <= MEMORY {
-            return self.visible_before;
+            return before;
         }
-        let last = f64::from(self.last);
-        let last_before = last - (last / self.period).ceil().max(0.0) * self.period;
-        let since_start = Duration::try_from_secs_f64(age.as_secs_f64() + last_before / 1000.0);
-        // A float is cut off to a whole number, and a negative one to 0.
-        since_start.map_or(0, |time| (time.as_secs_f64() * 1000.0 / (self.period - self.inexact)) as u64 + 1)
+        let from_start_to_last = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).saturating_add(self.last.into());
+        let from_start_to_last = Duration::from_millis(u64::try_from(from_start_to_last).unwrap_or(0));
+        let periods = from_start_to_last.as_nanos() / self.period.as_nanos().max(1);
+        u64::try_from(periods + 1).unwrap_or(u64::MAX).saturating_sub(since)
     }
 
     fn per_second(&self) -> f64 {
-        1000.0 / self.period
+        1.0 / self.period.as_secs_f64()
     }
 }
 
@@ -456,9 +454,14 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
     let others = float(all.len() - calls.len() + 1) / f64::from(all.last()? - all.first()?);
     let further = i32::try_from(calls.len() - 2).ok()?;
     let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
-    let visible_before = calls.iter().map(|&at| u64::from(at < 0)).sum();
-    let inexact = f64::from(TICK) / float(calls.len() - 1);
-    (by_chance < MOST_BY_CHANCE).then_some(Probe { period, last, inexact, visible_before, has_connections: false })
+    if by_chance >= MOST_BY_CHANCE {
+        return None;
+    }
+    let shortest = period - f64::from(TICK) / float(calls.len() - 1);
+    let before = calls.iter().map(|&at| u64::from(at < 0)).sum();
+    let since = calls.iter().map(|&at| u64::from(at >= 0)).sum();
+    let period = Duration::try_from_secs_f64(shortest / 1000.0).ok()?;
+    Some(Probe { period, last, visible: [before, since], has_connections: false })
 }
 
 #[cfg(test)]
