@@ -8,7 +8,7 @@ mod traffic_monitor;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -96,8 +96,11 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
     };
     loop {
         let deadline = supervisor.next().map(|next| next.saturating_sub(start.elapsed()));
-        sleep(&inbox, Some((&supervisor.child, &supervisor.targets)), deadline);
+        sleep(&inbox, &supervisor.descriptors(), deadline);
         let now = start.elapsed();
+        if let Some(monitor) = &mut supervisor.monitor {
+            monitor.note_ends(now);
+        }
         supervisor.check_start(now);
         // One by one: before we stop ourselves we check for a pending SIGCONT, which must not have been read from the inbox
         // yet.
@@ -132,7 +135,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
 /// Reaps until SIGTERM or SIGINT comes: the infra container of a pod has no main child.
 pub fn pause(mut inbox: Inbox) {
     loop {
-        sleep(&inbox, None, None);
+        sleep(&inbox, &[], None);
         if inbox.take().any(|received| matches!(received.signal, Signal::TERM | Signal::INT)) {
             return;
         }
@@ -141,16 +144,15 @@ pub fn pause(mut inbox: Inbox) {
 }
 
 /// Sleeps until a signal comes, the child's program runs or cannot be run, or the time is up.
-fn sleep(inbox: &Inbox, app: Option<(&Child, &StopTargets)>, limit: Option<Duration>) {
+fn sleep(inbox: &Inbox, others: &[BorrowedFd<'_>], limit: Option<Duration>) {
     let timeout = limit.map_or(PollTimeout::NONE, |limit| {
         // Rounded up: a wake-up before the deadline would find nothing to do.
         let milliseconds = limit.as_nanos().div_ceil(1_000_000);
         i32::try_from(milliseconds).ok().and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
     });
     let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
-    let of_app =
-        app.into_iter().flat_map(|(child, targets)| child.exec_status().into_iter().chain(targets.descriptors()));
-    let mut descriptors: Vec<PollFd<'_>> = std::iter::once(inbox.as_fd()).chain(of_app).map(readable).collect();
+    let all = std::iter::once(inbox.as_fd()).chain(others.iter().copied());
+    let mut descriptors: Vec<PollFd<'_>> = all.map(readable).collect();
     // On an error (no memory) the loop checks everything and polls again. If we exited, the app would end.
     let _ = poll(&mut descriptors, timeout);
 }
@@ -188,6 +190,12 @@ impl Supervisor<'_> {
             || self.awaits_server();
         let poll = polls.then(|| self.start.elapsed().saturating_add(POLL_INTERVAL));
         self.shutdown.deadline().into_iter().chain(snapshot).chain(poll).min()
+    }
+
+    /// The descriptors that become readable when something has happened, without the inbox.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let ends = self.monitor.as_ref().and_then(TrafficMonitor::ends);
+        self.child.exec_status().into_iter().chain(self.targets.descriptors()).chain(ends).collect()
     }
 
     fn traffic(&self) -> Option<&Traffic> {
@@ -406,9 +414,7 @@ impl Supervisor<'_> {
     fn watch_traffic(&mut self, now: Moment) {
         let (may_end_wait, awaits_server) = (self.may_end_wait(), self.awaits_server());
         let Self { child, monitor: Some(monitor), shutdown, .. } = self else { return };
-        if monitor.next().is_none_or(|next| now < next)
-            || !monitor.take_snapshot(now, &|| child.processes(), may_end_wait)
-        {
+        if !monitor.is_due(now) || !monitor.take_snapshot(now, &|| child.processes(), may_end_wait) {
             return;
         }
         // While no server runs there is no traffic. That does not prove that none will come.

@@ -29,6 +29,7 @@ use std::{env, fs, mem, thread};
 use nix::sys::socket::sockopt;
 use softstop::network::Network;
 use softstop::process::Process;
+use softstop::rate::Caller;
 use softstop::snapshot::{SeenCall, Snapshot, TcpState};
 use softstop::sys::sockets::{PortSelection, SocketWatcher, Subject};
 
@@ -184,7 +185,9 @@ enum End {
 /// The only call of a snapshot, which came after this moment: its peer, whether it was the first, and whether it hides others.
 #[track_caller]
 fn one_call(look: &Snapshot, after: Instant) -> (IpAddr, bool, bool) {
-    let [SeenCall { peer, age, is_first, hides_earlier, is_named: false }] = look.calls[..] else { panic!("{look:?}") };
+    let [SeenCall { peer, age, is_first, hides_earlier, caller: Caller::Any }] = look.calls[..] else {
+        panic!("{look:?}")
+    };
     assert!(age <= after.elapsed() + TICK, "{look:?}");
     (peer, is_first, hides_earlier)
 }

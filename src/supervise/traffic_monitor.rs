@@ -1,5 +1,6 @@
 //! Watches the app's sockets during a stop: decides when to take a snapshot, and adds it to the [`Traffic`].
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use log::{debug, info, trace, warn};
@@ -17,6 +18,8 @@ const SHORT_INTERVAL: Duration = Duration::from_millis(250);
 const LONG_INTERVAL: Duration = Duration::from_secs(1);
 /// A drain has short intervals for this long. Most drains end within it, so the report is exact about their connections.
 const SHORT_INTERVALS_FOR: Duration = Duration::from_secs(10);
+/// After connections have ended we wait for this long until we hear of others. When each one ended is known that exactly.
+const DEAF_FOR: Duration = Duration::from_millis(20);
 /// The number of connections that are named when SIGKILL cuts them off.
 const MOST_NAMED: usize = 10;
 
@@ -29,6 +32,10 @@ pub(super) struct TrafficMonitor {
     traffic: Traffic,
     /// When the next snapshot is due. `None`: no more are taken.
     next: Option<Moment>,
+    /// Whether the last snapshot might have ended the wait, so that the time of each call matters.
+    is_exact: bool,
+    /// Until when we do not listen to the news of ended connections. `None`: we do.
+    deaf_until: Option<Moment>,
     /// Whether SIGKILL was sent: from then on the kernel closes the connections, not the app.
     is_killed: bool,
 }
@@ -47,7 +54,15 @@ impl TrafficMonitor {
     ) -> Self {
         let watcher = SocketWatcher::new(subject);
         let traffic = Traffic::begin(now, before, quiet_means);
-        let mut monitor = Self { watcher, source: SourceKind::Netlink, traffic, next: Some(now), is_killed: false };
+        let mut monitor = Self {
+            watcher,
+            source: SourceKind::Netlink,
+            traffic,
+            next: Some(now),
+            is_exact: may_end_wait,
+            deaf_until: None,
+            is_killed: false,
+        };
         monitor.take_snapshot(now, own_processes, may_end_wait);
         monitor.log_ports();
         monitor
@@ -69,10 +84,25 @@ impl TrafficMonitor {
         }
     }
 
-    /// When [`Self::take_snapshot`] is due. `None`: never again in this stop.
+    /// When [`Self::note_ends`] or [`Self::take_snapshot`] is due. `None`: never again in this stop.
     #[must_use]
     pub(super) fn next(&self) -> Option<Moment> {
-        self.next
+        self.next.map(|next| self.deaf_until.map_or(next, |until| next.min(until)))
+    }
+
+    /// A descriptor that becomes readable when a connection has ended, if [`Self::note_ends`] is to hear of it at once.
+    #[must_use]
+    pub(super) fn ends(&self) -> Option<BorrowedFd<'_>> {
+        self.watcher.ends().filter(|_| self.is_exact && self.next.is_some() && self.deaf_until.is_none())
+    }
+
+    /// Notes which connections have ended. In heavy traffic many do, and are noted together.
+    pub(super) fn note_ends(&mut self, now: Moment) {
+        if !self.is_exact || self.next.is_none() || self.deaf_until.is_some_and(|until| now < until) {
+            return;
+        }
+        let has_any = self.watcher.note_ends(now);
+        self.deaf_until = has_any.then(|| now.saturating_add(DEAF_FOR));
     }
 
     /// What the snapshots have shown.
@@ -81,11 +111,18 @@ impl TrafficMonitor {
         &self.traffic
     }
 
+    /// Whether a snapshot is due.
+    #[must_use]
+    pub(super) fn is_due(&self, now: Moment) -> bool {
+        self.next.is_some_and(|next| now >= next)
+    }
+
     /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Returns whether it could be taken.
     pub(super) fn take_snapshot(&mut self, now: Moment, own_processes: &OwnProcesses<'_>, may_end_wait: bool) -> bool {
         if self.is_killed {
             return false;
         }
+        self.is_exact = may_end_wait;
         let had_ports = self.watches_ports();
         let is_later = self.watcher.selection().is_some();
         match self.watcher.snapshot(now, own_processes, may_end_wait) {

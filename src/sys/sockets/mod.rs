@@ -75,6 +75,8 @@ mod socket;
 mod source;
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 pub use self::listening::{ListeningSocket, listening};
 pub use self::source::{SocketsUnavailable, SourceKind};
@@ -119,6 +121,9 @@ const TRIES: usize = 3;
 /// So many TIME-WAITs are read of each address family.
 const MOST_TIME_WAITS: usize = 200;
 
+/// So many destroyed sockets are kept until the next snapshot. More are left in the kernel's queue.
+const MOST_DESTROYED: usize = 1024;
+
 /// How the watched ports were chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortSelection {
@@ -162,6 +167,10 @@ pub struct SocketWatcher {
     unseen: Option<Unseen>,
     /// `None`: before the first snapshot.
     previous: Option<PreviousSnapshot>,
+    /// Sockets that were destroyed since the last snapshot, and when that was noticed.
+    destroyed: Vec<(Moment, Socket)>,
+    /// Whether the news of others were lost.
+    has_lost: bool,
     counters: Option<proc_net::Counters>,
 }
 
@@ -183,6 +192,8 @@ impl SocketWatcher {
             filter,
             unseen: None,
             previous: None,
+            destroyed: Vec::new(),
+            has_lost: false,
             counters: None,
         }
     }
@@ -257,6 +268,37 @@ impl SocketWatcher {
         Ok(())
     }
 
+    /// A descriptor that becomes readable when a watched connection ends. `None`: the kernel does not tell.
+    #[must_use]
+    pub fn ends(&self) -> Option<BorrowedFd<'_>> {
+        match &self.source {
+            SocketSource::Netlink { destroy_events: Some(events), .. } if !self.filter.ports.is_empty() => {
+                Some(events.as_fd())
+            }
+            SocketSource::Netlink { .. } | SocketSource::ProcNet { .. } => None,
+        }
+    }
+
+    /// Reads which connections have ended, for the next snapshot: the kernel says what they did, but not when they ended.
+    /// Returns whether there were any.
+    pub fn note_ends(&mut self, now: Moment) -> bool {
+        let Self { source: SocketSource::Netlink { destroy_events: Some(events), .. }, destroyed, filter, .. } = self
+        else {
+            return false;
+        };
+        if filter.ports.is_empty() || destroyed.len() > MOST_DESTROYED {
+            return false;
+        }
+        let mut has_any = false;
+        self.has_lost |= !events.drain(&mut |socket| {
+            has_any = true;
+            if filter.watches(socket.local) {
+                destroyed.push((now, socket.clone()));
+            }
+        });
+        has_any
+    }
+
     /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Then, while no port is watched, the ports are
     /// chosen again: the app may have opened its listener since.
     ///
@@ -277,7 +319,8 @@ impl SocketWatcher {
         }
         // Read the counters before the list: a connection that is made in between is on this list and in the next count.
         let counters = proc_net::counters();
-        let Self { source, filter, previous, .. } = self;
+        let Self { source, filter, previous, destroyed, has_lost, .. } = self;
+        let has_lost = std::mem::take(has_lost);
         let kind_before = source.kind();
         let (mut snapshot, now) = source.query(|source| {
             let kind = source.kind();
@@ -289,9 +332,12 @@ impl SocketWatcher {
                 let _ =
                     source.sample(TcpState::TimeWait.bit(), &filter.ports, MOST_TIME_WAITS, &mut |one| diff.add(one));
             }
+            for (noticed, socket) in destroyed.drain(..) {
+                diff.add_destroyed(&socket, now.saturating_sub(noticed));
+            }
             let all_ends_seen = match source {
                 SocketSource::Netlink { destroy_events: Some(events), .. } => {
-                    events.drain(&mut |socket| diff.add_destroyed(socket))
+                    events.drain(&mut |socket| diff.add_destroyed(socket, Duration::ZERO)) && !has_lost
                 }
                 SocketSource::Netlink { destroy_events: None, .. } | SocketSource::ProcNet { .. } => false,
             };

@@ -1,7 +1,7 @@
 //! The kernel's list of TCP sockets, by netlink's `sock_diag` (`man 7 sock_diag`), and its events for destroyed sockets.
 
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -142,6 +142,11 @@ impl SocketDestroyEvents {
         // about 330 events fit on most machines, and at most 800.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &(512 * 1024));
         Ok(Self { socket, buffer: vec![0; 4096] })
+    }
+
+    /// Readable when there is an event.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// From now on only sockets with these local ports queue up, so that other programs' connections cannot overflow the

@@ -223,8 +223,8 @@ impl<'a> SnapshotDiff<'a> {
         self.before.sort_unstable_by_key(|record| record.id);
     }
 
-    /// Adds a socket that was destroyed, after [`Self::end_list`].
-    pub(super) fn add_destroyed(&mut self, socket: &Socket) {
+    /// Adds a socket that was destroyed this long ago, after [`Self::end_list`].
+    pub(super) fn add_destroyed(&mut self, socket: &Socket, ago: Duration) {
         // A socket without a peer was a listener.
         if socket.peer.port() == 0 || !self.filter.watches(socket.local) {
             return;
@@ -242,7 +242,7 @@ impl<'a> SnapshotDiff<'a> {
         }
         self.snapshot.new += u64::from(known.is_none() && !self.filter.ignores(socket.peer.ip()));
         if let Flow::Exact(times) = socket.flow {
-            // Its times are those at its end, less than one interval ago.
+            let times = Times { received: times.received + ago, sent: times.sent + ago, ..times };
             self.add_traffic(socket.peer.ip(), times, known.as_ref(), true);
         }
     }
