@@ -13,13 +13,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::cast_precision_loss,
-    unreachable_pub,
     reason = "a test panics when it fails, and may read the clock"
 )]
-
-#[path = "thin_traffic/random.rs"]
-mod random;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -35,19 +30,15 @@ use common::docker::{Files, file_with, have_engine};
 use common::http::*;
 use common::namespace::*;
 use common::nginx::Nginx;
+use common::random::Random;
 use common::*;
 use libc::{SIGINT, SIGTERM};
-use random::Random;
 
 /// The binary under test.
 const SOFTSTOP: &str = env!("CARGO_BIN_EXE_softstop");
 
 /// The `--quiet` of these stops, unless a test says otherwise.
 const QUIET: Duration = Duration::from_secs(1);
-/// How many calls a second make a history. At this rate less than a second of silence is needed.
-const RATE: f64 = 20.0;
-/// For how long calls come before the stop.
-const HISTORY: Duration = Duration::from_secs(3);
 /// How late a wait may end. Quiet is noticed at the next snapshot, a quarter of a second later, and a slow or busy machine is
 /// late with everything: its calls are fewer, so that more silence is needed. A stop that missed the quiet would take the 30 s of
 /// [`LONG`].
@@ -128,34 +119,6 @@ impl Stop {
 #[track_caller]
 fn between(took: Duration, least: Duration, most: Duration) {
     assert!(took + ms(50) >= least && took <= most, "it took {took:?}, not {least:?} to {most:?}");
-}
-
-/// Sends requests until `end`, at uneven intervals, and expects an answer to each. Returns when the last one was sent.
-#[track_caller]
-fn ask_until(end: Instant, ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
-    ask_at(RATE, end, ask)
-}
-
-/// The same at this rate.
-#[track_caller]
-fn ask_at(rate: f64, end: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
-    let mut random = Random::from_seed(13);
-    loop {
-        let asked = Instant::now();
-        if let Err(lost) = ask() {
-            panic!("a request was lost: {lost:?}");
-        }
-        thread::sleep(random.pause(rate));
-        if Instant::now() > end {
-            return asked;
-        }
-    }
-}
-
-/// Makes a visible history.
-#[track_caller]
-fn ask_for(time: Duration, ask: impl FnMut() -> Result<Vec<u8>, Lost>) {
-    ask_until(Instant::now() + time, ask);
 }
 
 /// Sends a request from this address and reads the whole response.

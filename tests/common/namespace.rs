@@ -82,7 +82,12 @@ fn run_again(name: &str, words: &[&str], way: Way) {
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.arg("--net").args(words).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture", "--include-ignored"]);
+    command.arg("--net").args(words).arg(env::current_exe().unwrap()).args([
+        "--exact",
+        name,
+        "--nocapture",
+        "--include-ignored",
+    ]);
     let output = command.env(WAY, format!("{way:?}")).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(" 1 passed"), "{way:?}: {said}");
