@@ -43,7 +43,6 @@ const HOW_TO_CHOOSE: &str = "(set grace_period or pre_delay)";
 
 /// Logs one stop.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Report {
     name: String,
     pid: i32,
