@@ -72,6 +72,8 @@ impl Kept {
 #[track_caller]
 fn stopped_before_the_answer(options: &[&str], before: &[&str]) -> (bool, Duration, Outcome) {
     let (port, run) = server_under(options, before);
+    // So that some silence is enough, and not the upper bound alone.
+    ask_for(HISTORY, || get(port, "/"));
     let mut client = Kept::to(port);
     client.ask("/late");
     // Until the server has read the request: one that is not read yet is another case.
@@ -125,17 +127,22 @@ fn no_answer_is_waited_for_longer_than_the_upper_bound() {
     outcome.code(143).logged("not quiet: requests are unanswered");
 }
 
-/// A server that answers nothing, and ends on SIGTERM with 3.
+/// A server that answers until it is asked for /never, and ends on SIGTERM with 3.
 const CATCHES: &str = r#"
     use IO::Socket::INET;
     $| = 1;
     my $listener = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 5) or die;
     $SIG{TERM} = sub { exit 3 };
     print "port ", $listener->sockport, "\n";
-    my $connection = $listener->accept;
-    sysread $connection, my $request, 100;
-    print "asked\n";
-    sleep 1 while 1;
+    while (my $connection = $listener->accept) {
+        sysread $connection, my $request, 100;
+        if ($request =~ m{^GET /never }) {
+            print "asked\n";
+            sleep 1 while 1;
+        }
+        syswrite $connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        close $connection;
+    }
 "#;
 
 #[test]
@@ -147,12 +154,13 @@ fn a_server_that_catches_sigterm_is_told_before_the_answer() {
     let options = ["--pre-delay", "500ms..30s", "--quiet", "500ms"];
     let run = softstop(options.into_iter().chain(["perl", "-e", CATCHES])).pid_one().start();
     let port: u16 = run.says("port ")[5..].parse().unwrap();
+    ask_for(HISTORY, || get(port, "/"));
     let mut client = Kept::to(port);
-    client.ask("/");
+    client.ask("/never");
     run.says("asked");
     let (took, outcome) = run.stopped();
     assert!(took < MARGIN, "{took:?}: {outcome:?}");
-    outcome.code(3).logged("quiet: no request for 500ms");
+    outcome.code(3).logged("quiet: no request for ");
 }
 
 // `drain_until = "idle"`.

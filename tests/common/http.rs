@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::random::Random;
 use super::{DEAD_MAN, eventually};
 
 /// More than the kernel's buffers on both sides of a connection can hold: a client that does not read on keeps such a response in
@@ -116,6 +117,39 @@ pub fn get(port: u16, path: &str) -> Result<Vec<u8>, Lost> {
 #[track_caller]
 pub fn is_up(mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) {
     eventually("the server answers", || ask().ok());
+}
+
+/// How many calls a second make a history. At this rate less than a second of silence proves that nobody calls any more.
+pub const RATE: f64 = 20.0;
+/// For how long calls come before the stop.
+pub const HISTORY: Duration = Duration::from_secs(3);
+
+/// Sends requests until `end`, at uneven intervals, and expects an answer to each. Returns when the last one was sent.
+#[track_caller]
+pub fn ask_until(end: Instant, ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
+    ask_at(RATE, end, ask)
+}
+
+/// The same at this rate.
+#[track_caller]
+pub fn ask_at(rate: f64, end: Instant, mut ask: impl FnMut() -> Result<Vec<u8>, Lost>) -> Instant {
+    let mut random = Random::from_seed(13);
+    loop {
+        let asked = Instant::now();
+        if let Err(lost) = ask() {
+            panic!("a request was lost: {lost:?}");
+        }
+        thread::sleep(random.pause(rate));
+        if Instant::now() > end {
+            return asked;
+        }
+    }
+}
+
+/// Calls for this long, usually [`HISTORY`], so that softstop sees a rate.
+#[track_caller]
+pub fn ask_for(time: Duration, ask: impl FnMut() -> Result<Vec<u8>, Lost>) {
+    ask_until(Instant::now() + time, ask);
 }
 
 /// What became of new requests after a stop request.

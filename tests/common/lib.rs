@@ -13,6 +13,7 @@
     clippy::missing_errors_doc,
     clippy::new_without_default,
     clippy::doc_markdown,
+    clippy::cast_precision_loss,
     reason = "a test may panic"
 )]
 #![allow(
@@ -30,6 +31,8 @@ pub mod http;
 pub mod namespace;
 pub mod nginx;
 pub mod peers;
+#[path = "../thin_traffic/random.rs"]
+pub mod random;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

@@ -8,7 +8,8 @@
     reason = "sizes and constants of the C library"
 )]
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::{env, io, mem, thread};
 
 use softstop::sys::sockets::SourceKind;
 
-use super::{have, is_root};
+use super::{eventually, have, is_root};
 
 /// The variable that says how sockets are read in this process; unset in the process that cargo started. softstop inherits it,
 /// so it must not have the prefix of softstop's settings.
@@ -81,7 +82,12 @@ fn run_again(name: &str, words: &[&str], way: Way) {
     if !is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.arg("--net").args(words).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    command.arg("--net").args(words).arg(env::current_exe().unwrap()).args([
+        "--exact",
+        name,
+        "--nocapture",
+        "--include-ignored",
+    ]);
     let output = command.env(WAY, format!("{way:?}")).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(said.contains(" 1 passed"), "{way:?}: {said}");
@@ -114,6 +120,56 @@ pub fn have_network() -> bool {
         new_network();
     }
     found
+}
+
+/// Runs `start` in a new network namespace that has a link to this thread's: `server` is the address there, and `client` the one
+/// here. The link has this name, which must be new here. What `start` starts stays there.
+pub fn in_linked_network<T: Send>(
+    link: &str,
+    client: Ipv4Addr,
+    server: Ipv4Addr,
+    start: impl FnOnce() -> T + Send,
+) -> T {
+    // A thread leaves the client's namespace for good, so each start has one.
+    let here = fs::canonicalize("/proc/thread-self").unwrap();
+    let started = thread::scope(|scope| {
+        let starts = scope.spawn(|| {
+            new_network();
+            ip(&format!(
+                "link add eth0 type veth peer name {link} netns {}/ns/net\n\
+                 addr add {server} peer {client} dev eth0\n\
+                 link set eth0 up\n",
+                here.display()
+            ));
+            start()
+        });
+        starts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    ip(&format!("addr add {client} peer {server} dev {link}\nlink set {link} up\n"));
+    started
+}
+
+/// Gives these lines to ip(8), in the namespace of this thread.
+fn ip(lines: &str) {
+    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    ip.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(ip.wait().unwrap().success(), "{lines}");
+}
+
+/// Waits until something listens on this TCP port in the network namespace of this thread. It makes no connection, so softstop
+/// sees no call.
+#[track_caller]
+pub fn has_listener(port: u16) {
+    let listens = format!(":{port:04X} ");
+    let is_it = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let local = words.nth(1).unwrap_or_default();
+        format!("{local} ").ends_with(&listens) && words.nth(1) == Some("0A")
+    };
+    eventually("something listens", || {
+        let tables = ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/thread-self/net/{table}")));
+        tables.into_iter().flatten().any(|table| table.lines().any(is_it)).then_some(())
+    });
 }
 
 /// Brings the loopback interface up, which is down in a new namespace.

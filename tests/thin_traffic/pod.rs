@@ -2,12 +2,9 @@
 //! namespace of the thread that starts it.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Command, Stdio};
-use std::thread;
 
-use common::namespace::new_network;
+use common::namespace::in_linked_network;
 use common::{Running, eventually, softstop, words};
 use tempfile::TempDir;
 
@@ -29,26 +26,13 @@ impl Pod {
     pub fn start(number: u16, options: &[String]) -> Self {
         let [high, low] = number.to_be_bytes();
         let address = Ipv4Addr::new(10, 99, high + 1, low);
-        // A thread leaves the client's namespace for good, so each pod has one for its start.
-        let client = fs::canonicalize("/proc/thread-self").unwrap();
-        let (run, network, home) = thread::scope(|scope| {
-            let starts = scope.spawn(|| {
-                new_network();
-                ip(&format!(
-                    "link add eth0 type veth peer name pod{number} netns {}/ns/net\n\
-                     addr add {address} peer {CLIENT} dev eth0\n\
-                     link set eth0 up\n",
-                    client.display()
-                ));
-                let home = TempDir::new().unwrap();
-                let command = nginx(&home);
-                let options = options.iter().map(String::as_str).chain(["--"]);
-                let run = softstop(words(options, &command)).pid_one().start();
-                (run, File::open("/proc/thread-self/ns/net").unwrap(), home)
-            });
-            starts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let (run, network, home) = in_linked_network(&format!("pod{number}"), CLIENT, address, || {
+            let home = TempDir::new().unwrap();
+            let command = nginx(&home);
+            let options = options.iter().map(String::as_str).chain(["--"]);
+            let run = softstop(words(options, &command)).pid_one().start();
+            (run, File::open("/proc/thread-self/ns/net").unwrap(), home)
         });
-        ip(&format!("addr add {CLIENT} peer {address} dev pod{number}\nlink set pod{number} up\n"));
         let address = (address, 80).into();
         let pod = Self { run, address, _network: network, _home: home };
         eventually("nginx answers", || {
@@ -57,13 +41,6 @@ impl Pod {
         });
         pod
     }
-}
-
-/// Gives these lines to ip(8), in the namespace of this thread.
-fn ip(lines: &str) {
-    let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    ip.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(ip.wait().unwrap().success(), "{lines}");
 }
 
 /// The command line of an nginx with one worker, which answers with 1 kB.
