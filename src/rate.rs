@@ -35,7 +35,9 @@
 //! Calls are often not independent: a page brings its pictures, a job runs each ten seconds. Then pauses are longer than those
 //! of independent calls of that rate. Of n independent pauses the longest is about ln(n) / r, and longer than (ln(n) + 4) / r in
 //! 2 of 100 cases. If the longest pause in a window is longer than that, the calls come in bursts, and the silence must last
-//! for twice that pause.
+//! for twice that pause. But an open connection shows its last call only, and others may have come before it. So if open
+//! connections are all that is visible of the time before the stop, what looks like a pause before the last of their calls
+//! counts for nothing.
 //!
 //! # Probes
 //!
@@ -267,7 +269,10 @@ impl Calls {
         let remembered = i32::try_from(self.age.min(MEMORY).as_millis()).unwrap_or(0);
         let before = before.get(before.partition_point(|call| call.at < -remembered)..).unwrap_or_default();
         let has_ended = has_enough(before.iter().filter(|call| !call.hides_earlier));
-        let windows = [Window::new(before, remembered), Window::new(during, last.unwrap_or(0))];
+        // Calls of open connections that are not seen may have come in each pause before their last ones.
+        let hidden_until = before.iter().filter(|call| call.hides_earlier && !has_ended).map(|call| call.at).max();
+        let since = hidden_until.unwrap_or(-remembered);
+        let windows = [Window::new(before, remembered, since), Window::new(during, last.unwrap_or(0), 0)];
         let rate = match windows {
             [Some(before), Some(during)] if has_ended => {
                 Some(before.rate.max(during.rate.min(MOST_UNSEEN * before.rate)))
@@ -300,8 +305,9 @@ struct Window {
 }
 
 impl Window {
-    /// The calls of a window of this length in milliseconds. `None`: there are too few.
-    fn new(calls: &[Call], length: i32) -> Option<Self> {
+    /// The calls of a window of this length in milliseconds, whose pauses are certain from `since` on. `None`: there are too few
+    /// calls.
+    fn new(calls: &[Call], length: i32, since: i32) -> Option<Self> {
         if !has_enough(calls.iter()) {
             return None;
         }
@@ -311,7 +317,8 @@ impl Window {
         // If each tenth had a call the rate would be infinite.
         let share = ((with_call - deviation) / all).min(1.0 - 0.5 / all);
         let rate = -(1.0 - share).ln() / 0.1;
-        let pauses = calls.iter().zip(calls.iter().skip(1)).map(|(one, next)| next.at - one.at);
+        let pairs = calls.iter().zip(calls.iter().skip(1)).filter(|(one, _)| one.at >= since);
+        let pauses = pairs.map(|(one, next)| next.at - one.at);
         let longest = pauses.max().map_or(0.0, f64::from) / 1000.0;
         let is_bursty = longest * rate > with_call.ln() + LONGEST_BY_CHANCE;
         let pause = is_bursty.then(|| Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX));
@@ -550,6 +557,16 @@ mod tests {
 
     fn finding_of_steady(gap: i32) -> Finding {
         finding(Before::Accepted(200), &calls(uneven(gap, -60_000, 0), 1))
+    }
+
+    #[test]
+    fn a_pause_before_the_last_call_of_an_open_connection_is_none() {
+        let open = |call: Call| Call { hides_earlier: true, is_first: false, ..call };
+        let kept = calls([-40_100, -21_300, -9_200, -900, -300], 1).into_iter().map(open);
+        let all: Vec<Call> = kept.chain(calls(uneven(100, 0, 3_000), 1)).collect();
+        let with_kept = finding(Before::Accepted(200), &all);
+        assert_eq!(with_kept.pause, None, "{with_kept:?}");
+        assert!(with_kept.needed(UPPER) < Some(Duration::from_secs(2)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::rate::Caller;
 
 /// So many calls are kept of one snapshot. The kernel lists connections in no order, so those of a longer list are a sample.
-const MOST_CALLS: usize = 1024;
+const MOST_CALLS: usize = 2048;
 
 /// A call, as one snapshot showed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

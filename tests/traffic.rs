@@ -439,7 +439,6 @@ fn if_nobody_but_a_probe_has_called_the_pre_delay_takes_its_lower_bound() {
 
 /// The same with a probe that calls before the lower bound.
 #[test]
-#[ignore = "fails: a connection that ended in the stop counts as of the snapshot, up to 250 ms late, so the probe is not even"]
 fn a_probe_that_calls_during_the_stop_is_nobody_too() {
     if !have_nginx() {
         return;
@@ -477,7 +476,6 @@ fn a_probe_in_count_peers_prolongs_the_pre_delay_to_its_upper_bound_and_is_named
 }
 
 #[test]
-#[ignore = "fails: a connection that ended in the stop counts as of the snapshot, up to 250 ms late, so the probe is not even"]
 fn beside_a_probe_the_requests_of_others_prolong_the_pre_delay() {
     if !have_nginx() {
         return;
@@ -566,7 +564,6 @@ fn a_tcp_check_without_a_byte_is_nobody() {
 }
 
 #[test]
-#[ignore = "fails: the IPv6 multicasts of the node, 432 octets in 4 s, count as data"]
 fn a_tcp_check_is_nobody_too_if_the_node_speaks_ipv6() {
     if !have_program("ip") || !have_network() {
         return;

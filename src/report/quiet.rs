@@ -53,11 +53,9 @@ pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bou
     let needed = traffic.needed(of, upper_bound).unwrap_or_default();
     match (traffic.silence(what, now), traffic.silence(of, now)) {
         (Silence::Unknown(Unseen::Sockets), _) => {} // the monitor has logged it
-        (Silence::Unknown(unseen), _) => info!(target: STOP, "waited to the upper bound: {}", why(unseen)),
-        (Silence::Seen(silence), _) if silence < lasts && !traffic.sees_calls() => info!(
-            target: STOP,
-            "waited to the upper bound: the kernel does not show single requests, so everything that arrives in the network namespace counts as one"
-        ),
+        (Silence::Unknown(Unseen::Rate), _) if !traffic.sees_calls() => unseen(BLIND),
+        (Silence::Seen(silence), _) if silence < lasts && !traffic.sees_calls() => unseen(BLIND),
+        (Silence::Unknown(reason), _) => unseen(why(reason)),
         (Silence::Seen(silence), _) if silence < lasts => {
             let peers = traffic.recent_peers(lasts, now).unwrap_or_default();
             info!(target: STOP, "not quiet: {comes}, the last {} ago{}", seconds(silence), from(&peers));
@@ -71,6 +69,14 @@ pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bou
         }
     }
 }
+
+fn unseen(why: &str) {
+    info!(target: STOP, "waited to the upper bound: {why}");
+}
+
+/// Why a silence is not seen if only the namespace's counters are.
+const BLIND: &str =
+    "the kernel does not show single requests, so everything that arrives in the network namespace counts as one";
 
 fn why(unseen: Unseen) -> &'static str {
     match unseen {

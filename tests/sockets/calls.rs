@@ -73,17 +73,17 @@ fn a_connection_that_the_server_closed_is_remembered_as_a_call_of_that_moment() 
 }
 
 #[test]
-fn of_many_ended_connections_two_hundred_of_a_family_are_read() {
-    each_way("calls::of_many_ended_connections_two_hundred_of_a_family_are_read", |_| {
+fn of_many_ended_connections_a_thousand_of_a_family_are_read() {
+    each_way("calls::of_many_ended_connections_a_thousand_of_a_family_are_read", |_| {
         let (four, six) = (Server::new(), Server::on(Ipv6Addr::LOCALHOST));
         let ports = [four.address.port(), six.address.port()];
         let look = || Watch::of(Subject { ports: &ports, ..EVERYTHING }, None).look();
         (0..150).for_each(|_| four.serve_one(End::Server));
         assert_eq!(look().calls.len(), 150, "the control: fewer are all read");
-        (0..150).for_each(|_| four.serve_one(End::Server));
-        (0..250).for_each(|_| six.serve_one(End::Server));
+        (0..900).for_each(|_| four.serve_one(End::Server));
+        (0..1_050).for_each(|_| six.serve_one(End::Server));
         let (of_four, of_six): (Vec<_>, Vec<_>) = look().calls.into_iter().partition(|call| call.peer.is_ipv4());
-        assert_eq!((of_four.len(), of_six.len()), (200, 200));
+        assert_eq!((of_four.len(), of_six.len()), (1000, 1000));
     });
 }
 

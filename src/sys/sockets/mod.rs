@@ -118,8 +118,9 @@ impl Received {
 /// If a list changed while it was made it is requested again, up to this many times in all.
 const TRIES: usize = 3;
 
-/// So many TIME-WAITs are read of each address family.
-const MOST_TIME_WAITS: usize = 200;
+/// So many TIME-WAITs are read of each address family. A list of tens of thousands takes tens of milliseconds. A sample of a few
+/// hundred would give the same rate, but would miss most calls of a probe among those of busy clients.
+const MOST_TIME_WAITS: usize = 1_000;
 
 /// So many destroyed sockets are kept until the next snapshot. More are left in the kernel's queue.
 const MOST_DESTROYED: usize = 1024;
