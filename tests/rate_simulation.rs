@@ -88,7 +88,8 @@ fn hold(cells: &[Cell], complaint: impl Fn(&Cell, &Outcome) -> Option<String>) {
             let is_heavy = matches!(cell.arrivals, Arrivals::Poisson { rate } if rate >= 50.0);
             let stops = if is_heavy { stops().div_ceil(10) } else { stops() };
             let outcome = &cell.run(stops, &[Rule::Softstop])[0];
-            println!("{cell}: {} of {stops} lose, median {:.1} s", outcome.losing(), outcome.percentile(0.5));
+            let [median, most] = [0.5, 0.99].map(|share| outcome.percentile(share));
+            println!("{cell}: {} of {stops} lose, median {median:.1} s, 99 of 100 {most:.1} s", outcome.losing());
             complaint(cell, outcome).map(|complaint| format!("{cell}: {complaint}"))
         })
         .collect();

@@ -45,8 +45,8 @@ pub fn rows() -> Vec<Cell> {
         Arrivals::Falling { rate: 2.0 },
     ]
     .map(|arrivals| worst(Cell { arrivals, ..Cell::default() }));
-    let poll = Cell { arrivals: Arrivals::Poll { period: 5.0 }, clients: 1, ..worst(Cell::default()) };
-    let even = [false, true].map(|is_named| Cell { is_named, ..poll.clone() });
+    let even = Cell { arrivals: Arrivals::Poll { period: 5.0 }, clients: 1, ..worst(Cell::default()) };
+    let even_twice = [false, true].map(|is_named| Cell { is_named, ..even.clone() });
     let young = [(0.1, 10.0), (1.0, 10.0), (1.0, 60.0)].map(|(rate, age)| Cell { age, ..poisson(rate) });
     let lags = [0.0, 2.0, 8.0, 20.0].map(|lag| Cell { lag, upper: 25.0, ..poisson(5.0) });
     let beside = [1.0, 2.0, 5.0, 10.0].map(|period| Cell { probes: probes(&[period], Address::Own), ..poisson(1.0) });
@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Cell> {
         .chain(pools.map(worst))
         .chain(bursts)
         .chain(changing)
-        .chain(even)
+        .chain(even_twice)
         .chain(young)
         .chain(lags)
         .chain(beside)
