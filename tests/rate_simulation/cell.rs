@@ -174,7 +174,10 @@ impl Cell {
 impl Display for Cell {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
         let Self { arrivals, connect, lag, upper, .. } = self;
-        write!(formatter, "{arrivals}, {connect}, {}, lag {lag} s, upper bound {upper} s", self.beside())
+        write!(formatter, "{arrivals}, {connect}, lag {lag} s, upper bound {upper} s")?;
+        let beside = self.beside();
+        formatter.write_str(if beside.is_empty() { "" } else { ", " })?;
+        formatter.write_str(&beside)
     }
 }
 
