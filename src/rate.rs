@@ -33,8 +33,8 @@
 //! # Bursts
 //!
 //! Calls are often not independent: a page brings its pictures, a job runs each ten seconds. Then pauses are longer than those
-//! of independent calls of that rate. Of n independent pauses the longest is about ln(n) / r, and longer than (ln(n) + 4) / r in
-//! 2 of 100 cases. If the longest pause in a window is longer than that, the calls come in bursts, and the silence must last
+//! of independent calls of that rate. Of n independent pauses the longest is about ln(n) / r, and longer than (ln(n) + 5) / r in
+//! 7 of 1,000 cases. If the longest pause in a window is longer than that, the calls come in bursts, and the silence must last
 //! for twice that pause. But an open connection shows its last call only, and others may have come before it. So if open
 //! connections are all that is visible of the time before the stop, what looks like a pause before the last of their calls
 //! counts for nothing.
@@ -52,7 +52,9 @@
 //!
 //! If fewer than [`ENOUGH`] calls are visible, the rate is *unknown*, and only the upper bound ends the wait. The counters of the
 //! network namespace never raise a rate, but they may prove that nobody has ever called: no connection was accepted
-//! since our start, or none that brought data, or no more than the visible probes have made.
+//! since our start, or none that brought data, or as many as the visible probes have made. A probe that has begun later than we
+//! did has made fewer, and then rare others may be hidden among those that are missing. So if many are missing, we must have run
+//! for so long that these others are too rare to matter.
 //!
 //! `tests/rate_simulation.rs` simulates thousands of stops; `docs/how-much-silence.md` has its table.
 
@@ -68,7 +70,7 @@ const ENOUGH: usize = 5;
 /// The length of a tenth of a second, in milliseconds.
 const TENTH: i32 = 100;
 /// The longest of n independent pauses is rarely longer than ln(n) and this many mean pauses together.
-const LONGEST_BY_CHANCE: f64 = 4.0;
+const LONGEST_BY_CHANCE: f64 = 5.0;
 /// What is seen in the stop counts for at most this many times the rate of the connections that had ended before it.
 const MOST_UNSEEN: f64 = 2.0;
 
@@ -85,10 +87,17 @@ const MOST_PROBES_PER_SECOND: f64 = 3.1;
 const MOST_CALLS_OF_A_PROBE: usize = 400;
 /// Times are exact to about so many milliseconds: the kernel's clock ticks every 1 to 10 ms.
 const TICK: i32 = 10;
-/// Two calls of one peer that are no more than this apart are one call, seen twice.
+/// Two calls of one peer at the beginning of the stop that are no more than this apart are one call, seen twice.
 const TWICE_SEEN: i32 = 2 * TICK;
 /// So many series may look like a probe by chance.
 const MOST_BY_CHANCE: f64 = 0.01;
+
+/// A probe usually begins this soon after our start: the server has to open its listener first. With a delay that a person has
+/// set it begins this long after it at most, as far as is supposed.
+const USUAL_DELAY: Duration = Duration::from_secs(5);
+const LONG_DELAY: Duration = Duration::from_secs(60);
+/// In a wait of this length fewer than one client in a hundred stops may be overlooked.
+const LONG_WAIT: Duration = Duration::from_secs(20);
 
 /// So many calls are remembered, the latest ones.
 const MOST_CALLS: usize = 4096;
@@ -217,7 +226,9 @@ impl Calls {
         }
         // A connection that ends while the first snapshot is taken may show in that one and in the next.
         self.seen.sort_unstable_by_key(|call| (call.peer, call.at));
-        self.seen.dedup_by(|next, call| next.peer == call.peer && next.at - call.at <= TWICE_SEEN);
+        self.seen.dedup_by(|next, call| {
+            next.peer == call.peer && next.at - call.at <= TWICE_SEEN && call.at <= TWICE_SEEN && next.at >= -TWICE_SEEN
+        });
         self.seen.sort_unstable_by_key(|call| call.at);
         let surplus = self.seen.len().saturating_sub(MOST_CALLS);
         self.seen.drain(..surplus);
@@ -257,14 +268,12 @@ impl Calls {
     fn evaluate(&mut self) {
         let (calls, probes) = without_probes(&self.seen);
         let last = calls.last().map(|call| call.at);
-        let is_nobody = match self.before {
-            Before::Nobody => calls.is_empty(),
-            Before::Accepted(accepted) => {
-                let of_probes = probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum::<u64>();
-                calls.is_empty() && accepted <= of_probes.saturating_add(self.kept)
-            }
-            Before::Unknown => false,
-        };
+        let is_nobody = calls.is_empty()
+            && match self.before {
+                Before::Nobody => true,
+                Before::Accepted(accepted) => self.are_explained(accepted, &probes),
+                Before::Unknown => false,
+            };
         let (before, during) = calls.split_at(calls.partition_point(|call| call.at < 0));
         let remembered = i32::try_from(self.age.min(MEMORY).as_millis()).unwrap_or(0);
         let before = before.get(before.partition_point(|call| call.at < -remembered)..).unwrap_or_default();
@@ -282,6 +291,23 @@ impl Calls {
         let pause = windows.iter().flatten().filter_map(|window| window.pause).max();
         self.finding = Finding { last, rate, pause, probes: probes.len(), is_nobody };
         self.counted = calls;
+    }
+}
+
+impl Calls {
+    /// Whether the probes, and the clients that keep their connections, explain all connections that were accepted.
+    fn are_explained(&self, accepted: u64, probes: &[Probe]) -> bool {
+        let by_probes = probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum::<u64>();
+        let Some(missing) = by_probes.saturating_add(self.kept).checked_sub(accepted) else { return false };
+        if self.age <= MEMORY {
+            return true; // every call of the probes is visible
+        }
+        // If the probes have begun later than we did, they have made fewer, and others may have made as many.
+        let per_second: f64 = probes.iter().map(Probe::per_second).sum();
+        let fewer = |delay: Duration| per_second * delay.as_secs_f64() + float(probes.len());
+        let missing = u32::try_from(missing).map_or(f64::MAX, f64::from);
+        let hidden_per_second = fewer(LONG_DELAY) / self.age.as_secs_f64();
+        missing <= fewer(USUAL_DELAY) || hidden_per_second * LONG_WAIT.as_secs_f64() < 0.01
     }
 }
 
@@ -639,9 +665,23 @@ mod tests {
     }
 
     #[test]
+    fn a_late_probe_hides_no_callers_of_an_older_pod_unless_they_are_rarer_than_matters() {
+        let probe = calls((-60_000..0).step_by(10_000), 1);
+        let is_nobody = |age, accepted| {
+            let mut all = Calls::new(Duration::from_secs(age), Before::Accepted(accepted));
+            all.add(probe.iter().copied());
+            all.finding().is_nobody
+        };
+        assert!(is_nobody(600, 60) && is_nobody(600, 59), "it began when we did, or the server was slow to listen");
+        assert!(!is_nobody(600, 57), "it began 30 s later, or later still, and others called");
+        assert!(is_nobody(50_000, 4_997), "three calls in 14 hours");
+    }
+
+    #[test]
     fn a_startup_probe_that_has_ended_is_a_probe_too() {
-        let startup = calls((-60_000..-30_000).step_by(2_000), 1);
-        assert!(finding(Before::Accepted(15), &startup).is_nobody);
+        let mut all = Calls::new(Duration::from_secs(60), Before::Accepted(15));
+        all.add(calls((-60_000..-30_000).step_by(2_000), 1));
+        assert!(all.finding().is_nobody);
     }
 
     #[test]

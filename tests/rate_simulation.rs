@@ -255,7 +255,7 @@ fn table() {
 #[test]
 #[ignore = "prints what one evaluation of the rule costs"]
 fn cost() {
-    use softstop::rate::{Before, Call, Calls};
+    use softstop::rate::{Before, Call, Caller, Calls};
     use std::net::IpAddr;
     use std::time::{Duration, Instant};
     println!("| calls | peers | CPU of one evaluation |\n| ---: | ---: | ---: |");
@@ -265,7 +265,8 @@ fn cost() {
         let mut call = |at: f64| Call {
             at: (at * 1000.0) as i32,
             peer: IpAddr::from([10, 0, (random.fraction() * f64::from(peers)) as u8, 1]),
-            may_be_probe: true,
+            caller: Caller::Any,
+            is_first: true,
             hides_earlier: false,
         };
         let mut times = random::Random::from_seed(2);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use softstop::rate::MEMORY;
+use softstop::rate::{Caller, MEMORY};
 use softstop::snapshot::{SeenCall, Snapshot};
 
 use super::arrivals::{Arrival, LATEST, even};
@@ -11,7 +11,7 @@ use super::cell::{Address, Cell, Connect, Source};
 use super::random::Random;
 
 /// TIME-WAITs that the first snapshot has at most.
-const MOST_TIME_WAITS: usize = 200;
+const MOST_TIME_WAITS: usize = 1_000;
 /// The kernel's clock ticks each 4 ms.
 const TICK: f64 = 0.004;
 /// A snapshot has the calls on open connections since so long before the last one.
@@ -151,9 +151,9 @@ impl<'a> Pod<'a> {
         SeenCall {
             peer: IpAddr::from([10, 0, 0, call.peer]),
             age: Duration::from_secs_f64(age),
-            is_first: true,
+            is_first: has_ended,
             hides_earlier: !has_ended,
-            is_named: self.cell.is_named && !call.is_probe,
+            caller: if self.cell.is_named && !call.is_probe { Caller::Client } else { Caller::Any },
         }
     }
 }
