@@ -9,7 +9,7 @@ use crate::rate::Before;
 use crate::report::STOP;
 use crate::shutdown::{Activity, Moment};
 use crate::snapshot::Connection;
-use crate::sys::sockets::{OwnProcesses, PortSelection, SocketWatcher, SocketsUnavailable, SourceKind, Subject};
+use crate::sys::sockets::{Ends, OwnProcesses, PortSelection, SocketWatcher, SocketsUnavailable, SourceKind, Subject};
 use crate::traffic::Traffic;
 
 /// The interval of snapshots while one may end a wait, and early in a drain. Quiet is noticed at most this much late.
@@ -98,11 +98,18 @@ impl TrafficMonitor {
 
     /// Notes which connections have ended. In heavy traffic many do, and are noted together.
     pub(super) fn note_ends(&mut self, now: Moment) {
-        if !self.is_exact || self.next.is_none() || self.deaf_until.is_some_and(|until| now < until) {
+        let Some(next) = self.next.filter(|_| self.is_exact) else {
+            self.deaf_until = None;
+            return;
+        };
+        if self.deaf_until.is_some_and(|until| now < until) {
             return;
         }
-        let has_any = self.watcher.note_ends(now);
-        self.deaf_until = has_any.then(|| now.saturating_add(DEAF_FOR));
+        self.deaf_until = match self.watcher.note_ends(now) {
+            Ends::None => None,
+            Ends::Some => Some(now.saturating_add(DEAF_FOR)),
+            Ends::TooMany => Some(next),
+        };
     }
 
     /// What the snapshots have shown.

@@ -155,6 +155,17 @@ pub struct Subject<'a> {
 /// watched.
 pub type OwnProcesses<'a> = dyn Fn() -> Option<Vec<Process>> + 'a;
 
+/// The connections that have ended since they were last noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// None has.
+    None,
+    /// Some have, and were noted.
+    Some,
+    /// So many were noted before that the next snapshot must come first.
+    TooMany,
+}
+
 /// Takes snapshots of the traffic on some ports. Created when a stop begins.
 #[derive(Debug)]
 pub struct SocketWatcher {
@@ -281,23 +292,25 @@ impl SocketWatcher {
     }
 
     /// Reads which connections have ended, for the next snapshot: the kernel says what they did, but not when they ended.
-    /// Returns whether there were any.
-    pub fn note_ends(&mut self, now: Moment) -> bool {
+    pub fn note_ends(&mut self, now: Moment) -> Ends {
         let Self { source: SocketSource::Netlink { destroy_events: Some(events), .. }, destroyed, filter, .. } = self
         else {
-            return false;
+            return Ends::None;
         };
-        if filter.ports.is_empty() || destroyed.len() > MOST_DESTROYED {
-            return false;
+        if filter.ports.is_empty() {
+            return Ends::None;
         }
-        let mut has_any = false;
+        if destroyed.len() > MOST_DESTROYED {
+            return Ends::TooMany;
+        }
+        let mut ends = Ends::None;
         self.has_lost |= !events.drain(&mut |socket| {
-            has_any = true;
+            ends = Ends::Some;
             if filter.watches(socket.local) {
                 destroyed.push((now, socket.clone()));
             }
         });
-        has_any
+        ends
     }
 
     /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Then, while no port is watched, the ports are
