@@ -24,7 +24,7 @@
 //! probability e^(-0.1 r). One standard deviation is first subtracted from the count, √(n f (1 - f)) of n tenths (the binomial
 //! distribution).
 //!
-//! There are two windows, each of which needs [`ENOUGH`] tenths with a call: the last minute before the stop ([`MEMORY`], or our
+//! There are two windows, each of which needs five tenths with a call: the last minute before the stop ([`MEMORY`], or our
 //! own age), of which the kernel shows what it remembers, and the stop up to the last call, of which everything is seen. The
 //! higher rate counts, since the kernel forgets calls and invents none. But the window of the stop is short and may be one
 //! burst. So if connections that have ended are visible in the last minute, the stop counts for at most twice its rate: the other
@@ -50,7 +50,7 @@
 //!
 //! # Unknown
 //!
-//! If fewer than [`ENOUGH`] calls are visible, the rate is *unknown*, and only the upper bound ends the wait. The counters of the
+//! If fewer than five tenths with a call are visible, the rate is *unknown*, and only the upper bound ends the wait. The counters of the
 //! network namespace never raise a rate, but they may prove that nobody has ever called: no connection was accepted
 //! since our start, or none that brought data, or as many as the visible probes have made. A probe that has begun later than we
 //! did has made fewer, and then rare others may be hidden among those that are missing. So if many are missing, we must have run

@@ -53,7 +53,7 @@
 //! The same holds for netlink on kernels that report no destroyed sockets, before Linux 4.2.
 //!
 //! The time before the stop is known as far as the kernel remembers it: a TIME-WAIT stays for a minute and has a timer, and an
-//! open connection shows its last call. Of the TIME-WAITs [`MOST_TIME_WAITS`] of each family are read, in no order. The timer starts
+//! open connection shows its last call. Of the TIME-WAITs a thousand of each family are read, in no order. The timer starts
 //! again when the client closes too, so a call may seem too young, never too old. A connection that the client closed first has
 //! left nothing.
 //!
