@@ -24,7 +24,7 @@ use softstop::supervise::{self, Ending, Options, supervise};
 use softstop::sys::child::Child;
 use softstop::sys::log_pipe::LogPipe;
 use softstop::sys::signals::{self, Inbox, Inherited};
-use softstop::sys::sockets::Received;
+use softstop::sys::sockets::NamespaceCounters;
 use softstop::sys::{arguments, descriptors, memory, role, terminal};
 
 #[unsafe(no_mangle)]
@@ -158,7 +158,7 @@ struct Launched {
     log: Option<RawFd>,
     has_terminal: bool,
     hands_over: bool,
-    received_at_start: Option<Received>,
+    received_at_start: Option<NamespaceCounters>,
 }
 
 /// Starts the log and the child. Not inlined, so that its stack can be given back.
@@ -185,7 +185,7 @@ fn launch(program: &Program, name: &OsString, inherited: Inherited, style: LogSt
             style.log(LogEvent::NoTerminal(&error));
         }
     }
-    let received_at_start = if settings.looks_for_server() { Received::read() } else { None };
+    let received_at_start = if settings.looks_for_server() { NamespaceCounters::read() } else { None };
     let child = Child::start(&program.command, inherited, group, in_foreground)
         .map_err(|error| Failure::not_started(style, name, &error))?;
     Ok(Launched { child, inbox, log, has_terminal, hands_over, received_at_start })

@@ -83,8 +83,8 @@ const SHORTEST_SERIES: usize = 4;
 const MOST_SERIES: usize = 3;
 /// All probes of a peer together make at most so many calls a second. More are the even calls of a client.
 const MOST_PROBES_PER_SECOND: f64 = 3.1;
-/// A peer with more calls than this is no probe. Three calls a second make 180 in a minute.
-const MOST_CALLS_OF_A_PROBE: usize = 400;
+/// Probes are searched among so many calls of a peer, the latest ones. Three calls a second make 180 in a minute.
+const MOST_SEARCHED: usize = 400;
 /// Times are exact to about so many milliseconds: the kernel's clock ticks every 1 to 10 ms.
 const TICK: i32 = 10;
 /// Two calls of one peer at the beginning of the stop that are no more than this apart are one call, seen twice.
@@ -139,20 +139,42 @@ pub enum Before {
     Unknown,
 }
 
-/// The octets of a connection on which the client has sent nothing: a SYN of 60, the end of the handshake, a FIN and an
-/// acknowledgement of 52 each, by IPv4 with timestamps. Data and its acknowledgements come on top.
-const OCTETS_WITHOUT_DATA: u64 = 216;
+/// What the network namespace has received since our start. `None`: unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Connections that were accepted, by whichever process.
+    pub accepted: u64,
+    /// TCP segments.
+    pub segments: u64,
+    /// Octets of IP packets.
+    pub octets: Option<u64>,
+}
+
+/// The segments that a client sends on a connection without data, in octets by IPv4 with timestamps: a SYN, the end of the
+/// handshake, a FIN and an acknowledgement.
+const WITHOUT_DATA: [u64; 4] = [60, 52, 52, 52];
 
 impl Before {
-    /// What the namespace has received since our start: accepted connections, and octets of IP packets if they are known.
+    /// What the counters prove.
     ///
-    /// If the octets are those of connections without data, there was no data. One connection may be under way. Other forms of a
-    /// connection have other numbers (a reset saves 64 octets), so the numbers of a namespace that does anything else do not fit.
+    /// If segments and octets are exactly those of connections without data, there was no data. The last connection may be under
+    /// way. A connection that the client resets has other numbers, and so has everything else that the namespace receives: then
+    /// nothing is proved.
     #[must_use]
-    pub fn received(accepted: u64, octets: Option<u64>) -> Self {
-        let without_data = accepted.saturating_mul(OCTETS_WITHOUT_DATA);
-        let is_without_data =
-            |octets| (without_data.saturating_sub(OCTETS_WITHOUT_DATA / 2)..=without_data).contains(&octets);
+    pub fn of(received: Received) -> Self {
+        let Received { accepted, segments, octets } = received;
+        let segments_of_each = u64::try_from(WITHOUT_DATA.len()).unwrap_or(u64::MAX);
+        let is_without_data = |octets| {
+            // What the last connection has yet to send.
+            (0..WITHOUT_DATA.len()).any(|sent| {
+                let left = WITHOUT_DATA.get(sent..).unwrap_or_default();
+                let left = if sent == 0 { &[][..] } else { left };
+                let [segments_left, octets_left] = [u64::try_from(left.len()).unwrap_or(0), left.iter().sum()];
+                let of_all: u64 = WITHOUT_DATA.iter().sum();
+                segments + segments_left == accepted.saturating_mul(segments_of_each)
+                    && octets + octets_left == accepted.saturating_mul(of_all)
+            })
+        };
         if accepted == 0 || octets.is_some_and(is_without_data) { Self::Nobody } else { Self::Accepted(accepted) }
     }
 }
@@ -358,13 +380,13 @@ fn float(count: usize) -> f64 {
 }
 
 /// The calls of a probe.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Probe {
     /// Its shortest period, given that the times are exact to a tick.
     period: Duration,
     last: i32,
-    /// How many calls of it are visible that came before the stop, and since then.
-    visible: [u64; 2],
+    /// When it has called, as far as is visible.
+    calls: Vec<i32>,
     /// Whether each call is a connection of its own. Otherwise they may all have come on one.
     has_connections: bool,
 }
@@ -372,14 +394,17 @@ struct Probe {
 impl Probe {
     /// How many connections it has made at most between our start, `age` before the stop, and the stop.
     fn connections_before_stop(&self, age: Duration) -> u64 {
-        let [before, since] = self.visible;
         if !self.has_connections {
             return 1;
         }
+        let count = |is_meant: &dyn Fn(i32) -> bool| self.calls.iter().map(|&at| u64::from(is_meant(at))).sum::<u64>();
         // Then all of its calls are visible. If we reckoned from our start, a probe that has begun later would hide calls.
+        // Those that came before our start are not among the connections that are to be explained.
         if age <= MEMORY {
-            return before;
+            let start = i32::try_from(age.as_millis()).map_or(i32::MIN, |age| -age);
+            return count(&|at| (start..0).contains(&at));
         }
+        let since = count(&|at| at >= 0);
         let from_start_to_last = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).saturating_add(self.last.into());
         let from_start_to_last = Duration::from_millis(u64::try_from(from_start_to_last).unwrap_or(0));
         let periods = from_start_to_last.as_nanos() / self.period.as_nanos().max(1);
@@ -398,11 +423,12 @@ fn without_probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
     by_peer.sort_unstable_by_key(|call| (call.peer, call.at));
     for of_peer in by_peer.chunk_by(|one, next| one.peer == next.peer) {
         let is_client = of_peer.iter().any(|call| call.caller == Caller::Client);
-        let is_searched = !is_client && of_peer.len() <= MOST_CALLS_OF_A_PROBE;
-        let (others, probes) = if is_searched { probes(of_peer) } else { (of_peer.to_vec(), Vec::new()) };
+        let (earlier, latest) = of_peer.split_at(of_peer.len().saturating_sub(MOST_SEARCHED));
+        let (others, probes) = if is_client { (latest.to_vec(), Vec::new()) } else { probes(latest) };
         if probes.iter().map(Probe::per_second).sum::<f64>() > MOST_PROBES_PER_SECOND {
             rest.extend_from_slice(of_peer);
         } else {
+            rest.extend_from_slice(earlier);
             rest.extend(others);
             found.extend(probes);
         }
@@ -417,19 +443,20 @@ fn probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
     let (mut rest, mut found) = (calls.to_vec(), Vec::new());
     while found.len() < MOST_SERIES {
         let times: Vec<i32> = rest.iter().map(|call| call.at).collect();
-        let Some((mut probe, members)) = longest_series(&times) else { break };
-        let is_member = |call: &Call| members.binary_search(&call.at).is_ok();
-        probe.has_connections = rest.iter().filter(|call| is_member(call)).all(|call| call.is_first);
+        let Some(mut probe) = longest_series(&times) else { break };
+        let is_member = |call: &Call| probe.calls.binary_search(&call.at).is_ok();
+        let has_connections = rest.iter().filter(|call| is_member(call)).all(|call| call.is_first);
         rest.retain(|call| !is_member(call));
+        probe.has_connections = has_connections;
         found.push(probe);
     }
     (rest, found)
 }
 
 /// The longest series that goes on until the last of these calls.
-fn longest_series(times: &[i32]) -> Option<(Probe, Vec<i32>)> {
+fn longest_series(times: &[i32]) -> Option<Probe> {
     let &newest = times.last()?;
-    let mut longest: Option<(Probe, Vec<i32>)> = None;
+    let mut longest: Option<Probe> = None;
     let recent = times.iter().rev().take_while(|&&last| newest - last <= LONGEST_PERIOD);
     for (skipped, &last) in recent.enumerate() {
         for &before in times.iter().rev().skip(skipped + 1).take_while(|&&before| last - before <= LONGEST_PERIOD) {
@@ -439,10 +466,8 @@ fn longest_series(times: &[i32]) -> Option<(Probe, Vec<i32>)> {
                 continue;
             }
             let Some(calls) = follow(times, last, period) else { continue };
-            if calls.len() > longest.as_ref().map_or(SHORTEST_SERIES - 1, |(_, calls)| calls.len()) {
-                if let Some(probe) = probe(&calls, times) {
-                    longest = Some((probe, calls));
-                }
+            if calls.len() > longest.as_ref().map_or(SHORTEST_SERIES - 1, |longest| longest.calls.len()) {
+                longest = probe(calls, times).or(longest);
             }
         }
     }
@@ -476,7 +501,7 @@ fn follow(times: &[i32], last: i32, period: i32) -> Option<Vec<i32>> {
 }
 
 /// The probe that makes these calls of a peer's, unless they may be even by chance.
-fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
+fn probe(calls: Vec<i32>, all: &[i32]) -> Option<Probe> {
     let (&first, &last) = (calls.first()?, calls.last()?);
     let period = f64::from(last - first) / float(calls.len() - 1);
     let gaps = calls.iter().zip(calls.iter().skip(1)).map(|(one, next)| f64::from(next - one));
@@ -491,10 +516,8 @@ fn probe(calls: &[i32], all: &[i32]) -> Option<Probe> {
         return None;
     }
     let shortest = period - f64::from(TICK) / float(calls.len() - 1);
-    let before = calls.iter().map(|&at| u64::from(at < 0)).sum();
-    let since = calls.iter().map(|&at| u64::from(at >= 0)).sum();
     let period = Duration::try_from_secs_f64(shortest / 1000.0).ok()?;
-    Some(Probe { period, last, visible: [before, since], has_connections: false })
+    Some(Probe { period, last, calls, has_connections: false })
 }
 
 #[cfg(test)]
@@ -540,12 +563,40 @@ mod tests {
 
     #[test]
     fn connections_without_a_byte_are_nobodys() {
-        assert_eq!(Before::received(23, Some(4_968)), Before::Nobody);
-        assert_eq!(Before::received(23, Some(4_968 - 104)), Before::Nobody, "the last one is still open");
-        for octets in [Some(4_968 + 40), Some(4_968 - 640), None] {
-            assert_eq!(Before::received(23, octets), Before::Accepted(23), "{octets:?}");
+        let of = |segments, octets| Before::of(Received { accepted: 23, segments, octets });
+        assert_eq!(of(92, Some(4_968)), Before::Nobody);
+        assert_eq!(of(90, Some(4_968 - 104)), Before::Nobody, "the last one is still open");
+        for (segments, octets) in [(92, Some(4_968 - 104)), (92, None), (93, Some(5_020)), (91, Some(4_968))] {
+            assert_eq!(of(segments, octets), Before::Accepted(23), "{segments} {octets:?}");
         }
-        assert_eq!(Before::received(0, None), Before::Nobody);
+        assert_eq!(Before::of(Received { accepted: 0, segments: 9, octets: None }), Before::Nobody);
+    }
+
+    #[test]
+    fn resets_and_a_request_do_not_add_up_to_connections_without_data() {
+        // Three checks that end by a reset (60 + 52 + 40), and a request of 164 octets that its client closes.
+        let received = Received { accepted: 4, segments: 3 * 3 + 6, octets: Some(3 * 152 + 60 + 5 * 52 + 88) };
+        assert_eq!(received.octets, Some(4 * 216));
+        assert_eq!(Before::of(received), Before::Accepted(4));
+    }
+
+    #[test]
+    fn the_probes_calls_before_our_start_explain_no_connections_since_then() {
+        let probe = calls((-58_000..0).step_by(2_000), 1);
+        let is_nobody = |accepted| {
+            let mut all = Calls::new(Duration::from_secs(12), Before::Accepted(accepted));
+            all.add(probe.iter().copied());
+            all.finding().is_nobody
+        };
+        assert!(is_nobody(6) && !is_nobody(7), "the program was restarted 12 s ago, in the same network namespace");
+    }
+
+    #[test]
+    fn a_probe_among_many_calls_of_the_same_peer_is_found() {
+        let busy = calls(uneven(100, -60_000, 1_000), 1);
+        let probe = calls((-59_950..9_000).step_by(1_000), 1);
+        let both = finding(Before::Accepted(40_000), &[busy, probe].concat());
+        assert!(both.probes == 1 && both.last < Some(1_100), "{both:?}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::sys::child::Child;
 use crate::sys::memory;
 use crate::sys::procfs;
 use crate::sys::signals::{self, Inbox};
-use crate::sys::sockets::{Received, Subject as Watched};
+use crate::sys::sockets::{NamespaceCounters, Subject as Watched};
 use crate::sys::terminal::{self, Suspended};
 use crate::sys::tracked::Tracked;
 use crate::sys::wait::{self, Change};
@@ -55,7 +55,7 @@ pub struct Options<'a> {
     /// The settings for the server that the command line names. A stop begins with the search for the server that runs.
     pub settings: &'a Settings,
     /// What the network namespace had received when we started. `None`: unknown.
-    pub received_at_start: Option<Received>,
+    pub received_at_start: Option<NamespaceCounters>,
     /// What the main child's group is sent after that child's exit, outside a stop.
     pub exit_signal: Option<Signal>,
     /// Whether stdin is our controlling terminal.
@@ -295,8 +295,8 @@ impl Supervisor<'_> {
 
     /// What the network namespace has received since our start.
     fn received(&self) -> Before {
-        match (Received::read(), self.options.received_at_start) {
-            (Some(now), Some(start)) => now.since(start),
+        match (NamespaceCounters::read(), self.options.received_at_start) {
+            (Some(now), Some(start)) => Before::of(now.since(start)),
             _ => Before::Unknown,
         }
     }

@@ -51,6 +51,8 @@ pub struct Traffic {
     response: Option<Moment>,
     /// When a connection was last seen busy.
     busy_at: Option<Moment>,
+    /// When a listener was last seen.
+    listening_at: Option<Moment>,
     /// When a connection was last seen open.
     open_at: Option<Moment>,
     /// When the first snapshot after that showed no open connection. `None`: one is open, or none ever was.
@@ -93,6 +95,7 @@ impl Traffic {
             pending_at: None,
             response: None,
             busy_at: None,
+            listening_at: None,
             open_at: None,
             closed_at: None,
             new: 0,
@@ -129,6 +132,9 @@ impl Traffic {
         self.response = self.response.max(snapshot.since_response.map(|age| now.saturating_sub(age)));
         if snapshot.busy > 0 {
             self.busy_at = Some(now);
+        }
+        if !snapshot.listening.is_empty() {
+            self.listening_at = Some(now);
         }
         if snapshot.open > 0 {
             self.open_at = Some(now);
@@ -171,7 +177,9 @@ impl Traffic {
 
     fn silence_of_calls(&self, of: Activity, now: Moment) -> Silence {
         if self.cannot_have_traffic() {
-            return Silence::Seen(Duration::MAX);
+            // A server that is reloaded may close its listener and open it again.
+            let last = self.listening_at.max(self.open_at);
+            return Silence::Seen(last.map_or(Duration::MAX, |last| self.since(Some(last), now)));
         }
         let finding = self.calls.finding();
         if !finding.is_nobody && finding.rate.is_none() {
@@ -257,11 +265,15 @@ fn offset(now: Moment, began: Moment, age: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate::Caller;
+    use crate::rate::{Caller, Received};
     use crate::snapshot::SeenCall;
 
     const PORT: u16 = 80;
     const UPPER: Duration = Duration::from_secs(15);
+
+    fn of_accepted(accepted: u64) -> Before {
+        Before::of(Received { accepted, segments: 0, octets: None })
+    }
 
     fn at(seconds: u64) -> Moment {
         Duration::from_secs(seconds)
@@ -273,7 +285,7 @@ mod tests {
 
     /// Traffic since 100 s after our start, of a server that has accepted so many connections.
     fn traffic(accepted: u64) -> Traffic {
-        Traffic::begin(at(100), Before::received(accepted, None), Activity::Requests)
+        Traffic::begin(at(100), of_accepted(accepted), Activity::Requests)
     }
 
     /// A listener without a connection, as netlink shows it.
@@ -388,7 +400,7 @@ mod tests {
     fn if_new_connections_are_meant_a_later_call_on_an_old_one_does_not_count() {
         let later = |ago| SeenCall { is_first: false, hides_earlier: true, ..call(peer(1), ago) };
         for (quiet_means, lasts) in [(Activity::NewConnections, 10), (Activity::Requests, 1)] {
-            let mut traffic = Traffic::begin(at(100), Before::received(1000, None), quiet_means);
+            let mut traffic = Traffic::begin(at(100), of_accepted(1000), quiet_means);
             traffic.add(history(), None, at(100));
             traffic.add(Snapshot { calls: vec![later(1)], open: 1, ..idle_listener() }, None, at(110));
             assert_eq!(traffic.silence(quiet_means, at(110)), Silence::Seen(at(lasts)));
@@ -398,7 +410,7 @@ mod tests {
     #[test]
     fn if_new_connections_are_meant_and_each_client_keeps_its_own_nothing_is_waited_for() {
         for (accepted, seen) in [(10, Silence::Seen(Duration::MAX)), (11, Silence::Unknown(Unseen::Rate))] {
-            let mut traffic = Traffic::begin(at(100), Before::received(accepted, None), Activity::NewConnections);
+            let mut traffic = Traffic::begin(at(100), of_accepted(accepted), Activity::NewConnections);
             traffic.add(Snapshot { open: 10, idle: 10, ..idle_listener() }, None, at(100));
             assert_eq!(traffic.silence(Activity::NewConnections, at(102)), seen, "{accepted} were accepted");
         }
@@ -450,6 +462,10 @@ mod tests {
         traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(100));
         assert_eq!(silence(&traffic, 100), Silence::Seen(Duration::MAX));
         assert_eq!(traffic.needed(Activity::Requests, UPPER), Some(Duration::ZERO));
+        // A listener that was there may come back: the silence counts from its end.
+        traffic.add(idle_listener(), None, at(101));
+        traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(102));
+        assert_eq!(silence(&traffic, 102), Silence::Seen(at(1)));
         // An app that has closed its listener and still answers does have traffic.
         traffic.add(Snapshot { listening: Vec::new(), open: 1, busy: 1, ..calls([0]) }, None, at(102));
         assert_eq!(silence(&traffic, 103), Silence::Unknown(Unseen::Rate));

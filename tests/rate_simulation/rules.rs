@@ -70,7 +70,11 @@ fn silence(pod: &Pod, Looks(looks): &Looks, needed: f64) -> Option<f64> {
 fn softstop(cell: &Cell, pod: &Pod, first: Snapshot, Looks(looks): &Looks) -> Option<f64> {
     let of = Activity::Requests;
     let moment = |time: f64| Duration::from_secs_f64(cell.age + time);
-    let mut traffic = Traffic::begin(moment(0.0), Before::received(pod.accepted, None), of);
+    let mut traffic = Traffic::begin(
+        moment(0.0),
+        Before::of(softstop::rate::Received { accepted: pod.accepted, segments: 0, octets: None }),
+        of,
+    );
     traffic.add(first, None, moment(0.0));
     let later = looks.iter().zip(looks.iter().skip(1));
     later.map(|(&last, &now)| (last, now)).find_map(|(last, now)| {

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 
 use softstop::rate::{Before, Caller};
-use softstop::sys::sockets::Received;
+use softstop::sys::sockets::NamespaceCounters;
 
 use super::*;
 
@@ -287,10 +287,10 @@ fn connections_without_a_byte_mean_that_nobody_called() {
         let server = Server::on(Ipv4Addr::UNSPECIFIED);
         let address = SocketAddr::from((SERVER, server.address.port()));
         // On loopback both directions arrive in this namespace, and so count twice. That is no silence.
-        let start = Received::read().unwrap();
+        let start = NamespaceCounters::read().unwrap();
         drop(server.connect());
         thread::sleep(MOMENT);
-        assert_eq!(Received::read().unwrap().since(start), Before::Accepted(1));
+        assert_eq!(Before::of(NamespaceCounters::read().unwrap().since(start)), Before::Accepted(1));
 
         let (do_connect, connects) = std::sync::mpsc::channel::<bool>();
         thread::scope(|scope| {
@@ -319,7 +319,7 @@ fn connections_without_a_byte_mean_that_nobody_called() {
             up.recv().unwrap();
             ip(&format!("addr add {SERVER} peer {CLIENT} dev eth0\nlink set eth0 up\n"));
             eth0_has_settled();
-            let start = Received::read().unwrap();
+            let start = NamespaceCounters::read().unwrap();
             let received = |with_byte| {
                 do_connect.send(with_byte).unwrap();
                 let (mut served, _) = server.listener.accept().unwrap();
@@ -328,8 +328,8 @@ fn connections_without_a_byte_mean_that_nobody_called() {
                 assert_eq!(buffer.len(), usize::from(with_byte));
                 drop(served);
                 thread::sleep(MOMENT);
-                let now = Received::read().unwrap();
-                now.since(start)
+                let now = NamespaceCounters::read().unwrap();
+                Before::of(now.since(start))
             };
             assert_eq!([(); 5].map(|()| received(false)), [Before::Nobody; 5]);
             assert_eq!(received(true), Before::Accepted(6));

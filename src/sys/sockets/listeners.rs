@@ -29,6 +29,10 @@ impl Listener {
         })
     }
 
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
     fn socket_address(&self) -> SocketAddr {
         (self.address, self.port).into()
     }

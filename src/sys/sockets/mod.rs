@@ -88,30 +88,32 @@ use self::source::SocketSource;
 use super::procfs;
 use crate::network::Network;
 use crate::process::Process;
-use crate::rate::Before;
+use crate::rate::Received;
 use crate::shutdown::Moment;
 use crate::snapshot::{Connection, Snapshot, TcpState};
 use crate::traffic::Unseen;
 
-/// What the network namespace had received at one moment, since it was created.
+/// The counters of the network namespace at one moment, since it was created.
 #[derive(Clone, Copy, Debug)]
-pub struct Received {
-    accepted: u64,
-    octets: Option<u64>,
-}
+pub struct NamespaceCounters(Received);
 
-impl Received {
-    /// Reads the counters. `None`: they are hidden.
+impl NamespaceCounters {
+    /// Reads them. `None`: they are hidden.
     #[must_use]
     pub fn read() -> Option<Self> {
-        Some(Self { accepted: proc_net::counters()?.accepted, octets: proc_net::octets() })
+        let proc_net::Counters { accepted, segments } = proc_net::counters()?;
+        Some(Self(Received { accepted, segments, octets: proc_net::octets() }))
     }
 
     /// What has come since an earlier moment.
     #[must_use]
-    pub fn since(self, start: Self) -> Before {
-        let octets = self.octets.zip(start.octets).map(|(now, start)| now.saturating_sub(start));
-        Before::received(self.accepted.saturating_sub(start.accepted), octets)
+    pub fn since(self, start: Self) -> Received {
+        let (Self(now), Self(start)) = (self, start);
+        Received {
+            accepted: now.accepted.saturating_sub(start.accepted),
+            segments: now.segments.saturating_sub(start.segments),
+            octets: now.octets.zip(start.octets).map(|(now, start)| now.saturating_sub(start)),
+        }
     }
 }
 
@@ -174,6 +176,8 @@ pub struct SocketWatcher {
     counts_unix: bool,
     /// `None`: no list of sockets could be read yet.
     selection: Option<PortSelection>,
+    /// The listeners in the network namespace when the ports were chosen, by their inodes.
+    listeners: Vec<u64>,
     filter: SocketFilter,
     /// Why no call can be seen while no port is watched.
     unseen: Option<Unseen>,
@@ -201,6 +205,7 @@ impl SocketWatcher {
             has_named: !subject.ports.is_empty(),
             counts_unix: subject.counts_unix,
             selection: None,
+            listeners: Vec::new(),
             filter,
             unseen: None,
             previous: None,
@@ -243,7 +248,7 @@ impl SocketWatcher {
         }
     }
 
-    /// Chooses the ports.
+    /// Chooses the ports, if there is a listener that was not there before.
     fn select_ports(&mut self, own_processes: &OwnProcesses<'_>, may_end_wait: bool) -> Result<(), SocketsUnavailable> {
         if self.has_named {
             self.selection = Some(PortSelection::Named);
@@ -253,6 +258,11 @@ impl SocketWatcher {
                 source.list(TcpState::Listen.bit(), &[], &mut |socket| found.extend(Listener::of(socket)))?;
                 Ok(found)
             })?;
+            let is_new = |listener: &Listener| !self.listeners.contains(&listener.inode());
+            if !self.filter.ports.is_empty() && !listeners.iter().any(is_new) {
+                return Ok(());
+            }
+            self.listeners = listeners.iter().map(Listener::inode).collect();
             // These only say why a wait cannot end early.
             let unix = if self.counts_unix && may_end_wait { listening::unix_listeners() } else { Vec::new() };
             let datagrams = if may_end_wait { listening::datagram_servers() } else { Vec::new() };
@@ -261,7 +271,8 @@ impl SocketWatcher {
             let ours = if has_any { own_processes() } else { Some(Vec::new()) };
             let (selection, ports) = listeners::select(ours.as_deref(), &listeners);
             self.selection = Some(selection);
-            self.filter.ports = ports.watched;
+            // A port stays watched when its listener is closed: connections are left, and the listener may come back.
+            self.filter.ports = listeners::sorted([&self.filter.ports[..], &ports.watched].concat());
             self.filter.elsewhere = ports.elsewhere;
             let is_held = |inodes: &[u64]| {
                 let holds = |process: &Process| procfs::holds_or_hides(process.pid, &|inode| inodes.contains(&inode));
@@ -313,8 +324,8 @@ impl SocketWatcher {
         ends
     }
 
-    /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Then, while no port is watched, the ports are
-    /// chosen again: the app may have opened its listener since.
+    /// Takes a snapshot. `may_end_wait` is whether it may end the present wait. Then the ports are chosen again if there is a new
+    /// listener: the app may have opened it since.
     ///
     /// # Errors
     ///
@@ -325,7 +336,7 @@ impl SocketWatcher {
         own_processes: &OwnProcesses<'_>,
         may_end_wait: bool,
     ) -> Result<Snapshot, SocketsUnavailable> {
-        if self.selection.is_none() || (may_end_wait && self.filter.ports.is_empty()) {
+        if self.selection.is_none() || (may_end_wait && !self.has_named) {
             self.select_ports(own_processes, may_end_wait)?;
         }
         if self.filter.ports.is_empty() {
