@@ -150,9 +150,9 @@ pub struct Received {
     pub octets: Option<u64>,
 }
 
-/// The segments that a client sends on a connection without data, in octets by IPv4 with timestamps: a SYN, the end of the
-/// handshake, a FIN and an acknowledgement.
-const WITHOUT_DATA: [u64; 4] = [60, 52, 52, 52];
+/// The segments that a client sends on a connection without data, in octets with timestamps, by IPv4 and by IPv6: a SYN, the end
+/// of the handshake, a FIN and an acknowledgement.
+const WITHOUT_DATA: [[u64; 4]; 2] = [[60, 52, 52, 52], [80, 72, 72, 72]];
 
 impl Before {
     /// What the counters prove.
@@ -162,20 +162,26 @@ impl Before {
     /// nothing is proved.
     #[must_use]
     pub fn of(received: Received) -> Self {
-        let Received { accepted, segments, octets } = received;
-        let segments_of_each = u64::try_from(WITHOUT_DATA.len()).unwrap_or(u64::MAX);
-        let is_without_data = |octets| {
-            // What the last connection has yet to send.
-            (0..WITHOUT_DATA.len()).any(|sent| {
-                let left = WITHOUT_DATA.get(sent..).unwrap_or_default();
-                let left = if sent == 0 { &[][..] } else { left };
-                let [segments_left, octets_left] = [u64::try_from(left.len()).unwrap_or(0), left.iter().sum()];
-                let of_all: u64 = WITHOUT_DATA.iter().sum();
-                segments + segments_left == accepted.saturating_mul(segments_of_each)
-                    && octets + octets_left == accepted.saturating_mul(of_all)
-            })
-        };
-        if accepted == 0 || octets.is_some_and(is_without_data) { Self::Nobody } else { Self::Accepted(accepted) }
+        let is_without_data = WITHOUT_DATA.iter().any(|sizes| received.is_without_data(sizes));
+        if received.accepted == 0 || is_without_data { Self::Nobody } else { Self::Accepted(received.accepted) }
+    }
+}
+
+impl Received {
+    /// Whether all of it is connections with segments of these sizes. The last of them may have some left to send.
+    fn is_without_data(self, sizes: &[u64; 4]) -> bool {
+        let Some(octets) = self.octets else { return false };
+        let of_all = |of_each: u64| self.accepted.saturating_mul(of_each);
+        let mut left = [0, 0];
+        // The SYN has been sent, or nothing would have been accepted.
+        for size in sizes.iter().skip(1).rev().map(Some).chain([None]) {
+            let [segments_left, octets_left] = left;
+            if self.segments + segments_left == of_all(4) && octets + octets_left == of_all(sizes.iter().sum()) {
+                return true;
+            }
+            left = [segments_left + 1, octets_left + size.copied().unwrap_or(0)];
+        }
+        false
     }
 }
 
@@ -566,6 +572,7 @@ mod tests {
         let of = |segments, octets| Before::of(Received { accepted: 23, segments, octets });
         assert_eq!(of(92, Some(4_968)), Before::Nobody);
         assert_eq!(of(90, Some(4_968 - 104)), Before::Nobody, "the last one is still open");
+        assert_eq!(of(92, Some(23 * 296)), Before::Nobody, "by IPv6");
         for (segments, octets) in [(92, Some(4_968 - 104)), (92, None), (93, Some(5_020)), (91, Some(4_968))] {
             assert_eq!(of(segments, octets), Before::Accepted(23), "{segments} {octets:?}");
         }
