@@ -99,8 +99,9 @@ const LONG_DELAY: Duration = Duration::from_secs(60);
 /// In a wait of this length fewer than one client in a hundred stops may be overlooked.
 const LONG_WAIT: Duration = Duration::from_secs(20);
 
-/// So many calls are remembered, the latest ones.
+/// So many calls are remembered, the latest ones. If there are more, so many of each tenth of a second are enough.
 const MOST_CALLS: usize = 4096;
+const MOST_IN_A_TENTH: usize = 4;
 
 /// A call: a request, or a connection that brought one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -258,6 +259,9 @@ impl Calls {
             next.peer == call.peer && next.at - call.at <= TWICE_SEEN && call.at <= TWICE_SEEN && next.at >= -TWICE_SEEN
         });
         self.seen.sort_unstable_by_key(|call| call.at);
+        if self.seen.len() > MOST_CALLS {
+            keep_some_of_each_tenth(&mut self.seen);
+        }
         let surplus = self.seen.len().saturating_sub(MOST_CALLS);
         self.seen.drain(..surplus);
         self.evaluate();
@@ -344,6 +348,16 @@ fn tenths<'a>(calls: impl Iterator<Item = &'a Call>) -> usize {
     let mut tenths: Vec<i32> = calls.map(|call| call.at.div_euclid(TENTH)).collect();
     tenths.dedup();
     tenths.len()
+}
+
+fn keep_some_of_each_tenth(calls: &mut Vec<Call>) {
+    let (mut tenth, mut kept) = (None, 0);
+    calls.retain(|call| {
+        let this = Some(call.at.div_euclid(TENTH));
+        kept = if tenth == this { kept + 1 } else { 1 };
+        tenth = this;
+        kept <= MOST_IN_A_TENTH
+    });
 }
 
 fn has_enough<'a>(calls: impl Iterator<Item = &'a Call>) -> bool {
@@ -596,6 +610,21 @@ mod tests {
             all.finding().is_nobody
         };
         assert!(is_nobody(6) && !is_nobody(7), "the program was restarted 12 s ago, in the same network namespace");
+    }
+
+    #[test]
+    fn thousands_of_calls_a_second_do_not_displace_the_earlier_ones() {
+        let mut all = Calls::new(HOUR, Before::Accepted(1 << 40));
+        for second in 0..20 {
+            all.add(
+                calls((second * 1_000..(second + 1) * 1_000).flat_map(|at| [at; 3]), 1)
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(call, n)| Call { peer: IpAddr::from([10, 0, 1, (n % 3) as u8]), ..call }),
+            );
+        }
+        let finding = all.finding();
+        assert!(finding.rate > Some(20.0), "{finding:?}");
     }
 
     #[test]
