@@ -194,7 +194,8 @@ fn a_filter_on_the_output_has_time_for_the_last_line_in_a_stop() {
     if !have_network() || !have_program("bash") {
         return;
     }
-    let script = format!("exec > >(sleep 0.5; exec cat); trap 'echo the last line; exit 5' TERM; echo ready >&2; {WAIT}");
+    let script =
+        format!("exec > >(sleep 0.5; exec cat); trap 'echo the last line; exit 5' TERM; echo ready >&2; {WAIT}");
     thread::scope(|scope| {
         for options in [&[][..], &["--wait-for", "all"]] {
             let run = softstop(options.iter().copied().chain(["bash", "-c", &script])).pid_one().start();

@@ -995,7 +995,9 @@ fn a_listener_that_opens_after_the_stop_began_is_watched() {
         let options =
             ["--pre-delay", "6s..18s", "--quiet", "1s", "--", server.to_str().unwrap(), "--gate", gate.path()];
         let run = softstop(options).pid_one().start();
-        run.listens().descendant("server");
+        let pid = run.listens().descendant("server");
+        // It has a name a moment before softstop can know that it runs. Until then the request itself would go to it.
+        eventually("it waits at the gate", || (state(pid) == Some('S')).then_some(()));
         let stop = Stop::of(run);
         gate.open();
         let port: u16 = stop.run.says("port ")[5..].parse().unwrap();
