@@ -616,12 +616,8 @@ mod tests {
     fn thousands_of_calls_a_second_do_not_displace_the_earlier_ones() {
         let mut all = Calls::new(HOUR, Before::Accepted(1 << 40));
         for second in 0..20 {
-            all.add(
-                calls((second * 1_000..(second + 1) * 1_000).flat_map(|at| [at; 3]), 1)
-                    .into_iter()
-                    .zip(0..)
-                    .map(|(call, n)| Call { peer: IpAddr::from([10, 0, 1, (n % 3) as u8]), ..call }),
-            );
+            let of_three_peers = [1, 2, 3].map(|peer| calls(second * 1_000..(second + 1) * 1_000, peer));
+            all.add(of_three_peers.concat());
         }
         let finding = all.finding();
         assert!(finding.rate > Some(20.0), "{finding:?}");
