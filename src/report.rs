@@ -53,10 +53,8 @@ pub struct Report {
     is_refused: bool,
     /// The pids of processes that could not be sent a signal.
     unreached: Vec<i32>,
-    /// The upper bound of the wait under way.
-    upper_bound: Duration,
-    /// What was assumed about the upper bound of the pre-delay. Empty: nothing was.
-    assumption: String,
+    /// Where the upper bound of the pre-delay comes from. `None`: a person or a profile has set it.
+    upper_bound: Option<UpperBound>,
     is_uncertain: bool,
     ok_on_stop: Vec<u8>,
     is_success: bool,
@@ -102,8 +100,7 @@ impl Report {
             recipients: Vec::new(),
             is_refused: false,
             unreached: Vec::new(),
-            upper_bound: Duration::ZERO,
-            assumption: String::new(),
+            upper_bound: None,
             is_uncertain: false,
             ok_on_stop: Vec::new(),
             is_success: false,
@@ -139,11 +136,7 @@ impl Report {
 
     /// Notes where the upper bound of the pre-delay comes from.
     pub fn bounded(&mut self, upper_bound: Option<UpperBound>) {
-        self.assumption = match upper_bound {
-            Some(UpperBound::Assumed(platform)) => format!("; upper bound assumed for {platform} {HOW_TO_CHOOSE}"),
-            Some(UpperBound::Unknown) => format!("; upper bound assumed, no platform recognised {HOW_TO_CHOOSE}"),
-            Some(UpperBound::HalfOf(_) | UpperBound::LeftByDrain(_)) | None => String::new(),
-        };
+        self.upper_bound = upper_bound;
     }
 
     /// Notes which server still runs, after another one has ended.
@@ -248,14 +241,13 @@ impl Report {
                 self.began.get_or_insert(now);
             }
             Note::Waiting { sent, wait, .. } => {
-                self.upper_bound = wait.at_most.unwrap_or_default();
                 match sent {
                     None => info!(
                         target: STOP,
                         "pre-delay: {} keeps serving {}{}",
                         self.app(),
                         until(wait),
-                        self.assumption
+                        assumed(self.upper_bound)
                     ),
                     Some(signal) => {
                         let open = traffic.and_then(Traffic::at_signal).map(open).unwrap_or_default();
@@ -284,25 +276,27 @@ impl Report {
             Note::TimeUp(wait) if self.phases.last().is_some_and(|phase| phase.sent.is_some()) => {
                 warn!("drain timeout: still running after {}", wait.at_most.map(whole).unwrap_or_default());
             }
-            Note::Quiet(Quiet { of: Activity::BusyConnections, lasts }) => {
+            Note::Quiet(Wait { quiet: Some(Quiet { of: Activity::BusyConnections, lasts }), .. }) => {
                 warn!("{} has had only idle connections for {} and has not exited", self.app(), show(lasts));
             }
-            Note::Quiet(Quiet { of: Activity::Connections | Activity::Clients, lasts }) => {
+            Note::Quiet(Wait {
+                quiet: Some(Quiet { of: Activity::Connections | Activity::Clients, lasts }), ..
+            }) => {
                 warn!("{} has had no open connection for {} and has not exited", self.app(), show(lasts));
             }
-            Note::Quiet(quiet) => {
+            Note::Quiet(Wait { quiet: Some(quiet), at_most, .. }) => {
                 if let Some(traffic) = traffic {
-                    quiet::quiet(quiet, traffic, self.upper_bound, now);
+                    quiet::quiet(quiet, traffic, at_most, now);
                 }
             }
-            Note::TimeUp(Wait { quiet: Some(quiet), .. }) => {
+            Note::TimeUp(Wait { quiet: Some(quiet), at_most, .. }) => {
                 if let Some(traffic) = traffic {
-                    quiet::not_quiet(quiet, traffic, self.upper_bound, now);
+                    quiet::not_quiet(quiet, traffic, at_most, now);
                 }
             }
             // A pre-delay of a fixed length is followed by the line of the next phase. The other two have functions of their
             // own.
-            Note::TimeUp(_) | Note::Unkillable | Note::LeftBehind => {}
+            Note::Quiet(_) | Note::TimeUp(_) | Note::Unkillable | Note::LeftBehind => {}
             Note::OthersLeft { exit, serving: true } => {
                 info!(target: STOP, "{} {exit}; the stop of {} goes on", self.main_child(), self.app());
                 self.main = Some(exit);
@@ -453,6 +447,15 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::Signal(signal) => write!(f, "was killed by {signal}"),
         }
+    }
+}
+
+/// What was assumed about the upper bound of the pre-delay; empty if nothing was.
+fn assumed(upper_bound: Option<UpperBound>) -> String {
+    match upper_bound {
+        Some(UpperBound::Assumed(platform)) => format!("; upper bound assumed for {platform} {HOW_TO_CHOOSE}"),
+        Some(UpperBound::Unknown) => format!("; upper bound assumed, no platform recognised {HOW_TO_CHOOSE}"),
+        Some(UpperBound::HalfOf(_) | UpperBound::LeftByDrain(_)) | None => String::new(),
     }
 }
 

@@ -301,7 +301,7 @@ pub enum Note {
     /// A signal of `hurry_on` ended the present wait.
     Hurried(Signal, Origin),
     /// Quiet ended the present wait.
-    Quiet(Quiet),
+    Quiet(Wait),
     /// No client is connected any more, so the app was sent this signal again.
     Idle(Signal),
     /// The present wait reached its upper bound.
@@ -377,7 +377,7 @@ enum Meaning {
     /// A signal on which we stop ourselves, and the signal that the app is sent for it.
     Suspend(Option<Signal>),
     Nothing,
-    Quiet(Quiet),
+    Quiet,
     Idle(Signal),
     TimeUp,
     MainStopped,
@@ -579,8 +579,8 @@ impl Shutdown {
                 actions.push(Action::Note(Note::Hurried(signal, origin)));
                 self.enter(index + 1, now, &mut actions);
             }
-            (Phase::Step { index, since }, Meaning::Quiet(quiet)) => {
-                actions.push(Action::Note(Note::Quiet(quiet)));
+            (Phase::Step { index, since }, Meaning::Quiet) => {
+                actions.push(Action::Note(Note::Quiet(self.wait(index))));
                 let end = self.wait(index).at_most.map(|at_most| since.saturating_add(at_most));
                 self.saved += end.unwrap_or(now).saturating_sub(now);
                 self.enter(index + 1, now, &mut actions);
@@ -689,7 +689,7 @@ impl Shutdown {
             (
                 Phase::Running,
                 Meaning::Hurry(..)
-                | Meaning::Quiet(_)
+                | Meaning::Quiet
                 | Meaning::Idle(_)
                 | Meaning::TimeUp
                 | Meaning::MainStopped
@@ -705,7 +705,7 @@ impl Shutdown {
             | (
                 Phase::Leftover { .. },
                 Meaning::Suspend(_)
-                | Meaning::Quiet(_)
+                | Meaning::Quiet
                 | Meaning::Idle(_)
                 | Meaning::MainStopped
                 | Meaning::ServersExited
@@ -719,7 +719,7 @@ impl Shutdown {
                 | Meaning::Hurry(..)
                 | Meaning::PassOn(_)
                 | Meaning::Suspend(_)
-                | Meaning::Quiet(_)
+                | Meaning::Quiet
                 | Meaning::Idle(_)
                 | Meaning::MainStopped
                 | Meaning::ServersExited
@@ -748,9 +748,9 @@ impl Shutdown {
             Event::NobodyLeft => Meaning::NobodyLeft,
             Event::ServersExited => Meaning::ServersExited,
             Event::Serving(serving) => Meaning::Serving(serving),
-            Event::Quiet(so_far) => match (self.quiet_reached(so_far, now), self.phase) {
-                (Some(quiet), _) => Meaning::Quiet(quiet),
-                (None, Phase::Step { index, .. }) if so_far >= IDLE_WAIT => {
+            Event::Quiet(so_far) => match (self.is_quiet_reached(so_far, now), self.phase) {
+                (true, _) => Meaning::Quiet,
+                (false, Phase::Step { index, .. }) if so_far >= IDLE_WAIT => {
                     self.waits_for_idle(index).map_or(Meaning::Nothing, Meaning::Idle)
                 }
                 _ => Meaning::Nothing,
@@ -784,13 +784,13 @@ impl Shutdown {
         }
     }
 
-    /// The quiet that ends the present wait, if it has lasted long enough. A wait without an upper bound does not end on quiet,
-    /// since SIGKILL would follow.
-    fn quiet_reached(&self, so_far: Duration, now: Moment) -> Option<Quiet> {
-        let Phase::Step { index, since } = self.phase else { return None };
+    /// Whether quiet has lasted long enough to end the present wait. A wait without an upper bound does not end on quiet, since
+    /// SIGKILL would follow.
+    fn is_quiet_reached(&self, so_far: Duration, now: Moment) -> bool {
+        let Phase::Step { index, since } = self.phase else { return false };
         let wait = self.wait(index);
         let may_end = wait.at_most.is_some() && now >= since.saturating_add(wait.at_least);
-        wait.quiet.filter(|quiet| may_end && so_far >= quiet.lasts)
+        may_end && wait.quiet.is_some_and(|quiet| so_far >= quiet.lasts)
     }
 
     /// Enters a step, and passes through steps that do not wait. SIGKILL follows the last one.

@@ -419,7 +419,7 @@ impl Supervisor<'_> {
         }
         // While no server runs there is no traffic. That does not prove that none will come.
         let Some(activity) = shutdown.watches().filter(|_| !awaits_server) else { return };
-        let needed = shutdown.upper_bound().and_then(|upper_bound| monitor.traffic().needed(activity, upper_bound));
+        let needed = monitor.traffic().needed(activity, shutdown.upper_bound());
         match (monitor.traffic().silence(activity, now), needed) {
             (Silence::Seen(silence), Some(needed)) if silence >= needed => self.handle(Event::Quiet(silence), now),
             _ => {}

@@ -201,12 +201,13 @@ impl Traffic {
         now.saturating_sub(last.unwrap_or(self.began).max(self.began))
     }
 
-    /// The silence that proves the absence of this activity, in a wait with this upper bound. `None`: no silence proves it.
+    /// The silence that proves the absence of this activity, in a wait with this upper bound if it has one. `None`: no silence
+    /// proves it. Whether connections are open is seen, and needs no proof.
     #[must_use]
-    pub fn needed(&self, of: Activity, upper_bound: Duration) -> Option<Duration> {
+    pub fn needed(&self, of: Activity, upper_bound: Option<Duration>) -> Option<Duration> {
         match of {
             Activity::Requests | Activity::Traffic | Activity::NewConnections if !self.cannot_have_traffic() => {
-                self.calls.finding().needed(upper_bound)
+                self.calls.finding().needed(upper_bound?)
             }
             _ => Some(Duration::ZERO),
         }
@@ -342,7 +343,7 @@ mod tests {
         let mut traffic = traffic(1000);
         traffic.add(calls([1, 20, 33, 50]), None, at(100));
         assert_eq!(silence(&traffic, 115), Silence::Unknown(Unseen::Rate));
-        assert_eq!(traffic.needed(Activity::Requests, UPPER), None);
+        assert_eq!(traffic.needed(Activity::Requests, Some(UPPER)), None);
     }
 
     #[test]
@@ -350,7 +351,7 @@ mod tests {
         let mut traffic = traffic(0);
         traffic.add(idle_listener(), None, at(100));
         assert_eq!(silence(&traffic, 100), Silence::Seen(Duration::MAX));
-        assert_eq!(traffic.needed(Activity::Requests, UPPER), Some(Duration::ZERO));
+        assert_eq!(traffic.needed(Activity::Requests, Some(UPPER)), Some(Duration::ZERO));
         // A client in the accept queue is somebody.
         traffic.add(Snapshot { pending: 1, ..idle_listener() }, None, at(101));
         assert_eq!(silence(&traffic, 101), Silence::Seen(at(0)));
@@ -457,11 +458,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_without_an_upper_bound_may_end_when_no_client_is_connected_but_not_on_silence() {
+        let traffic = visible();
+        assert_eq!(traffic.needed(Activity::Clients, None), Some(Duration::ZERO));
+        assert_eq!(traffic.needed(Activity::Requests, None), None);
+    }
+
+    #[test]
     fn without_a_listener_there_is_nothing_to_wait_for() {
         let mut traffic = traffic(1000);
         traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(100));
         assert_eq!(silence(&traffic, 100), Silence::Seen(Duration::MAX));
-        assert_eq!(traffic.needed(Activity::Requests, UPPER), Some(Duration::ZERO));
+        assert_eq!(traffic.needed(Activity::Requests, Some(UPPER)), Some(Duration::ZERO));
         // A listener that was there may come back: the silence counts from its end.
         traffic.add(idle_listener(), None, at(101));
         traffic.add(Snapshot { sees_calls: true, ..Snapshot::default() }, None, at(102));

@@ -12,7 +12,7 @@ use crate::shutdown::{Activity, Moment, Quiet};
 use crate::traffic::{Silence, Traffic, Unseen};
 
 /// Logs that the pre-delay ended early.
-pub(super) fn quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: Duration, now: Moment) {
+pub(super) fn quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: Option<Duration>, now: Moment) {
     let finding = traffic.finding();
     if traffic.cannot_have_traffic() {
         info!(target: STOP, "nothing listens on a TCP port, so there is no traffic to wait for");
@@ -45,7 +45,7 @@ pub(super) fn quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: 
 }
 
 /// Logs why the pre-delay did not end early.
-pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: Duration, now: Moment) {
+pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: Option<Duration>, now: Moment) {
     let (what, comes) = match of {
         Activity::NewConnections => (of, "new connections are still made"),
         _ => (Activity::Requests, "requests still arrive"),
