@@ -205,3 +205,17 @@ fn with_a_chosen_profile_that_ends_with_143_it_is_a_success() {
     run.signal(SIGTERM);
     run.wait().code(0).logged("as after every clean stop");
 }
+
+/// squid would wait for a timer after its clients have gone. A second SIGTERM ends that.
+#[test]
+fn squid_gets_a_second_sigterm_once_nobody_is_connected_with_and_without_a_grace_period() {
+    for options in [&[][..], &["--grace-period", "30s"]] {
+        let Some(server) = Server::named("squid") else { return };
+        let run = ready(options, &server.command(&["40=0"], true));
+        run.signal(SIGTERM);
+        run.logs("no client is connected any more: sent SIGTERM");
+        run.signal(ENDS);
+        let outcome = run.wait();
+        assert_eq!(outcome.code(0).stdout.matches("got 15").count(), 2, "{outcome:?}");
+    }
+}
