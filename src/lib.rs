@@ -24,6 +24,7 @@ pub mod log_style;
 pub mod logging;
 pub mod network;
 pub mod personality;
+pub mod probe;
 pub mod process;
 pub mod profile;
 pub mod rate;

@@ -41,12 +41,7 @@
 //!
 //! # Probes
 //!
-//! A *probe* calls at even intervals, whether or not a balancer sends to us. So its calls are no sign of a balancer. It is a
-//! series of at least four calls of one peer whose gaps are within 5 % of one period, from 0.5 s to 15 s, and which goes on; a
-//! peer may have three of them, overlaid. Independent calls may look like a series by chance. If n of the m calls of a peer
-//! lie within ±d of even intervals, and its other calls come at a rate of q, then chance continues a series once more with a
-//! probability of about 2 d q, and there are m² ways to begin one. So m² (2 d q)^(n-2) such series are expected by chance. If
-//! that is more than 1 in 100, the calls are counted.
+//! The calls of a [probe](crate::probe) are neither a rate nor an end of the silence.
 //!
 //! # Unknown
 //!
@@ -61,9 +56,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How long the kernel remembers a connection that the server closed (`TCP_TIMEWAIT_LEN`), and how old the last data of an open
-/// connection may be to count as a call.
-pub const MEMORY: Duration = Duration::from_secs(60);
+use crate::probe::{Call, Caller, MEMORY, Probe, float, without_probes};
 
 /// So many tenths of a second with a call are a visible history.
 const ENOUGH: usize = 5;
@@ -73,24 +66,6 @@ const TENTH: i32 = 100;
 const LONGEST_BY_CHANCE: f64 = 5.0;
 /// What is seen in the stop counts for at most this many times the rate of the connections that had ended before it.
 const MOST_UNSEEN: f64 = 2.0;
-
-/// A probe's period is between 0.5 s and 15 s. These are 5 % less and more, in milliseconds.
-const SHORTEST_PERIOD: i32 = 475;
-const LONGEST_PERIOD: i32 = 15_750;
-/// A probe has called at least so often.
-const SHORTEST_SERIES: usize = 4;
-/// One peer has at most so many probes: liveness, readiness, and one more.
-const MOST_SERIES: usize = 3;
-/// All probes of a peer together make at most so many calls a second. More are the even calls of a client.
-const MOST_PROBES_PER_SECOND: f64 = 3.1;
-/// Probes are searched among so many calls of a peer, the latest ones. Three calls a second make 180 in a minute.
-const MOST_SEARCHED: usize = 400;
-/// Times are exact to about so many milliseconds: the kernel's clock ticks every 1 to 10 ms.
-const TICK: i32 = 10;
-/// Two calls of one peer at the beginning of the stop that are no more than this apart are one call, seen twice.
-const TWICE_SEEN: i32 = 2 * TICK;
-/// So many series may look like a probe by chance.
-const MOST_BY_CHANCE: f64 = 0.01;
 
 /// A probe usually begins this soon after our start: the server has to open its listener first. With a delay that a person has
 /// set it begins this long after it at most, as far as is supposed.
@@ -102,32 +77,6 @@ const LONG_WAIT: Duration = Duration::from_secs(20);
 /// So many calls are remembered, the latest ones. If there are more, so many of each tenth of a second are enough.
 const MOST_CALLS: usize = 4096;
 const MOST_IN_A_TENTH: usize = 4;
-
-/// A call: a request, or a connection that brought one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
-    /// When it came, in milliseconds since the stop began; negative before.
-    pub at: i32,
-    /// The client.
-    pub peer: IpAddr,
-    /// What a person has said of the client.
-    pub caller: Caller,
-    /// Whether it was the first on its connection.
-    pub is_first: bool,
-    /// Whether it is the last call on a connection that is open, so that earlier ones are not seen.
-    pub hides_earlier: bool,
-}
-
-/// What a person has said of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Caller {
-    /// Nothing: it may be a probe.
-    Any,
-    /// It is no probe, though its calls may be even.
-    Client,
-    /// Its calls count for nothing.
-    Ignored,
-}
 
 /// What the namespace's counters say about the time before the stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +113,11 @@ impl Before {
     #[must_use]
     pub fn of(received: Received) -> Self {
         let is_without_data = WITHOUT_DATA.iter().any(|sizes| received.is_without_data(sizes));
-        if received.accepted == 0 || is_without_data { Self::Nobody } else { Self::Accepted(received.accepted) }
+        if is_without_data { Self::Nobody } else { Self::of_others(received.accepted) }
+    }
+
+    fn of_others(accepted: u64) -> Self {
+        if accepted == 0 { Self::Nobody } else { Self::Accepted(accepted) }
     }
 }
 
@@ -196,8 +149,6 @@ pub struct Calls {
     /// For how long we had run when the stop began.
     age: Duration,
     before: Before,
-    /// Connections that were open when the stop began, and that have their clients for ever.
-    kept: u64,
     finding: Finding,
 }
 
@@ -240,8 +191,7 @@ impl Calls {
     /// No calls yet. We had run for `age` when the stop began.
     #[must_use]
     pub fn new(age: Duration, before: Before) -> Self {
-        let mut calls =
-            Self { seen: Vec::new(), counted: Vec::new(), age, before, kept: 0, finding: Finding::default() };
+        let mut calls = Self { seen: Vec::new(), counted: Vec::new(), age, before, finding: Finding::default() };
         calls.evaluate();
         calls
     }
@@ -253,25 +203,26 @@ impl Calls {
         if self.seen.len() == known {
             return;
         }
-        // A connection that ends while the first snapshot is taken may show in that one and in the next.
-        self.seen.sort_unstable_by_key(|call| (call.peer, call.at));
-        self.seen.dedup_by(|next, call| {
-            next.peer == call.peer && next.at - call.at <= TWICE_SEEN && call.at <= TWICE_SEEN && next.at >= -TWICE_SEEN
-        });
+        // A connection that was reset long ago may be closed, and show its last call, only now.
+        let oldest = i32::try_from(MEMORY.as_millis()).map_or(i32::MIN, |memory| -memory);
+        self.seen.retain(|call| call.at >= oldest);
         self.seen.sort_unstable_by_key(|call| call.at);
         if self.seen.len() > MOST_CALLS {
-            keep_some_of_each_tenth(&mut self.seen);
+            self.seen.retain(|call| call.caller != Caller::Ignored);
+            keep_last_of_each_tenth(&mut self.seen);
         }
         let surplus = self.seen.len().saturating_sub(MOST_CALLS);
         self.seen.drain(..surplus);
         self.evaluate();
     }
 
-    /// Notes how many connections were open when the stop began. If only new connections are calls, these prove that nobody else
-    /// called if no more than these were accepted since our start: each client keeps its own.
+    /// Notes how many connections were open when the stop began. If only new connections are calls, each of these has its client for
+    /// ever, and is explained.
     pub fn note_kept(&mut self, kept: u64) {
-        self.kept = kept;
-        self.evaluate();
+        if let Before::Accepted(accepted) = self.before {
+            self.before = Before::of_others(accepted.saturating_sub(kept));
+            self.evaluate();
+        }
     }
 
     /// Notes that somebody may have called unseen.
@@ -324,13 +275,11 @@ impl Calls {
         self.finding = Finding { last, rate, pause, probes: probes.len(), is_nobody };
         self.counted = calls;
     }
-}
 
-impl Calls {
-    /// Whether the probes, and the clients that keep their connections, explain all connections that were accepted.
+    /// Whether the probes explain all connections that were accepted.
     fn are_explained(&self, accepted: u64, probes: &[Probe]) -> bool {
         let by_probes = probes.iter().map(|probe| probe.connections_before_stop(self.age)).sum::<u64>();
-        let Some(missing) = by_probes.saturating_add(self.kept).checked_sub(accepted) else { return false };
+        let Some(missing) = by_probes.checked_sub(accepted) else { return false };
         if self.age <= MEMORY {
             return true; // every call of the probes is visible
         }
@@ -350,14 +299,17 @@ fn tenths<'a>(calls: impl Iterator<Item = &'a Call>) -> usize {
     tenths.len()
 }
 
-fn keep_some_of_each_tenth(calls: &mut Vec<Call>) {
+/// Keeps the last [`MOST_IN_A_TENTH`] calls of each tenth of a second.
+fn keep_last_of_each_tenth(calls: &mut Vec<Call>) {
     let (mut tenth, mut kept) = (None, 0);
+    calls.reverse();
     calls.retain(|call| {
         let this = Some(call.at.div_euclid(TENTH));
         kept = if tenth == this { kept + 1 } else { 1 };
         tenth = this;
         kept <= MOST_IN_A_TENTH
     });
+    calls.reverse();
 }
 
 fn has_enough<'a>(calls: impl Iterator<Item = &'a Call>) -> bool {
@@ -392,152 +344,6 @@ impl Window {
         let pause = is_bursty.then(|| Duration::try_from_secs_f64(longest).unwrap_or(Duration::MAX));
         Some(Self { rate, pause })
     }
-}
-
-/// A small count as a float.
-fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
-}
-
-/// The calls of a probe.
-#[derive(Clone, Debug)]
-struct Probe {
-    /// Its shortest period, given that the times are exact to a tick.
-    period: Duration,
-    last: i32,
-    /// When it has called, as far as is visible.
-    calls: Vec<i32>,
-    /// Whether each call is a connection of its own. Otherwise they may all have come on one.
-    has_connections: bool,
-}
-
-impl Probe {
-    /// How many connections it has made at most between our start, `age` before the stop, and the stop.
-    fn connections_before_stop(&self, age: Duration) -> u64 {
-        if !self.has_connections {
-            return 1;
-        }
-        let count = |is_meant: &dyn Fn(i32) -> bool| self.calls.iter().map(|&at| u64::from(is_meant(at))).sum::<u64>();
-        // Then all of its calls are visible. If we reckoned from our start, a probe that has begun later would hide calls.
-        // Those that came before our start are not among the connections that are to be explained.
-        if age <= MEMORY {
-            let start = i32::try_from(age.as_millis()).map_or(i32::MIN, |age| -age);
-            return count(&|at| (start..0).contains(&at));
-        }
-        let since = count(&|at| at >= 0);
-        let from_start_to_last = i64::try_from(age.as_millis()).unwrap_or(i64::MAX).saturating_add(self.last.into());
-        let from_start_to_last = Duration::from_millis(u64::try_from(from_start_to_last).unwrap_or(0));
-        let periods = from_start_to_last.as_nanos() / self.period.as_nanos().max(1);
-        u64::try_from(periods + 1).unwrap_or(u64::MAX).saturating_sub(since)
-    }
-
-    fn per_second(&self) -> f64 {
-        1.0 / self.period.as_secs_f64()
-    }
-}
-
-/// The calls that are no probe's, in order, and the probes.
-fn without_probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
-    let (mut rest, mut found) = (Vec::with_capacity(calls.len()), Vec::new());
-    let mut by_peer = calls.to_vec();
-    by_peer.sort_unstable_by_key(|call| (call.peer, call.at));
-    for of_peer in by_peer.chunk_by(|one, next| one.peer == next.peer) {
-        let is_client = of_peer.iter().any(|call| call.caller == Caller::Client);
-        let (earlier, latest) = of_peer.split_at(of_peer.len().saturating_sub(MOST_SEARCHED));
-        let (others, probes) = if is_client { (latest.to_vec(), Vec::new()) } else { probes(latest) };
-        if probes.iter().map(Probe::per_second).sum::<f64>() > MOST_PROBES_PER_SECOND {
-            rest.extend_from_slice(of_peer);
-        } else {
-            rest.extend_from_slice(earlier);
-            rest.extend(others);
-            found.extend(probes);
-        }
-    }
-    rest.retain(|call| call.caller != Caller::Ignored);
-    rest.sort_unstable_by_key(|call| call.at);
-    (rest, found)
-}
-
-/// The probes of one peer, and its other calls.
-fn probes(calls: &[Call]) -> (Vec<Call>, Vec<Probe>) {
-    let (mut rest, mut found) = (calls.to_vec(), Vec::new());
-    while found.len() < MOST_SERIES {
-        let times: Vec<i32> = rest.iter().map(|call| call.at).collect();
-        let Some(mut probe) = longest_series(&times) else { break };
-        let is_member = |call: &Call| probe.calls.binary_search(&call.at).is_ok();
-        let has_connections = rest.iter().filter(|call| is_member(call)).all(|call| call.is_first);
-        rest.retain(|call| !is_member(call));
-        probe.has_connections = has_connections;
-        found.push(probe);
-    }
-    (rest, found)
-}
-
-/// The longest series that goes on until the last of these calls.
-fn longest_series(times: &[i32]) -> Option<Probe> {
-    let &newest = times.last()?;
-    let mut longest: Option<Probe> = None;
-    let recent = times.iter().rev().take_while(|&&last| newest - last <= LONGEST_PERIOD);
-    for (skipped, &last) in recent.enumerate() {
-        for &before in times.iter().rev().skip(skipped + 1).take_while(|&&before| last - before <= LONGEST_PERIOD) {
-            let period = last - before;
-            // A series whose next call is overdue has ended.
-            if period < SHORTEST_PERIOD || newest - last > period + period / 20 {
-                continue;
-            }
-            let Some(calls) = follow(times, last, period) else { continue };
-            if calls.len() > longest.as_ref().map_or(SHORTEST_SERIES - 1, |longest| longest.calls.len()) {
-                longest = probe(calls, times).or(longest);
-            }
-        }
-    }
-    longest
-}
-
-/// The calls up to `last` that follow each other with this period.
-fn follow(times: &[i32], last: i32, period: i32) -> Option<Vec<i32>> {
-    let (&oldest, &newest) = (times.first()?, times.last()?);
-    // Where calls are dense there is always one near to the time that is expected. Only an exact one is a sign.
-    let mean_gap = (newest - oldest) / i32::try_from(times.len()).ok()?;
-    let mut calls = vec![last];
-    let (mut at, mut period) = (last, period);
-    loop {
-        let expected = at - period;
-        let index = times.partition_point(|&time| time < expected);
-        let near = times.get(index.saturating_sub(1)..times.len().min(index + 1)).unwrap_or_default();
-        let Some(&next) = near.iter().min_by_key(|&&time| (time - expected).abs()) else { break };
-        // One gap may be 5 % shorter than the period and the next one 5 % longer; their mean is the period.
-        let tolerance = if calls.len() == 2 { period / 10 } else { period / 20 };
-        if (next - expected).abs() > tolerance.min(mean_gap / 4).max(TICK) || next >= at {
-            break;
-        }
-        calls.push(next);
-        at = next;
-        // The mean of all gaps so far.
-        period = (last - at) / i32::try_from(calls.len() - 1).unwrap_or(1);
-    }
-    calls.reverse();
-    Some(calls)
-}
-
-/// The probe that makes these calls of a peer's, unless they may be even by chance.
-fn probe(calls: Vec<i32>, all: &[i32]) -> Option<Probe> {
-    let (&first, &last) = (calls.first()?, calls.last()?);
-    let period = f64::from(last - first) / float(calls.len() - 1);
-    let gaps = calls.iter().zip(calls.iter().skip(1)).map(|(one, next)| f64::from(next - one));
-    let spread = gaps.map(|gap| (gap - period).abs()).fold(f64::from(TICK), f64::max);
-    if spread > (period * 0.05).max(f64::from(TICK)) {
-        return None;
-    }
-    let others = float(all.len() - calls.len() + 1) / f64::from(all.last()? - all.first()?);
-    let further = i32::try_from(calls.len() - 2).ok()?;
-    let by_chance = float(all.len()).powi(2) * (2.0 * spread * others).powi(further);
-    if by_chance >= MOST_BY_CHANCE {
-        return None;
-    }
-    let shortest = period - f64::from(TICK) / float(calls.len() - 1);
-    let period = Duration::try_from_secs_f64(shortest / 1000.0).ok()?;
-    Some(Probe { period, last, calls, has_connections: false })
 }
 
 #[cfg(test)]
@@ -783,10 +589,11 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_two_snapshots_show_is_one_call() {
-        let probe = calls((-58_000..=0).step_by(2_000).chain([4]), 1);
-        let finding = finding(Before::Accepted(1_800), &probe);
-        assert!(finding.is_nobody && finding.last.is_none(), "{finding:?}");
+    fn a_call_of_long_ago_that_shows_only_now_counts_for_nothing() {
+        let mut all = Calls::new(HOUR, Before::Accepted(9_999));
+        all.add(calls([i32::MIN, -61_000], 1));
+        all.add(calls(uneven(2_000, -60_000, 0), 1));
+        assert_eq!(all.finding().rate, finding_of_steady(2_000).rate);
     }
 
     #[test]

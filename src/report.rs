@@ -265,7 +265,7 @@ impl Report {
                 self.phases.push(Phase { sent, since: now });
             }
             Note::Repeated { signal, origin, passed_on: true } => {
-                info!(target: STOP, "received {signal} again, {origin}: passed on to {}", self.app());
+                info!(target: STOP, "received {signal} again, {origin}: passed on to {}", self.asked(signal));
             }
             Note::Repeated { signal, origin, passed_on: false } => {
                 info!(target: STOP, "another stop request: {signal} {origin}; ignored, since the stop is under way");
@@ -302,7 +302,7 @@ impl Report {
                 self.main = Some(exit);
             }
             Note::Idle(signal) => {
-                info!(target: STOP, "no client is connected any more: sent {signal} to {} again", self.app());
+                info!(target: STOP, "no client is connected any more: sent {signal} to {} again", self.asked(signal));
             }
             Note::WrapperAsked(_) | Note::LeftoverAsked(_) if self.is_refused => {} // a warning has said so
             Note::WrapperAsked(signal) => {
@@ -412,6 +412,13 @@ impl Report {
             Some((name, pid)) => format!("{name} (pid {pid})"),
             None => self.main_child(),
         }
+    }
+
+    /// Whom this signal goes to when it comes again: who was asked to stop by it.
+    fn asked(&self, signal: Signal) -> String {
+        let asked = self.recipients.iter().filter(|recipient| recipient.signal == signal);
+        let names: Vec<String> = asked.map(|one| format!("{} (pid {})", one.name, one.pid)).collect();
+        if names.is_empty() { self.main_child() } else { names.join(", ") }
     }
 
     fn main_child(&self) -> String {

@@ -239,6 +239,12 @@ impl SignalSet {
         self.0 & Self::from(signal).0 != 0
     }
 
+    /// The set and one more signal.
+    #[must_use]
+    pub fn with(self, signal: Signal) -> Self {
+        Self(self.0 | Self::from(signal).0)
+    }
+
     /// The set without the signals of another one.
     #[must_use]
     pub fn without(self, other: Self) -> Self {

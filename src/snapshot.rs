@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::rate::Caller;
+use crate::probe::Caller;
 
 /// So many calls are kept of one snapshot. The kernel lists connections in no order, so those of a longer list are a sample.
 const MOST_CALLS: usize = 2048;

@@ -88,6 +88,7 @@ pub fn supervise(child: Child, mut inbox: Inbox, shutdown: Shutdown, options: Op
         start,
         found_settings: None,
         lost_server: None,
+        next_search: Moment::ZERO,
         sent: Cell::default(),
         targets: StopTargets::default(),
         monitor: None,
@@ -167,6 +168,8 @@ struct Supervisor<'a> {
     found_settings: Option<Settings>,
     /// When the last server exited, if that was before its stop signal and no other was found since.
     lost_server: Option<Moment>,
+    /// When the next search for a server in its place is due.
+    next_search: Moment,
     /// The signals that we have sent.
     sent: Cell<SignalSet>,
     /// Empty until a stop begins.
@@ -237,7 +240,7 @@ impl Supervisor<'_> {
         }
         let settings = self.settings_for(&found, signal);
         let mut rules = settings.rules();
-        rules.stop_on = [signal].into_iter().chain(rules.stop_on.iter()).collect();
+        rules.stop_on = rules.stop_on.with(signal);
         rules.hurry_on = rules.hurry_on.without(signal.into());
         if found.is_nested {
             rules.leave_out_pre_delay();
@@ -350,6 +353,11 @@ impl Supervisor<'_> {
             self.handle(Event::ServersExited, lost);
             return;
         }
+        // The search reads /proc, and any process of ours can wake us.
+        if now < self.next_search {
+            return;
+        }
+        self.next_search = now.saturating_add(POLL_INTERVAL);
         let request = self.report.request().unwrap_or(Signal::TERM);
         let found = self.search(request);
         if !found.servers.is_empty() {
@@ -546,7 +554,7 @@ impl Supervisor<'_> {
     }
 
     fn note_sent(&self, signal: Signal) {
-        self.sent.set(self.sent.get().iter().chain([signal]).collect());
+        self.sent.set(self.sent.get().with(signal));
     }
 
     /// Logs it if the main child was ended by a signal that we have never sent.

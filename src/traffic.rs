@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::rate::{Before, Call, Calls, Finding};
+use crate::probe::Call;
+use crate::rate::{Before, Calls, Finding};
 use crate::shutdown::{Activity, Moment};
 use crate::snapshot::Snapshot;
 
@@ -118,7 +119,7 @@ impl Traffic {
             hides_earlier: call.hides_earlier,
         }));
         let has_segments = !only_connections && snapshot.segments != Some(0);
-        if only_connections && now == began {
+        if only_connections && now == began && self.open_at.is_none() {
             self.calls.note_kept(snapshot.open);
         }
         let may_have_called = !snapshot.sees_calls && (has_segments || snapshot.accepted_in_namespace != Some(0));
@@ -231,6 +232,12 @@ impl Traffic {
         self.last.sees_calls
     }
 
+    /// How many clients wait to be accepted, or still connect.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.last.pending
+    }
+
     /// Whether later snapshots cannot show anything new.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -266,7 +273,8 @@ fn offset(now: Moment, began: Moment, age: Duration) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate::{Caller, Received};
+    use crate::probe::Caller;
+    use crate::rate::Received;
     use crate::snapshot::SeenCall;
 
     const PORT: u16 = 80;

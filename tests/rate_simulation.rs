@@ -255,7 +255,8 @@ fn table() {
 #[test]
 #[ignore = "prints what one evaluation of the rule costs"]
 fn cost() {
-    use softstop::rate::{Before, Call, Caller, Calls};
+    use softstop::probe::{Call, Caller};
+    use softstop::rate::{Before, Calls};
     use std::net::IpAddr;
     use std::time::{Duration, Instant};
     println!("| calls | peers | CPU of one evaluation |\n| ---: | ---: | ---: |");

@@ -28,8 +28,8 @@ use std::{env, fs, mem, thread};
 
 use nix::sys::socket::sockopt;
 use softstop::network::Network;
+use softstop::probe::Caller;
 use softstop::process::Process;
-use softstop::rate::Caller;
 use softstop::snapshot::{SeenCall, Snapshot, TcpState};
 use softstop::sys::sockets::{PortSelection, SocketWatcher, Subject};
 

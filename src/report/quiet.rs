@@ -56,6 +56,10 @@ pub(super) fn not_quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bou
         (Silence::Unknown(Unseen::Rate), _) if !traffic.sees_calls() => unseen(BLIND),
         (Silence::Seen(silence), _) if silence < lasts && !traffic.sees_calls() => unseen(BLIND),
         (Silence::Unknown(reason), _) => unseen(why(reason)),
+        (Silence::Seen(silence), _) if silence < lasts && traffic.pending() > 0 => {
+            let clients = super::count(traffic.pending(), "client");
+            info!(target: STOP, "not quiet: {clients} in the accept queue, or still connecting");
+        }
         (Silence::Seen(silence), _) if silence < lasts => {
             let peers = traffic.recent_peers(lasts, now).unwrap_or_default();
             info!(target: STOP, "not quiet: {comes}, the last {} ago{}", seconds(silence), from(&peers));

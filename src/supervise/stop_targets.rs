@@ -1,4 +1,5 @@
-//! Which processes a stop sends which signal. They are looked up once, when the stop begins.
+//! Which processes a stop sends which signal. They are looked up when the stop begins, and again if the last server ends before
+//! its stop signal.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

@@ -180,9 +180,11 @@ impl TrafficMonitor {
     /// Notes that the app is about to be sent its stop signal.
     pub(super) fn stop_signal(&mut self, now: Moment, own_processes: &OwnProcesses<'_>) {
         if self.next.is_some() {
-            self.take_snapshot(now, own_processes, true);
+            self.take_snapshot(now, own_processes, false);
         }
         self.traffic.stop_signal(now);
+        // A drain begins with short intervals.
+        self.next = self.next.map(|next| next.min(now.saturating_add(SHORT_INTERVAL)));
     }
 
     /// The connections that SIGKILL is about to cut off: the first of them, and the number of the others.

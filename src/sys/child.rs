@@ -245,7 +245,7 @@ impl Child {
     pub fn others_hold(&self, inodes: &[u64]) -> bool {
         let others = self.tree().unwrap_or_default();
         let mut others = others.iter().filter(|process| process.pid != self.pid.as_raw());
-        others.any(|process| procfs::holds_or_hides(process.pid, &|inode| inodes.contains(&inode)))
+        others.any(|process| procfs::holds_or_hides(process.pid, &|inode| inodes.binary_search(&inode).is_ok()))
     }
 
     /// All our living processes, if /proc shows them: as PID 1 those of the whole namespace, otherwise our descendants.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use softstop::rate::{Caller, MEMORY};
+use softstop::probe::{Caller, MEMORY};
 use softstop::snapshot::{SeenCall, Snapshot};
 
 use super::arrivals::{Arrival, LATEST, even};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use softstop::rate::{Before, MEMORY};
+use softstop::probe::MEMORY;
+use softstop::rate::Before;
 use softstop::shutdown::Activity;
 use softstop::snapshot::Snapshot;
 use softstop::traffic::{Silence, Traffic};
@@ -79,7 +80,7 @@ fn softstop(cell: &Cell, pod: &Pod, first: Snapshot, Looks(looks): &Looks) -> Op
     let later = looks.iter().zip(looks.iter().skip(1));
     later.map(|(&last, &now)| (last, now)).find_map(|(last, now)| {
         traffic.add(pod.later_snapshot(last, now), None, moment(now));
-        let needed = traffic.needed(of, Duration::from_secs_f64(cell.upper))?.max(Duration::from_secs_f64(QUIET));
+        let needed = traffic.needed(of, Some(Duration::from_secs_f64(cell.upper)))?.max(Duration::from_secs_f64(QUIET));
         let is_quiet = matches!(traffic.silence(of, moment(now)), Silence::Seen(silence) if silence >= needed);
         (is_quiet && now >= LOWER).then_some(now)
     })

@@ -3,7 +3,8 @@
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 
-use softstop::rate::{Before, Caller};
+use softstop::probe::Caller;
+use softstop::rate::Before;
 use softstop::sys::sockets::NamespaceCounters;
 
 use super::*;

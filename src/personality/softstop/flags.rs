@@ -115,7 +115,7 @@ pub(super) const FLAGS: &[Flag] = &[
     ),
     Flag::new(Key::Quiet, "--quiet", "DUR")
         .or_negative()
-        .help("A pre-delay with two bounds ends when no request has arrived for DUR [default: 2s]"),
+        .help("A pre-delay with two bounds ends on a silence of DUR at least, and longer where requests are rare [default: 2s]"),
     Flag::new(Key::QuietMeans, "--quiet-means", "WHAT").help(
         "What must be quiet: `requests`, `traffic` to include responses and unanswered requests, or new \
          `connections` alone [default: the server's]",

@@ -61,8 +61,8 @@
 //!
 //! With 10,000 connections a snapshot by netlink takes about 17 ms of CPU, most of it in the kernel, and about 500 kB;
 //! tests/sockets/cost.rs measures it, and the first one too. If a listener is not ours, the first snapshot also reads all
-//! descriptors of our processes: about 40 ms for 10,000. The kernel filters by port (`INET_DIAG_REQ_BYTECODE`), which matters when thousands of
-//! other connections share the namespace. `/proc/net/tcp{,6}` takes about 3 ms for each 1,000 sockets of the namespace,
+//! descriptors of our processes: about 40 ms for 10,000. The kernel filters by port (`INET_DIAG_REQ_BYTECODE`), which matters
+//! when thousands of other connections share the namespace. `/proc/net/tcp{,6}` takes about 3 ms for each 1,000 sockets of the namespace,
 //! TIME-WAITs included, 2 ms of it in the kernel. The kernel makes either list while we read it, so nothing blocks.
 
 mod listeners;
@@ -95,25 +95,24 @@ use crate::traffic::Unseen;
 
 /// The counters of the network namespace at one moment, since it was created.
 #[derive(Clone, Copy, Debug)]
-pub struct NamespaceCounters(Received);
+pub struct NamespaceCounters {
+    of_tcp: proc_net::Counters,
+    octets: Option<u64>,
+}
 
 impl NamespaceCounters {
     /// Reads them. `None`: they are hidden.
     #[must_use]
     pub fn read() -> Option<Self> {
-        let proc_net::Counters { accepted, segments } = proc_net::counters()?;
-        Some(Self(Received { accepted, segments, octets: proc_net::octets() }))
+        Some(Self { of_tcp: proc_net::counters()?, octets: proc_net::octets() })
     }
 
     /// What has come since an earlier moment.
     #[must_use]
     pub fn since(self, start: Self) -> Received {
-        let (Self(now), Self(start)) = (self, start);
-        Received {
-            accepted: now.accepted.saturating_sub(start.accepted),
-            segments: now.segments.saturating_sub(start.segments),
-            octets: now.octets.zip(start.octets).map(|(now, start)| now.saturating_sub(start)),
-        }
+        let proc_net::Counters { accepted, segments } = self.of_tcp.since(start.of_tcp);
+        let octets = self.octets.zip(start.octets).map(|(now, start)| now.saturating_sub(start));
+        Received { accepted, segments, octets }
     }
 }
 
@@ -249,7 +248,12 @@ impl SocketWatcher {
     }
 
     /// Chooses the ports, if there is a listener that was not there before.
-    fn select_ports(&mut self, own_processes: &OwnProcesses<'_>, may_end_wait: bool) -> Result<(), SocketsUnavailable> {
+    fn select_ports(
+        &mut self,
+        now: Moment,
+        own_processes: &OwnProcesses<'_>,
+        may_end_wait: bool,
+    ) -> Result<(), SocketsUnavailable> {
         if self.has_named {
             self.selection = Some(PortSelection::Named);
         } else {
@@ -262,13 +266,14 @@ impl SocketWatcher {
             if !self.filter.ports.is_empty() && !listeners.iter().any(is_new) {
                 return Ok(());
             }
+            self.note_ends(now); // the news of the ports that were watched before
             self.listeners = listeners.iter().map(Listener::inode).collect();
             // These only say why a wait cannot end early.
             let unix = if self.counts_unix && may_end_wait { listening::unix_listeners() } else { Vec::new() };
             let datagrams = if may_end_wait { listening::datagram_servers() } else { Vec::new() };
             // If nobody listens, do not read the descriptors of what may be thousands of processes.
-            let has_any = [listeners.is_empty(), unix.is_empty(), datagrams.is_empty()].contains(&false);
-            let ours = if has_any { own_processes() } else { Some(Vec::new()) };
+            let is_nobody = listeners.is_empty() && unix.is_empty() && datagrams.is_empty();
+            let ours = if is_nobody { Some(Vec::new()) } else { own_processes() };
             let (selection, ports) = listeners::select(ours.as_deref(), &listeners);
             self.selection = Some(selection);
             // A port stays watched when its listener is closed: connections are left, and the listener may come back.
@@ -337,7 +342,7 @@ impl SocketWatcher {
         may_end_wait: bool,
     ) -> Result<Snapshot, SocketsUnavailable> {
         if self.selection.is_none() || (may_end_wait && !self.has_named) {
-            self.select_ports(own_processes, may_end_wait)?;
+            self.select_ports(now, own_processes, may_end_wait)?;
         }
         if self.filter.ports.is_empty() {
             return Ok(Snapshot { sees_calls: true, ..Snapshot::default() });
@@ -372,9 +377,9 @@ impl SocketWatcher {
         self.previous = Some(now);
         let last = std::mem::replace(&mut self.counters, counters);
         if let (Some(counters), Some(last)) = (counters, last) {
-            let accepted = counters.accepted.saturating_sub(last.accepted);
+            let proc_net::Counters { accepted, segments } = counters.since(last);
             snapshot.accepted_in_namespace = Some(accepted);
-            snapshot.segments = Some(counters.segments.saturating_sub(last.segments));
+            snapshot.segments = Some(segments);
             if !snapshot.sees_calls {
                 snapshot.new = snapshot.new.max(accepted);
             }
@@ -382,7 +387,7 @@ impl SocketWatcher {
         Ok(snapshot)
     }
 
-    /// The inodes of the connections to watched ports that a process holds.
+    /// The inodes of the connections to watched ports that a process holds, in order.
     #[must_use]
     pub fn connection_inodes(&mut self) -> Vec<u64> {
         if self.filter.ports.is_empty() {
@@ -398,7 +403,9 @@ impl SocketWatcher {
             })?;
             Ok(found)
         });
-        found.unwrap_or_default()
+        let mut found = found.unwrap_or_default();
+        found.sort_unstable();
+        found
     }
 
     /// The connections that are open or still being delivered: the busy ones first, then by unsent bytes. It does not affect

@@ -119,8 +119,9 @@ pub(super) fn events_filter(ports: &[u16]) -> Vec<sock_filter> {
     }
     let mut program = vec![step(LOAD_16_BITS, 0, LOCAL_PORT)];
     // A port that is equal jumps over the rest of the ports and over the refusal.
-    for (port, left) in ports.iter().rev().zip(1_u8..).collect::<Vec<_>>().into_iter().rev() {
-        program.push(step(JUMP_IF_EQUAL, left, (*port).into()));
+    let count = u8::try_from(ports.len()).unwrap_or(u8::MAX);
+    for (&port, left) in ports.iter().zip((1..=count).rev()) {
+        program.push(step(JUMP_IF_EQUAL, left, port.into()));
     }
     program.extend([step(RETURN, 0, 0), step(RETURN, 0, u32::MAX)]);
     program

@@ -99,6 +99,16 @@ pub(super) struct Counters {
     pub(super) segments: u64,
 }
 
+impl Counters {
+    /// What has come since an earlier moment.
+    pub(super) fn since(self, start: Self) -> Self {
+        Self {
+            accepted: self.accepted.saturating_sub(start.accepted),
+            segments: self.segments.saturating_sub(start.segments),
+        }
+    }
+}
+
 /// Reads the counters. `None`: they cannot be read.
 pub(super) fn counters() -> Option<Counters> {
     let snmp = fs::read_to_string("/proc/net/snmp").ok()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::socket::{Flow, Socket, Times};
 use crate::network::Network;
-use crate::rate::{Caller, MEMORY};
+use crate::probe::{Caller, MEMORY};
 use crate::shutdown::Moment;
 use crate::snapshot::{SeenCall, Snapshot, TcpState};
 
@@ -63,8 +63,10 @@ pub(super) struct PreviousSnapshot {
     /// Connections that were on an earlier list and are missing from the last one, by `id`. They stay here until their end is
     /// reported, since a socket may disappear from the list before the app closes it.
     before: Vec<ConnectionRecord>,
-    /// The half-open connections, and when each was first seen.
+    /// The half-open connections by their clients, and when each was first seen.
     half_open: Vec<(SocketAddr, Moment)>,
+    /// The clients of the TIME-WAITs, in order, if this was the first snapshot. The news of their ends may come later.
+    ended: Vec<SocketAddr>,
 }
 
 impl PreviousSnapshot {
@@ -88,6 +90,7 @@ pub(super) struct SnapshotDiff<'a> {
     before: Vec<ConnectionRecord>,
     ended: Vec<u64>,
     half_open: Vec<(SocketAddr, Moment)>,
+    time_waits: Vec<SocketAddr>,
     pub(super) snapshot: Snapshot,
 }
 
@@ -102,6 +105,7 @@ impl<'a> SnapshotDiff<'a> {
             before: Vec::new(),
             ended: Vec::new(),
             half_open: Vec::new(),
+            time_waits: Vec::new(),
             snapshot: Snapshot::default(),
         }
     }
@@ -124,13 +128,17 @@ impl<'a> SnapshotDiff<'a> {
     /// reported it already.
     fn add_ended(&mut self, socket: &Socket) {
         if let (None, Flow::Ended(age)) = (self.previous, socket.flow) {
+            self.time_waits.push(socket.peer);
             self.add_call(socket.peer.ip(), age, true, false);
         }
     }
 
     fn add_half_open(&mut self, socket: &Socket) {
         self.snapshot.half_open += 1;
-        let known = self.previous.and_then(|previous| previous.half_open.iter().find(|(peer, _)| *peer == socket.peer));
+        let known = self.previous.and_then(|previous| {
+            let index = previous.half_open.binary_search_by_key(&socket.peer, |&(peer, _)| peer).ok()?;
+            previous.half_open.get(index)
+        });
         let since = known.map_or(self.now, |&(_, since)| since);
         self.half_open.push((socket.peer, since));
         let is_young = self.now.saturating_sub(since) < HALF_OPEN_LIMIT;
@@ -231,14 +239,12 @@ impl<'a> SnapshotDiff<'a> {
         }
         let id = socket.cookie;
         let known = find(&self.before, id).or_else(|| find(&self.records, id)).copied();
-        if let Ok(index) = self.before.binary_search_by_key(&id, |record| record.id) {
-            self.before.remove(index);
-        }
-        if find(&self.records, id).is_some() {
-            self.ended.push(id);
-        }
-        if self.previous.is_none() {
+        self.ended.push(id);
+        let Some(previous) = self.previous else {
             return; // it ended before or during the first snapshot, which reports no new connections
+        };
+        if known.is_none() && previous.ended.binary_search(&socket.peer).is_ok() {
+            return; // the first snapshot has shown its TIME-WAIT
         }
         self.snapshot.new += u64::from(known.is_none() && !self.filter.ignores(socket.peer.ip()));
         if let Flow::Exact(times) = socket.flow {
@@ -250,18 +256,57 @@ impl<'a> SnapshotDiff<'a> {
     /// The snapshot, and the data for the next comparison. If `all_ends_seen` is false, events were lost: the end of a missing
     /// connection may never be reported, so the missing connections are forgotten.
     pub(super) fn into_previous(mut self, all_ends_seen: bool) -> (Snapshot, PreviousSnapshot) {
-        if !self.ended.is_empty() {
-            self.ended.sort_unstable();
-            self.records.retain(|record| self.ended.binary_search(&record.id).is_err());
-        }
-        if !all_ends_seen {
-            self.before.clear();
-        }
-        let previous =
-            PreviousSnapshot { at: self.now, now: self.records, before: self.before, half_open: self.half_open };
+        self.ended.sort_unstable();
+        let is_left = |record: &ConnectionRecord| self.ended.binary_search(&record.id).is_err();
+        self.records.retain(is_left);
+        self.before.retain(|record| all_ends_seen && is_left(record));
+        self.half_open.sort_unstable();
+        self.time_waits.sort_unstable();
+        let previous = PreviousSnapshot {
+            at: self.now,
+            now: self.records,
+            before: self.before,
+            half_open: self.half_open,
+            ended: self.time_waits,
+        };
         (self.snapshot, previous)
     }
 }
 
 /// The longest tick of the kernel's clock.
 const TICK: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(state: TcpState, port: u16, cookie: u64, flow: Flow) -> Socket {
+        let address = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let (local, peer) = (address(80), address(port));
+        Socket { state, local, peer, inode: 0, uid: 0, received: 0, unacknowledged: 0, flow, cookie }
+    }
+
+    /// A connection that has ended, with a request and its answer.
+    fn ended(port: u16) -> Socket {
+        let [received, sent, acknowledged] = [Duration::ZERO; 3];
+        let [segments_in, segments_out] = [Some(1); 2];
+        let times = Times { received, sent, acknowledged, segments_in, segments_out, is_retransmitting: false };
+        socket(TcpState::Closed, port, port.into(), Flow::Exact(times))
+    }
+
+    #[test]
+    fn a_connection_whose_end_is_told_after_its_time_wait_was_read_is_one_call() {
+        let filter = SocketFilter { ports: vec![80], ..SocketFilter::default() };
+        let mut first = SnapshotDiff::new(&filter, None, Duration::ZERO);
+        first.add(&socket(TcpState::TimeWait, 5000, 0, Flow::Ended(Duration::ZERO)));
+        first.end_list();
+        let (shown, previous) = first.into_previous(true);
+        assert_eq!(shown.calls.len(), 1);
+        let mut second = SnapshotDiff::new(&filter, Some(&previous), Duration::from_millis(250));
+        second.end_list();
+        second.add_destroyed(&ended(5000), Duration::ZERO);
+        second.add_destroyed(&ended(5001), Duration::ZERO);
+        let (shown, _) = second.into_previous(true);
+        assert_eq!((shown.calls.len(), shown.new), (1, 1), "the other client's alone");
+    }
+}

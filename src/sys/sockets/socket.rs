@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::rate::MEMORY;
+use crate::probe::MEMORY;
 use crate::snapshot::TcpState;
 
 /// What the kernel knows about the bytes of a connection.
