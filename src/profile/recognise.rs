@@ -4,9 +4,10 @@
 //! not a simple one.
 
 use super::runtime::{script, with_module};
+use super::table::{GRACEFUL_UWSGI, PROFILES};
 use super::words::{Words, base, comm_of, head, title, unversioned};
 use super::wrapper::{Wrapping, is_package_manager, wrapped, wrapper_named};
-use super::{GRACEFUL_UWSGI, PROFILES, Profile, Runtime};
+use super::{Profile, Runtime};
 
 /// The limit on nested wrappers. A running process can write any command line.
 const MOST_WRAPPERS: usize = 10;

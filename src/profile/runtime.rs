@@ -1,7 +1,8 @@
 //! What a runtime (Python, node, a JVM ..) runs: the script, module or class that its arguments name.
 
+use super::table::PROFILES;
 use super::words::{End, base, options, unversioned};
-use super::{PROFILES, Profile, Runtime};
+use super::{Profile, Runtime};
 
 impl Runtime {
     pub(super) const ALL: [Self; 7] =
