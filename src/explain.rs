@@ -33,7 +33,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     let s = settings;
     row(
         "profile",
-        s.profile.value.map_or("none".into(), |p| p.name.into()),
+        s.profile_name().unwrap_or("none").into(),
         match s.profile.value {
             Some(_) if s.profile.source == Source::Default => {
                 "auto: the command's name (the server that runs decides)".into()
@@ -98,7 +98,7 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
     };
     row("log.format", format.into(), s.log_format.source.to_string())?;
 
-    timeline(out, settings, &command.first().map_or("the program".into(), |program| base_name(program)))?;
+    timeline(out, settings, &server_name(settings, command))?;
 
     let note = settings.profile.value.and_then(|profile| Some((profile.name, profile.note?)));
     if let Some((name, note)) = note {
@@ -108,6 +108,15 @@ fn write_explanation(out: &mut String, settings: &Settings, command: &[OsString]
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// The server as the timeline names it: the program, or its profile's name if the program only starts the server.
+fn server_name(settings: &Settings, command: &[OsString]) -> String {
+    let program = command.first().map_or_else(|| "the program".into(), |program| base_name(program));
+    match settings.profile.value {
+        Some(profile) if !profile.programs.contains(&&*program) => profile.name.into(),
+        _ => program,
+    }
 }
 
 fn timeline(out: &mut String, settings: &Settings, name: &str) -> fmt::Result {

@@ -184,6 +184,15 @@ impl Settings {
         self.stop_on.value != SignalSet::default()
     }
 
+    /// The name of the profile in force. `None`: there is none.
+    #[must_use]
+    pub fn profile_name(&self) -> Option<&'static str> {
+        match (self.choice, self.profile.value) {
+            (ProfileChoice::Server, _) => Some(SERVER),
+            (_, profile) => profile.map(|profile| profile.name),
+        }
+    }
+
     /// Whether the server that runs decides the profile, because no setting names one.
     #[must_use]
     pub fn has_auto_profile(&self) -> bool {

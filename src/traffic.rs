@@ -189,7 +189,8 @@ impl Traffic {
         if of == Activity::Traffic && self.last.busy > 0 {
             return Silence::Seen(Duration::ZERO); // the stop signal would cut off an unanswered request
         }
-        let response = self.response.filter(|_| of == Activity::Traffic);
+        // What is sent to probes alone is no reason to wait.
+        let response = self.response.filter(|_| of == Activity::Traffic && !finding.is_nobody);
         let call = finding.last.and_then(|at| u64::try_from(at).ok()).map(|at| self.began + Duration::from_millis(at));
         match call.max(self.pending_at).max(response) {
             None if finding.is_nobody => Silence::Seen(Duration::MAX),
@@ -230,6 +231,12 @@ impl Traffic {
     #[must_use]
     pub fn sees_calls(&self) -> bool {
         self.last.sees_calls
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.last.open
     }
 
     /// How many clients wait to be accepted, or still connect.
@@ -395,6 +402,13 @@ mod tests {
         traffic.add(Snapshot { open: 1, idle: 1, since_response: Some(at(0)), ..idle_listener() }, None, at(105));
         assert_eq!(silence(&traffic, 106), Silence::Seen(at(6)));
         assert_eq!(traffic.silence(Activity::Traffic, at(106)), Silence::Seen(at(1)));
+    }
+
+    #[test]
+    fn an_answer_to_a_probe_is_no_traffic() {
+        let mut traffic = traffic(0);
+        traffic.add(Snapshot { open: 1, idle: 1, since_response: Some(at(0)), ..idle_listener() }, None, at(101));
+        assert_eq!(traffic.silence(Activity::Traffic, at(102)), Silence::Seen(Duration::MAX));
     }
 
     #[test]

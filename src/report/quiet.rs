@@ -20,7 +20,7 @@ pub(super) fn quiet(Quiet { of, lasts }: Quiet, traffic: &Traffic, upper_bound: 
     }
     if finding.is_nobody {
         match finding.probes {
-            _ if of == Activity::NewConnections => {
+            _ if of == Activity::NewConnections && traffic.open() > 0 => {
                 info!(target: STOP, "quiet: no new connection, and every client but probes has kept its own since the start");
             }
             0 => info!(target: STOP, "quiet: no client has sent anything since the start"),

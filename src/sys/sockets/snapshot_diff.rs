@@ -178,7 +178,8 @@ impl<'a> SnapshotDiff<'a> {
         if times.has_received() && is_new {
             self.add_call(peer, times.received, is_first, !has_ended);
         }
-        if times.has_sent() && !times.is_retransmitting && !self.filter.ignores(peer) {
+        // What was sent on a connection that has ended cannot be cut off any more.
+        if !has_ended && times.has_sent() && !times.is_retransmitting {
             self.snapshot.add_response(times.sent);
         }
     }
