@@ -477,7 +477,8 @@ fn until(wait: Wait) -> String {
         Activity::BusyConnections => "no connection is busy",
         Activity::Connections | Activity::Clients => "no connection is open",
     };
-    format!("for {} to {}, until {what} for {}", show(wait.at_least), show(at_most), show(lasts))
+    // How much longer is decided by what the traffic shows.
+    format!("for {} to {}, until {what} for {} or longer", show(wait.at_least), show(at_most), show(lasts))
 }
 
 /// The connections that were open at the stop signal; empty if there were none.

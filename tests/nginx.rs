@@ -136,7 +136,7 @@ fn nginx_needs_no_flag() {
     run.wait()
         .code(0)
         .logged(
-            "keeps serving for 2s to 10s, until no request arrives for 2s; upper bound assumed for Kubernetes (set grace_period or pre_delay)\n",
+            "keeps serving for 2s to 10s, until no request arrives for 2s or longer; upper bound assumed for Kubernetes (set grace_period or pre_delay)\n",
         )
         .logged("drain after SIGQUIT")
         .logged("nginx exited with code 0");

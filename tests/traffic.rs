@@ -223,7 +223,7 @@ fn nginx_serves_while_requests_come_and_stops_when_they_have_been_quiet() {
                     let last = ask_until(stop.asked + lag, || nginx.get());
                     let (outcome, end) = stop.ends();
                     between(end - last, QUIET, QUIET + MARGIN);
-                    outcome.code(0).logged("keeps serving for 1s to 30s, until no request arrives for 1s");
+                    outcome.code(0).logged("keeps serving for 1s to 30s, until no request arrives for 1s or longer");
                     outcome.logged("quiet: no request for ").logged("drain: sent SIGQUIT to nginx");
                 });
             }
